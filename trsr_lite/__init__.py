@@ -1,0 +1,94 @@
+"""Text-rich sequential recommendation on your own machine.
+
+    from trsr_lite import Recommender
+
+    with Recommender.load("smollm2") as recommender:
+        result = recommender.recommend(user, candidates, k=10)
+
+Names are loaded when first used, so that importing this package costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trsr_lite.engine.base import EngineOptions as EngineOptions
+    from trsr_lite.engine.fake import FakeEngine as FakeEngine
+    from trsr_lite.errors import Cancelled as Cancelled
+    from trsr_lite.errors import Closed as Closed
+    from trsr_lite.errors import DataError as DataError
+    from trsr_lite.errors import ModelError as ModelError
+    from trsr_lite.errors import SettingsError as SettingsError
+    from trsr_lite.errors import StoreError as StoreError
+    from trsr_lite.errors import TrsrError as TrsrError
+    from trsr_lite.recommender import Progress as Progress
+    from trsr_lite.recommender import Recommender as Recommender
+    from trsr_lite.recommender import Result as Result
+    from trsr_lite.records import Item as Item
+    from trsr_lite.records import User as User
+    from trsr_lite.records import read_candidates as read_candidates
+    from trsr_lite.records import read_user as read_user
+    from trsr_lite.records import read_users as read_users
+    from trsr_lite.scoring import Recommendation as Recommendation
+    from trsr_lite.settings import Settings as Settings
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Cancelled": "errors",
+    "Closed": "errors",
+    "DataError": "errors",
+    "EngineOptions": "engine.base",
+    "FakeEngine": "engine.fake",
+    "Item": "records",
+    "ModelError": "errors",
+    "Progress": "recommender",
+    "Recommendation": "scoring",
+    "Recommender": "recommender",
+    "Result": "recommender",
+    "Settings": "settings",
+    "SettingsError": "errors",
+    "StoreError": "errors",
+    "TrsrError": "errors",
+    "User": "records",
+    "read_candidates": "records",
+    "read_user": "records",
+    "read_users": "records",
+}
+
+__all__ = [
+    "Cancelled",
+    "Closed",
+    "DataError",
+    "EngineOptions",
+    "FakeEngine",
+    "Item",
+    "ModelError",
+    "Progress",
+    "Recommendation",
+    "Recommender",
+    "Result",
+    "Settings",
+    "SettingsError",
+    "StoreError",
+    "TrsrError",
+    "User",
+    "__version__",
+    "read_candidates",
+    "read_user",
+    "read_users",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

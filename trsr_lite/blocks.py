@@ -1,0 +1,42 @@
+"""A history cut into complete blocks and recent items.
+
+Invariant: blocks are cut from the oldest end, so appending an item never moves a border; what no block holds yet is
+among the recent items. Nothing here knows texts or models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from trsr_lite.errors import SettingsError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Blocks(Generic[T]):
+    """`complete`: tuples of exactly `block_size` items, oldest first; `recent`: the newest items, oldest first."""
+
+    complete: tuple[tuple[T, ...], ...]
+    recent: tuple[T, ...]
+
+
+def split(history: Sequence[T], *, block_size: int, recent_items: int) -> Blocks[T]:
+    """Cut a history (oldest first); `recent_items >= block_size - 1` keeps every item visible to the model."""
+    check(block_size, recent_items)
+    whole = len(history) // block_size * block_size
+    complete = tuple(tuple(history[start : start + block_size]) for start in range(0, whole, block_size))
+    return Blocks(complete, tuple(history[-recent_items:]) if recent_items else ())
+
+
+def check(block_size: int, recent_items: int) -> None:
+    """Raise `SettingsError` where an item could fall between blocks and recent items."""
+    if block_size < 1:
+        raise SettingsError(f"block_size is {block_size}; it must be at least 1")
+    if recent_items < block_size - 1:
+        raise SettingsError(
+            f"recent_items is {recent_items}; with block_size {block_size} it must be at least {block_size - 1}, "
+            "or items would be lost"
+        )

@@ -1,0 +1,154 @@
+"""A bundle: one folder that carries the models, the prompt settings, the answer ids and what is known of their quality.
+
+Invariant: what `load` returns is complete and unchanged in size, was written for this prompt version if it was trained,
+and names only files inside its folder. A bare GGUF file becomes a bundle of itself, with default settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from trsr_lite.errors import ModelError, TrsrError
+from trsr_lite.prompts import PROMPT_VERSION
+from trsr_lite.scoring import Calibration
+from trsr_lite.settings import Settings
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+UNTRAINED = "this model is an untrained base: its ranking is close to chance until a trained bundle is given with `-m`"
+NO_MANIFEST = "a bare GGUF carries no manifest: prompt settings are the defaults and scores are not calibrated"
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """One GGUF: where it is, its content hash (`b2:…`), its size in bytes and its tensor type."""
+
+    path: Path
+    digest: str
+    size: int
+    type: str | None = None
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Everything that is needed to summarize and to rank.
+
+    Attributes
+    ----------
+    trained: whether the recommender was fine-tuned; None where nothing is known (a bare GGUF).
+    answers: token ids of (yes, no) that the recommender was made with, checked against its tokenizer; None if unknown.
+    noise_floor: margin differences up to this can come from computing in batches.
+    measured: figures from when it was made, for people.
+    """
+
+    name: str
+    summarizer: ModelFile
+    recommender: ModelFile
+    settings: Settings = field(default_factory=Settings)
+    trained: bool | None = None
+    answers: tuple[int, int] | None = None
+    calibration: Calibration = field(default_factory=Calibration)
+    noise_floor: float = 0.0
+    measured: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def hint(self) -> str | None:
+        """What a person should know before trusting the ranking."""
+        return {True: None, False: UNTRAINED, None: NO_MANIFEST}[self.trained]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The manifest."""
+        return {
+            "schema": SCHEMA,
+            "name": self.name,
+            "prompt_version": PROMPT_VERSION,
+            "trained": self.trained,
+            "settings": self.settings.to_dict(),
+            "summarizer": _entry(self.summarizer),
+            "recommender": _entry(self.recommender),
+            "answers": list(self.answers) if self.answers else None,
+            "calibration": asdict(self.calibration),
+            "noise_floor": self.noise_floor,
+            "measured": dict(self.measured),
+        }
+
+    def write(self, folder: Path) -> None:
+        """Write the manifest; the files must lie in `folder`."""
+        options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+        (folder / MANIFEST).write_bytes(orjson.dumps(self.to_dict(), option=options))
+
+
+def load(path: Path, digest: Callable[[Path], str]) -> Bundle:
+    """The bundle in a folder, or around one GGUF file; `digest` computes (or remembers) a file's content hash."""
+    if path.is_dir():
+        return _read(path)
+    if not path.exists():
+        raise ModelError(
+            f"{path}: there is no such model",
+            hint="give a bundle folder or a .gguf file; `smollm2` is the embedded default",
+        )
+    file = ModelFile(path, digest(path), path.stat().st_size)
+    return Bundle(path.stem, file, file)
+
+
+def _read(folder: Path) -> Bundle:
+    manifest = folder / MANIFEST
+    try:
+        data = orjson.loads(manifest.read_bytes())
+    except FileNotFoundError:
+        raise ModelError(f"{folder}: not a bundle: it has no {MANIFEST}") from None
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise ModelError(f"{manifest}: cannot be read: {error}") from error
+    try:
+        if data["schema"] > SCHEMA:
+            raise ModelError(
+                f"{manifest}: schema {data['schema']} is newer than this trsr-lite knows ({SCHEMA})",
+                hint="upgrade trsr-lite",
+            )
+        if data["trained"] and data["prompt_version"] != PROMPT_VERSION:
+            raise ModelError(
+                f"{manifest}: trained on prompt version {data['prompt_version']}; this trsr-lite has {PROMPT_VERSION}",
+                hint="use the trsr-lite version it was made with, or train it again",
+            )
+        answers = data["answers"]
+        return Bundle(
+            name=data["name"],
+            summarizer=_file(folder, data["summarizer"]),
+            recommender=_file(folder, data["recommender"]),
+            settings=Settings.from_dict(data["settings"]),
+            trained=data["trained"],
+            answers=(answers[0], answers[1]) if answers else None,
+            calibration=Calibration(**data["calibration"]),
+            noise_floor=data["noise_floor"],
+            measured=data["measured"],
+        )
+    except (KeyError, TypeError, IndexError) as error:
+        raise ModelError(f"{manifest}: incomplete or of the wrong shape: {error!r}") from error
+    except ModelError:
+        raise
+    except TrsrError as error:
+        raise ModelError(f"{manifest}: {error}", hint=error.hint) from error
+
+
+def _entry(file: ModelFile) -> dict[str, Any]:
+    return {"file": file.path.name, "digest": file.digest, "size": file.size, "type": file.type}
+
+
+def _file(folder: Path, entry: Mapping[str, Any]) -> ModelFile:
+    name = entry["file"]
+    if Path(name).name != name or name in ("", ".", ".."):
+        raise ModelError(f"{folder / MANIFEST}: file {name!r} is not inside the bundle")
+    path = folder / name
+    if not path.is_file():
+        raise ModelError(f"{path}: missing from its bundle")
+    if path.stat().st_size != entry["size"]:
+        raise ModelError(
+            f"{path}: {path.stat().st_size} bytes, but its manifest says {entry['size']}",
+            hint="the file is damaged or incomplete: get the bundle again",
+        )
+    return ModelFile(path, entry["digest"], entry["size"], entry["type"])

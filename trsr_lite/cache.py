@@ -1,0 +1,252 @@
+"""Summaries on disk, addressed by everything they depend on.
+
+Invariant: a summary is found again exactly if the text that a model would be given, the model and the decoding are
+the same; each one is committed as it is made. A store that cannot be read is never destroyed: it is moved aside, or
+refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from trsr_lite.errors import StoreError
+from trsr_lite.prompts import PROMPT_VERSION, shown
+from trsr_lite.records import Item
+from trsr_lite.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+SCHEMA = 1
+FILE_NAME = "summaries.sqlite3"
+BUSY_SECONDS = 20
+VARIABLES = 500  # SQLite allows at least 999 in one statement
+TABLES = """
+CREATE TABLE IF NOT EXISTS summaries (key TEXT PRIMARY KEY, kind TEXT NOT NULL, text TEXT NOT NULL, made REAL NOT NULL)
+    WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS uses (user TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (user, key)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS digests (path TEXT PRIMARY KEY, size INTEGER, mtime INTEGER, digest TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS salts (salt TEXT NOT NULL);
+"""
+
+
+def key(
+    kind: str, summarizer: str, settings: Settings, items: Sequence[Item] = (), children: Sequence[str] = ()
+) -> str:
+    """The address of a summary: blake2b over canonical JSON of all that its text depends on.
+
+    `children` are the keys of the summaries it is made from. Items count as the model sees them; their ids do not.
+    """
+    content = {
+        "kind": kind,
+        "summarizer": summarizer,
+        "prompt_version": PROMPT_VERSION,
+        "domain": settings.domain,
+        "item_tokens": settings.item_tokens,
+        "prompt_tokens": settings.prompt_tokens,
+        "summary_tokens": settings.summary_tokens,
+        "no_repeat_ngram": settings.no_repeat_ngram,
+        "items": [shown(item, settings) for item in items],
+        "children": list(children),
+    }
+    return hashlib.blake2b(orjson.dumps(content, option=orjson.OPT_SORT_KEYS), digest_size=20).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """Content hash of a file, as `b2:<40 hex digits>`."""
+    digest = hashlib.blake2b(digest_size=20)
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 22):
+            digest.update(chunk)
+    return f"b2:{digest.hexdigest()}"
+
+
+class SummaryStore:
+    """Summaries in `folder`; several processes and threads may use one at once.
+
+    Where the folder cannot be written, summaries last as long as this object, and one warning says so.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FILE_NAME
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        self.persistent = True
+
+    def get(self, keys: Iterable[str]) -> dict[str, str]:
+        """Texts of the keys that are known."""
+        wanted, found = list(dict.fromkeys(keys)), dict[str, str]()
+        for start in range(0, len(wanted), VARIABLES):
+            part = wanted[start : start + VARIABLES]
+            marks = ",".join("?" * len(part))
+            found.update(self._run(f"SELECT key, text FROM summaries WHERE key IN ({marks})", part))  # noqa: S608
+        return found
+
+    def put(self, key: str, kind: str, text: str) -> None:
+        """Keep a summary; committed when this returns."""
+        self._write("INSERT OR REPLACE INTO summaries VALUES (?, ?, ?, ?)", [(key, kind, text, time.time())])
+
+    def link(self, user_id: str, keys: Iterable[str]) -> None:
+        """Remember that a user's preference rests on these summaries, so that the user can be forgotten."""
+        user = self._user(user_id)
+        known = {row[0] for row in self._run("SELECT key FROM uses WHERE user = ?", [user])}
+        if new := [(user, key) for key in dict.fromkeys(keys) if key not in known]:
+            self._write("INSERT OR IGNORE INTO uses VALUES (?, ?)", new)
+
+    def digest(self, path: Path) -> str:
+        """The content hash of a file, computed again only if its size or time has changed."""
+        path = path.resolve()
+        status = path.stat()
+        known = self._run(
+            "SELECT digest FROM digests WHERE path = ? AND size = ? AND mtime = ?",
+            [str(path), status.st_size, status.st_mtime_ns],
+        )
+        if known:
+            return str(known[0][0])
+        digest = file_digest(path)
+        row = (str(path), status.st_size, status.st_mtime_ns, digest)
+        self._write("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?)", [row])
+        return digest
+
+    def info(self) -> dict[str, Any]:
+        """Number of summaries and users, bytes on disk, and the time of the oldest and newest summary."""
+        count, oldest, newest = self._run("SELECT count(*), min(made), max(made) FROM summaries")[0]
+        users = self._run("SELECT count(DISTINCT user) FROM uses")[0][0]
+        size = sum(file.stat().st_size for file in self._files() if file.exists())
+        return {"summaries": count, "users": users, "bytes": size, "oldest": oldest, "newest": newest}
+
+    def clear(self, user_id: str | None = None) -> int:
+        """Forget one user, or everything; returns how many summaries went.
+
+        A summary that another user's history also rests on stays.
+        """
+        with self._lock:
+            before = self._run("SELECT count(*) FROM summaries")[0][0]
+            if user_id is None:
+                self._write("DELETE FROM summaries", [()])
+                self._write("DELETE FROM uses", [()])
+            else:
+                user = self._user(user_id)
+                mine = "SELECT key FROM uses WHERE user = ?"
+                others = "SELECT key FROM uses WHERE user <> ?"
+                drop = f"DELETE FROM summaries WHERE key IN ({mine}) AND key NOT IN ({others})"  # noqa: S608
+                self._write(drop, [(user, user)])
+                self._write("DELETE FROM uses WHERE user = ?", [(user,)])
+            left = self._run("SELECT count(*) FROM summaries")[0][0]
+            self._run("VACUUM")
+            self._run("PRAGMA wal_checkpoint(TRUNCATE)")
+            return int(before - left)
+
+    def close(self) -> None:
+        """Close the file; the next use opens it again."""
+        with self._lock:
+            if self._connection:
+                self._connection.close()
+                self._connection = None
+
+    # Inside
+
+    def _user(self, user_id: str) -> str:
+        """A salted hash: the file shows no user ids."""
+        rows = self._run("SELECT salt FROM salts ORDER BY rowid LIMIT 1")
+        if not rows:
+            self._write("INSERT INTO salts VALUES (?)", [(secrets.token_hex(16),)])
+            rows = self._run("SELECT salt FROM salts ORDER BY rowid LIMIT 1") or [("",)]
+        return hashlib.blake2b(user_id.encode(), key=rows[0][0].encode(), digest_size=16).hexdigest()
+
+    def _run(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+        with self._lock:
+            try:
+                return self._open().execute(statement, values).fetchall()
+            except sqlite3.DatabaseError as error:
+                if not _is_corrupt(error):
+                    raise StoreError(f"{self.path}: {error}", hint="see `trsr-lite cache path`") from error
+                self._set_aside(error)
+                return self._open().execute(statement, values).fetchall()
+
+    def _write(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Write, or go on without keeping: a full disk must not cost the user the answer."""
+        with self._lock:
+            try:
+                with self._open() as connection:
+                    connection.executemany(statement, rows)
+            except sqlite3.DatabaseError as error:
+                if _is_corrupt(error):
+                    self._set_aside(error)
+                else:
+                    self._use_memory(error)
+                with self._open() as connection:
+                    connection.executemany(statement, rows)
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            try:
+                self._connection = self._connect()
+            except (OSError, sqlite3.OperationalError) as error:
+                self._use_memory(error)
+            except sqlite3.DatabaseError as error:
+                if not _is_corrupt(error):
+                    raise
+                self._set_aside(error)
+                self._connection = self._connect()
+        assert self._connection is not None  # noqa: S101
+        return self._connection
+
+    def _connect(self) -> sqlite3.Connection:
+        folder = self.path.parent
+        if not folder.is_dir():
+            folder.mkdir(parents=True, mode=0o700)
+            folder.chmod(0o700)
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL, 0o600))
+        connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, check_same_thread=False)
+        try:
+            found = connection.execute("PRAGMA user_version").fetchone()[0]
+            if found > SCHEMA:
+                raise StoreError(
+                    f"{self.path}: written by a newer trsr-lite (schema {found}; this one knows {SCHEMA})",
+                    hint="upgrade trsr-lite, or choose another folder with `--cache-dir`",
+                )
+            if found < SCHEMA:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.executescript(f"BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
+            connection.execute("PRAGMA synchronous = NORMAL")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _use_memory(self, error: Exception) -> None:
+        """From here on nothing is kept; what was read so far stays valid."""
+        logger.warning("%s cannot be written (%s): new summaries are not kept", self.path, error)
+        self.close()
+        self.persistent = False
+        self._connection = sqlite3.connect(":memory:", check_same_thread=False)
+        self._connection.executescript(TABLES)
+
+    def _set_aside(self, error: Exception) -> None:
+        """Keep a damaged store under another name and begin a new one."""
+        self.close()
+        aside = self.path.with_name(f"{self.path.name}.corrupt-{time.time_ns()}")
+        logger.warning("%s is damaged (%s): moved to %s, summaries are made again", self.path, error, aside.name)
+        for file in self._files():
+            if file.exists():
+                file.replace(aside.with_name(file.name.replace(self.path.name, aside.name)))
+
+    def _files(self) -> list[Path]:
+        return [self.path.with_name(self.path.name + suffix) for suffix in ("", "-wal", "-shm")]
+
+
+def _is_corrupt(error: sqlite3.DatabaseError) -> bool:
+    return any(words in str(error) for words in ("not a database", "malformed"))

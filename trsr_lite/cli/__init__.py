@@ -1,0 +1,102 @@
+"""The command line: parse, call one function of the public API, print.
+
+Invariant: stdout is the result and stderr everything else. Errors become one `Error:` line, a `hint:` line and an exit
+code here and nowhere else. `--help` imports click and the standard library only; commands are imported when they run.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from trsr_lite import __version__
+from trsr_lite.errors import TrsrError
+
+COMMANDS: Mapping[str, str] = {
+    "cache": "Show, measure or clear the stored summaries.",
+    "doctor": "Check this machine and say what is missing.",
+    "inspect": "Show what a model or bundle is.",
+    "prompt": "Show exactly what the models see; loads no weights.",
+    "recommend": "Rank candidates for a user.",
+    "summarize": "Summarize what a user likes.",
+}
+INTERRUPTED = 130
+DEBUG = "debug"
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' one-line helps, and imports a command when it is run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, sorted."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """The command itself, imported now."""
+        if name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"{__name__}.{name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of `--help`, without importing any command."""
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="trsr-lite")
+@click.option("--config", metavar="FILE", envvar="TRSR_LITE_CONFIG", help="Defaults for options, as TOML.")
+@click.option("--verbose", is_flag=True, help="Show the log of trsr-lite and llama.cpp on stderr.")
+@click.option("--debug", is_flag=True, help="Show a traceback with an error.")
+@click.pass_context
+def group(ctx: click.Context, config: str | None, verbose: bool, debug: bool) -> None:
+    """Recommend from long, text-rich histories, with a small language model on this machine.
+
+    Every option of a command can also be set as TRSR_LITE_NAME in the environment or in the config file; an option
+    given on the command line wins.
+    """
+    ctx.meta[DEBUG] = debug
+    from trsr_lite.cli.config import read_config, set_up_logging
+
+    set_up_logging(verbose)
+    defaults = read_config(config)
+    ctx.default_map = dict.fromkeys(COMMANDS, defaults)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with the documented code."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    debug = "--debug" in (sys.argv[1:] if arguments is None else arguments)
+    try:
+        result: Any = group.main(arguments, prog_name="trsr-lite", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except TrsrError as error:
+        if debug:
+            raise
+        click.echo(f"Error: {error}", err=True)
+        if error.hint:
+            click.echo(f"hint: {error.hint}", err=True)
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        if debug:
+            raise
+        click.echo("\nInterrupted; summaries finished so far are kept", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader has gone; say nothing more
+        return 1

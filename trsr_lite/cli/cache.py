@@ -1,0 +1,66 @@
+"""`trsr-lite cache`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from trsr_lite.cli import options
+
+if TYPE_CHECKING:
+    from trsr_lite.cache import SummaryStore
+
+cache_dir = options.option("--cache-dir", metavar="DIR", help="Where summaries are kept.")
+
+
+@click.group("cache")
+def command() -> None:
+    """The stored summaries: where they are, how many, and how to forget them."""
+
+
+@command.command("path")
+@cache_dir
+def path(cache_dir: str | None) -> None:
+    """Print the file that holds the summaries."""
+    click.echo(_store(cache_dir).path)
+
+
+@command.command("info")
+@cache_dir
+@options.as_json
+def info(cache_dir: str | None, as_json: bool) -> None:
+    """Count summaries, users and bytes."""
+    store = _store(cache_dir)
+    facts: dict[str, Any] = {"path": str(store.path), **store.info()}
+    store.close()
+    from trsr_lite.cli import tables
+
+    if as_json:
+        tables.print_json({"schema": 1, **facts})
+        return
+    for name in ("oldest", "newest"):
+        made = facts[name]
+        facts[name] = "none" if made is None else datetime.fromtimestamp(made).astimezone().isoformat(" ", "seconds")
+    tables.print_facts("Summaries", facts.items(), tables.console())
+
+
+@command.command("clear")
+@cache_dir
+@click.option("--user-id", metavar="ID", help="Forget one user only.")
+def clear(cache_dir: str | None, user_id: str | None) -> None:
+    """Delete all summaries, or those that only one user's history rests on."""
+    store = _store(cache_dir)
+    gone = store.clear(user_id)
+    store.close()
+    click.echo(f"{gone} {'summary' if gone == 1 else 'summaries'} deleted")
+
+
+def _store(cache_dir: str | None) -> SummaryStore:
+    import platformdirs
+
+    from trsr_lite.cache import SummaryStore
+
+    return SummaryStore(Path(cache_dir or platformdirs.user_cache_dir("trsr-lite", False)))

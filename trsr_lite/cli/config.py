@@ -1,0 +1,55 @@
+"""The config file and the log: what is set up before a command runs."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from trsr_lite.cli.options import CONFIGURABLE
+from trsr_lite.errors import SettingsError
+
+
+def read_config(path: str | None) -> dict[str, Any]:
+    """Option defaults from a flat TOML file; the user's own `config.toml` if `path` is None and it exists."""
+    file = Path(path) if path else _default_file()
+    if file is None:
+        return {}
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        data = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if path:
+            raise SettingsError(f"{file}: there is no such config file") from None
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{file}: cannot be read: {error}") from error
+    for name in data:
+        if name not in CONFIGURABLE:
+            near = difflib.get_close_matches(name, CONFIGURABLE, 1)
+            raise SettingsError(
+                f"{file}: there is no option {name!r}", hint=f"did you mean `{near[0]}`?" if near else None
+            )
+    return {name.replace("-", "_"): value for name, value in data.items()}
+
+
+def set_up_logging(verbose: bool) -> None:
+    """Warnings of the package to stderr, one line each; with `verbose`, everything, llama.cpp's log included."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(name)s: %(message)s" if verbose else "warning: %(message)s"))
+    log = logging.getLogger("trsr_lite")
+    log.handlers = [handler]
+    log.propagate = False
+    log.setLevel(logging.DEBUG if verbose else logging.WARNING)
+    logging.getLogger("trsr_lite.llama").setLevel(logging.DEBUG if verbose else logging.CRITICAL)
+
+
+def _default_file() -> Path | None:
+    import platformdirs
+
+    return Path(platformdirs.user_config_dir("trsr-lite", False)) / "config.toml"

@@ -1,0 +1,37 @@
+"""`trsr-lite inspect`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from trsr_lite.cli import options
+
+
+@click.command("inspect")
+@click.argument("model", default="smollm2")
+@options.machine
+@options.folders
+@options.as_json
+def command(model: str, as_json: bool, **chosen: Any) -> None:
+    """Show what MODEL is: its files, settings, answers and measurements."""
+    from trsr_lite.cli import session, tables
+    from trsr_lite.cli.options import SETTING_NAMES
+
+    with (
+        session.reporting() as progress,
+        session.load({"model": model, **dict.fromkeys(SETTING_NAMES), **chosen}, progress) as recommender,
+    ):
+        facts = {**recommender.bundle.to_dict(), "models": recommender.describe()}
+    if as_json:
+        tables.print_json(facts)
+        return
+    console = tables.console()
+    described = facts.pop("models")
+    settings = facts.pop("settings")
+    tables.print_facts(f"{facts['name']}", [(name, value) for name, value in facts.items() if name != "name"], console)
+    tables.print_facts("Settings", settings.items(), console)
+    for role, facts_of_role in described.items():
+        tables.print_facts(role.capitalize(), facts_of_role.items(), console)
+    session.hint(recommender.bundle.hint)

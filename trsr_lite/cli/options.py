@@ -1,0 +1,84 @@
+"""Options that several commands share: each is spelled, documented and read from the environment in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from trsr_lite.settings import DOMAINS, STRATEGIES, Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+CONFIGURABLE: list[str] = []
+"""Names that a config file may set."""
+
+SETTING_NAMES = ("strategy", "domain", "attributes", "prompt_tokens")
+
+
+def option(*names: str, **attributes: Any) -> Callable[[F], F]:
+    """A click option that `TRSR_LITE_<NAME>` and the config file can set too."""
+    name = max(names, key=len).lstrip("-")
+    CONFIGURABLE.append(name)
+    variable = f"TRSR_LITE_{name.upper().replace('-', '_')}"
+    return click.option(*names, envvar=variable, show_envvar=False, **attributes)
+
+
+def _all(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+    def decorate(function: F) -> F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+_defaults = Settings()
+
+user = _all(
+    click.option(
+        "--user", "user_file", required=True, metavar="FILE", help="The user: JSON or JSON Lines; `-` is stdin."
+    ),
+    click.option("--user-id", metavar="ID", help="Which user of a file with several."),
+    click.option("--sort-history", is_flag=True, help="Order the history by time instead of requiring that order."),
+)
+candidates = click.option(
+    "--candidates", "candidate_file", metavar="FILE", help="Items to rank: JSON or JSON Lines [default: the user's own]"
+)
+model = option(
+    "-m", "--model", default="smollm2", show_default=True, metavar="MODEL", help="A bundle folder or a .gguf file."
+)
+settings = _all(
+    option("--strategy", type=click.Choice(STRATEGIES), help="How block summaries are combined [default: the model's]"),
+    option("--domain", type=click.Choice(DOMAINS), help="What the items are [default: the model's, else item]"),
+    option(
+        "--attributes",
+        metavar="A,B,…",
+        callback=lambda _ctx, _param, value: _split(value),
+        help="Attributes the model sees, in order [default: the model's, else all]",
+    ),
+    option(
+        "--prompt-tokens",
+        type=click.IntRange(min=256),
+        help=f"Budget of a whole prompt [default: the model's, else {_defaults.prompt_tokens}]",
+    ),
+)
+machine = _all(
+    option("--threads", type=click.IntRange(min=1), help="CPU threads [default: physical cores this process may use]"),
+    option("--gpu-layers", type=int, help="Layers on the GPU, -1 for all [default: all where supported]"),
+    option("--ctx-size", type=click.IntRange(min=256), help="Most tokens of context [default: what the work needs]"),
+    option("--offline", is_flag=True, help="Never open a network connection."),
+)
+folders = _all(
+    option("--cache-dir", metavar="DIR", help="Where summaries are kept [default: the system's cache folder]"),
+    option("--data-dir", metavar="DIR", help="Where the prepared default model is kept [default: the data folder]"),
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON (with a schema number).")
+
+
+def _split(value: Any) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    names = value.split(",") if isinstance(value, str) else value
+    return tuple(name.strip() for name in names if name.strip())

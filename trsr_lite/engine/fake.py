@@ -1,0 +1,117 @@
+"""A scripted engine for tests: the real protocol, no model.
+
+Invariant: one character is one token, so a test can read back every prompt; what is generated and how candidates score
+is up to two functions, and everything that was asked is recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from trsr_lite.engine.base import Margin, OnProgress, Prompt
+from trsr_lite.errors import Closed
+
+SPECIAL = 0x110000  # above every character: control tokens cannot be written as text
+
+
+def last_words(prompt: str) -> str:
+    """The default script: a text that depends on the whole prompt, so that a changed prompt shows."""
+    return f" summary {sum(prompt.encode()) % 9973}."
+
+
+def by_length(text: str) -> float:
+    """The default margin: shorter prompts win."""
+    return -float(len(text))
+
+
+@dataclass
+class FakeEngine:
+    """An `Engine` that follows a script.
+
+    Attributes
+    ----------
+    script: prompt text -> generated text.
+    margin: whole prompt text -> margin.
+    prompts: every prompt given to `generate`, in order.
+    scored: every whole prompt given to `margins`, in order.
+    """
+
+    script: Callable[[str], str] = last_words
+    margin: Callable[[str], float] = by_length
+    identity: str = "fake:1"
+    context_size: int = 100_000
+    chat_template: str | None = None
+    bos: str = ""
+    eos: str = ""
+    prompts: list[str] = field(default_factory=list)
+    scored: list[str] = field(default_factory=list)
+    closed: bool = False
+
+    def encode(self, text: str) -> list[int]:
+        """One token a character."""
+        return [ord(character) for character in text]
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The characters again; control tokens are dropped."""
+        return "".join(chr(token) for token in tokens if token < SPECIAL)
+
+    def tokenize(self, prompt: Prompt) -> list[int]:
+        """Special segments become tokens above every character."""
+        return [ord(character) + SPECIAL * special for text, special in prompt for character in text]
+
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        *,
+        max_tokens: int,
+        stop: str = "\n",
+        no_repeat_ngram: int = 0,
+        on_result: Callable[[int, str], None] | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> list[str]:
+        """The script's texts."""
+        self._check()
+        texts = []
+        for index, prompt in enumerate(prompts):
+            text = self.decode(prompt)
+            self.prompts.append(text)
+            texts.append(self.script(text)[:max_tokens])
+            if on_result:
+                on_result(index, texts[-1])
+            if on_progress:
+                on_progress(index + 1, len(prompts))
+        return texts
+
+    def margins(
+        self,
+        prefix: Sequence[int],
+        suffixes: Sequence[Sequence[int]],
+        answers: tuple[int, int],
+        *,
+        exact: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> list[Margin]:
+        """The margin function's values, with all mass on the two answers."""
+        self._check()
+        texts = [self.decode([*prefix, *suffix]) for suffix in suffixes]
+        self.scored += texts
+        return [Margin(self.margin(text), 1.0) for text in texts]
+
+    def describe(self) -> dict[str, object]:
+        """That it is a fake."""
+        return {"description": "scripted"}
+
+    def cancel(self) -> None:
+        """Nothing runs long enough to be stopped."""
+
+    def release(self) -> None:
+        """Nothing is held."""
+
+    def close(self) -> None:
+        """Refuse work from now on."""
+        self.closed = True
+
+    def _check(self) -> None:
+        if self.closed:
+            raise Closed("the engine was closed")

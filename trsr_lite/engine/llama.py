@@ -1,0 +1,380 @@
+"""The engine on llama.cpp: batched greedy generation and yes/no margins over parallel sequences.
+
+Invariant: a prefix that several prompts share is evaluated once, and only the logits that are read are computed. The
+candidates of a ranking are decoded in batches of about `BATCH` tokens, and forgotten before the next batch, so that
+attention never spans more than the prefix and one batch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise, takewhile
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from trsr_lite.engine import native
+from trsr_lite.engine.base import EngineOptions, Margin, OnProgress, Prompt
+from trsr_lite.engine.threads import default_threads
+from trsr_lite.errors import Cancelled, Closed, ModelError
+
+logger = logging.getLogger(__name__)
+
+BATCH = 512
+SEQUENCES = 65  # one for the shared prefix; 64 candidates of 8 tokens fill a batch
+PARALLEL = 16  # texts generated at once
+STATEFUL_PARALLEL = 4  # a recurrent state is held for each sequence, used or not
+CELLS = 8192  # most KV cells for parallel generation, unless one sequence needs more
+ROUND = 256  # llama.cpp pads the KV cache to this
+
+
+class LlamaEngine:
+    """An `Engine` on one GGUF file. `identity` is the file's content hash, which the caller knows."""
+
+    def __init__(self, path: Path, *, identity: str, options: EngineOptions | None = None, vocab_only: bool = False):
+        self.identity = identity
+        self.options = options or EngineOptions()
+        self.threads = self.options.threads or default_threads()
+        self._lock = threading.RLock()
+        self._busy = False
+        self._model = native.Model(path, gpu_layers=self.options.gpu_layers, vocab_only=vocab_only)
+        self._abort = native.AbortFlag(native.library())
+        self._context: native.Context | None = None
+        self._closed = False
+        self.chat_template = self._model.chat_template
+        self.bos = self._special(self._model.bos_token)
+        self.eos = self._special(self._model.eos_token)
+        self.context_size = min(self.options.ctx_size or self._model.context_length, self._model.context_length)
+        self.can_rewind = vocab_only or self._model.can_rewind
+        self._markup = "|".join(re.escape(text) for text in self._model.user_defined)
+        if not self.can_rewind:
+            logger.warning("%s cannot rewind its memory: every prompt is evaluated whole, which is slower", path.name)
+
+    # Text and tokens
+
+    def encode(self, text: str) -> list[int]:
+        """Tokens of outside text; never a control or user-defined token."""
+        if not self._markup:
+            return self._model.tokenize(text, special=False)
+        cuts = [0, *(match.start() + 1 for match in re.finditer(self._markup, text)), len(text)]
+        return [
+            token
+            for start, end in pairwise(cuts)
+            for token in self._model.tokenize(text[start:end], special=False)
+        ]
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Text of tokens; a cut multi-byte character at the end is dropped."""
+        return self._model.detokenize(tokens).decode(errors="ignore")
+
+    def tokenize(self, prompt: Prompt) -> list[int]:
+        """Tokens of a prompt; opened with the model's BOS where it wants one and the prompt has none."""
+        tokens: list[int] = []
+        for segment in prompt:
+            tokens += self._model.tokenize(segment.text, special=True) if segment.special else self.encode(segment.text)
+        if self._model.adds_bos and tokens[:1] != [self._model.bos_token]:
+            tokens.insert(0, self._model.bos_token)
+        return tokens
+
+    def describe(self) -> dict[str, object]:
+        """What `inspect` shows of the model."""
+        return {**self._model.describe(), "can_rewind": self.can_rewind}
+
+    # Work
+
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        *,
+        max_tokens: int,
+        stop: str = "\n",
+        no_repeat_ngram: int = 0,
+        on_result: Callable[[int, str], None] | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> list[str]:
+        """Greedy continuations by continuous batching; see `Engine.generate`."""
+        texts = _Generation(prompts, max_tokens, stop.encode(), no_repeat_ngram)
+        if not prompts:
+            return []
+        with self._working():
+            self._require(max(map(len, prompts)) + max_tokens)
+            shared = _common_prefix(prompts) if self.can_rewind and len(prompts) > 1 else 0
+            slots = min(len(prompts), PARALLEL if self.can_rewind else STATEFUL_PARALLEL)
+            needs = sorted((len(prompt) - shared + max_tokens for prompt in prompts), reverse=True)
+            ceiling = max(shared + needs[0], min(CELLS, self.options.ctx_size or CELLS))
+            context = self._ready(min(shared + sum(needs[:slots]), ceiling), flash=True)
+            self._prefill(context, prompts[0][:shared])
+            texts.run(self, context, shared, slots, on_result, on_progress)
+        return texts.results
+
+    def margins(
+        self,
+        prefix: Sequence[int],
+        suffixes: Sequence[Sequence[int]],
+        answers: tuple[int, int],
+        *,
+        exact: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> list[Margin]:
+        """Margins of prefix + suffix; see `Engine.margins`."""
+        if not suffixes:
+            return []
+        with self._working():
+            longest = max(map(len, suffixes))
+            self._require(len(prefix) + longest)
+            shared = len(prefix) if self.can_rewind else 0
+            tails = suffixes if shared else [[*prefix, *suffix] for suffix in suffixes]
+            context = self._ready(len(prefix) + max(longest, BATCH), flash=not exact)
+            self._prefill(context, prefix[:shared])
+            results: list[Margin] = []
+            total = len(prefix) + sum(map(len, suffixes))
+            for chunk in [[tail] for tail in tails] if exact or not shared else _chunks(tails):
+                rows = self._evaluate(context, shared, chunk, alone=exact or not shared)
+                results += [_margin(row, answers) for row in rows]
+                if on_progress:
+                    on_progress(min(total, len(prefix) + sum(map(len, suffixes[: len(results)]))), total)
+            return results
+
+    def cancel(self) -> None:
+        """Stop the running call, which raises `Cancelled`."""
+        if self._busy:
+            self._abort.set()
+
+    def release(self) -> None:
+        """Free the KV cache and compute buffers; the next call makes new ones."""
+        with self._lock:
+            if self._context:
+                self._context.close()
+                self._context = None
+
+    def close(self) -> None:
+        """Stop running work and free everything; may be called twice."""
+        self.cancel()
+        with self._lock:
+            self.release()
+            self._model.close()
+            self._closed = True
+
+    # Inside
+
+    @contextlib.contextmanager
+    def _working(self) -> Iterator[None]:
+        with self._lock:
+            if self._closed:
+                raise Closed("the engine was closed")
+            self._abort.clear()
+            self._busy = True
+            try:
+                yield
+            finally:
+                self._busy = False
+                if self._context:
+                    self._context.clear()
+
+    def step(
+        self,
+        context: native.Context,
+        tokens: Sequence[int],
+        positions: Sequence[int] | npt.NDArray[np.int32],
+        sequences: int | Sequence[int] | npt.NDArray[np.int32],
+        wanted: Sequence[int] = (),
+    ) -> None:
+        """One decode; raises `Cancelled` where `cancel()` was called."""
+        if self._abort.is_set() or not context.decode(tokens, positions, sequences, wanted):
+            raise Cancelled("stopped on request")
+
+    def ends(self, token: int) -> bool:
+        """Whether the model means to stop with this token."""
+        return self._model.ends_generation(token)
+
+    def piece(self, token: int) -> bytes:
+        """Bytes of one generated token."""
+        return self._model.piece(token)
+
+    def _special(self, token: int) -> str:
+        return self._model.piece(token, special=True).decode(errors="replace") if token >= 0 else ""
+
+    def _require(self, tokens: int) -> None:
+        if tokens > self.context_size:
+            raise ModelError(
+                f"a prompt needs {tokens} tokens of context; this model has {self.context_size}",
+                hint="raise `--ctx-size`, or lower the prompt budget",
+            )
+
+    def _ready(self, cells: int, *, flash: bool) -> native.Context:
+        """A context with at least that many cells; a smaller or differently computing one is replaced."""
+        if self._context and (self._context.cells < cells or self._context.flash != flash):
+            self.release()
+        if not self._context:
+            self._context = self._model.context(
+                cells=-(-cells // ROUND) * ROUND,
+                sequences=SEQUENCES if self.can_rewind else STATEFUL_PARALLEL + 1,
+                batch=BATCH,
+                threads=self.threads,
+                flash=flash,
+                abort=self._abort,
+            )
+        self._context.clear()
+        return self._context
+
+    def _prefill(self, context: native.Context, tokens: Sequence[int]) -> None:
+        """Evaluate the shared prefix as sequence 0."""
+        for start in range(0, len(tokens), BATCH):
+            part = tokens[start : start + BATCH]
+            self.step(context, part, range(start, start + len(part)), 0)
+
+    def _evaluate(
+        self, context: native.Context, start: int, tails: Sequence[Sequence[int]], *, alone: bool
+    ) -> Iterator[npt.NDArray[np.float32]]:
+        """Logits after each tail: (vocabulary,) each. `alone` is one tail, continued on sequence 0 itself."""
+        sequences = [0] if alone else list(range(1, len(tails) + 1))
+        if not alone:
+            for sequence in sequences:
+                context.copy(0, sequence)
+        tokens = [token for tail in tails for token in tail]
+        positions = np.concatenate([np.arange(start, start + len(tail), dtype=np.int32) for tail in tails])
+        owners = np.repeat(np.array(sequences, dtype=np.int32), [len(tail) for tail in tails])
+        ends = np.cumsum([len(tail) for tail in tails]) - 1
+        for first in range(0, len(tokens), BATCH):
+            stop = first + BATCH
+            wanted = [int(end) - first for end in ends if first <= end < stop]
+            self.step(context, tokens[first:stop], positions[first:stop], owners[first:stop], wanted)
+            for index in wanted:
+                yield context.logits(index)
+        for sequence in sequences:
+            context.forget(sequence, start if alone and start else -1)
+
+
+@dataclass
+class _Slot:
+    """One text being generated: the prompt part still to evaluate, then one token a step."""
+
+    index: int
+    sequence: int
+    pending: list[int]
+    position: int
+    tokens: list[int] = field(default_factory=list)
+    text: bytearray = field(default_factory=bytearray)
+    seen: dict[tuple[int, ...], set[int]] = field(default_factory=dict)
+
+
+class _Generation:
+    """All texts of one `generate` call; prompts wait until a sequence and cells are free."""
+
+    def __init__(self, prompts: Sequence[Sequence[int]], max_tokens: int, stop: bytes, no_repeat: int) -> None:
+        self.prompts, self.max_tokens, self.stop, self.no_repeat = prompts, max_tokens, stop, no_repeat
+        self.results = [""] * len(prompts)
+
+    def run(
+        self,
+        engine: LlamaEngine,
+        context: native.Context,
+        shared: int,
+        slots: int,
+        on_result: Callable[[int, str], None] | None,
+        on_progress: OnProgress | None,
+    ) -> None:
+        waiting = list(range(len(self.prompts)))[::-1]
+        free = list(range(1, slots + 1))
+        active: list[_Slot] = []
+        used, done = shared, 0
+        total = sum(len(prompt) - shared + self.max_tokens for prompt in self.prompts)
+        while waiting or active:
+            while waiting and free and used + self._need(waiting[-1], shared) <= context.cells:
+                index, sequence = waiting.pop(), free.pop()
+                if shared:
+                    context.copy(0, sequence)
+                active.append(_Slot(index, sequence, list(self.prompts[index][shared:]), shared))
+                used += self._need(index, shared)
+            for slot in self._step(engine, context, active):
+                active.remove(slot)
+                context.forget(slot.sequence)
+                free.append(slot.sequence)
+                used -= self._need(slot.index, shared)
+                done += self._need(slot.index, shared)
+                self.results[slot.index] = bytes(slot.text).decode(errors="ignore")
+                if on_result:
+                    on_result(slot.index, self.results[slot.index])
+            if on_progress:
+                on_progress(done + sum(slot.position - shared for slot in active), total)
+
+    def _need(self, index: int, shared: int) -> int:
+        return len(self.prompts[index]) - shared + self.max_tokens
+
+    def _step(self, engine: LlamaEngine, context: native.Context, active: list[_Slot]) -> list[_Slot]:
+        """Evaluate one batch: the next token of each running text, then as much of waiting prompts as fits."""
+        tokens: list[int] = []
+        positions: list[int] = []
+        sequences: list[int] = []
+        wanted: list[tuple[int, _Slot]] = []
+        for slot in sorted(active, key=lambda slot: len(slot.pending) > 1):
+            part = slot.pending[: context.batch - len(tokens)]
+            if not part:
+                break
+            del slot.pending[: len(part)]
+            tokens += part
+            positions += range(slot.position, slot.position + len(part))
+            sequences += [slot.sequence] * len(part)
+            slot.position += len(part)
+            if not slot.pending:
+                wanted.append((len(tokens) - 1, slot))
+        engine.step(context, tokens, positions, sequences, [index for index, _ in wanted])
+        return [slot for index, slot in wanted if self._extend(engine, slot, context.logits(index))]
+
+    def _extend(self, engine: LlamaEngine, slot: _Slot, logits: npt.NDArray[np.float32]) -> bool:
+        """Append the likeliest token; True when the text has ended."""
+        token = self._choose(slot, logits)
+        piece = engine.piece(token)
+        if engine.ends(token) or (self.stop and self.stop in piece):
+            return True
+        slot.text += piece
+        slot.tokens.append(token)
+        slot.pending.append(token)
+        if self.no_repeat and len(slot.tokens) >= self.no_repeat:
+            *opening, last = slot.tokens[-self.no_repeat :]
+            slot.seen.setdefault(tuple(opening), set()).add(last)
+        return len(slot.tokens) >= self.max_tokens
+
+    def _choose(self, slot: _Slot, logits: npt.NDArray[np.float32]) -> int:
+        banned = slot.seen.get(tuple(slot.tokens[1 - self.no_repeat :])) if self.no_repeat > 1 else None
+        if banned:
+            logits = logits.copy()
+            logits[list(banned)] = -np.inf
+        return int(np.argmax(logits))
+
+
+def _margin(logits: npt.NDArray[np.float32], answers: tuple[int, int]) -> Margin:
+    """Margin in float32; the label mass by a stable log-sum-exp."""
+    yes, no = (logits[answer] for answer in answers)
+    highest = logits.max()
+    mass = (np.exp(yes - highest) + np.exp(no - highest)) / np.exp(logits - highest).sum()
+    margin = float(yes - no)
+    if not np.isfinite(margin):
+        raise ModelError("the model's logits are not finite", hint="the file may be damaged or its type too small")
+    return Margin(margin, float(mass))
+
+
+def _chunks(tails: Sequence[Sequence[int]]) -> list[list[Sequence[int]]]:
+    """Neighbouring tails in groups of at most BATCH tokens and SEQUENCES - 1 tails; a longer tail is alone."""
+    chunks: list[list[Sequence[int]]] = []
+    room = 0
+    for tail in tails:
+        if not chunks or len(tail) > room or len(chunks[-1]) == SEQUENCES - 1:
+            chunks.append([])
+            room = BATCH
+        chunks[-1].append(tail)
+        room -= len(tail)
+    return chunks
+
+
+def _common_prefix(prompts: Sequence[Sequence[int]]) -> int:
+    """Length of the opening all prompts share, leaving each at least one token of its own."""
+    shortest = min(map(len, prompts)) - 1
+    columns = zip(*(prompt[:shortest] for prompt in prompts), strict=True)
+    return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))

@@ -1,0 +1,57 @@
+"""Every error that a user can meet, and the exit code each one ends the command line with.
+
+    TrsrError            1  failure
+    ├── Closed           1  used after close()
+    ├── StoreError       1  the summary store cannot be used as it is
+    ├── SettingsError    2  a setting, option or config value that cannot be
+    ├── ModelError       3  model or bundle missing, broken or incompatible
+    ├── DataError        4  a user, item or candidate that cannot be used
+    └── Cancelled      130  stopped on request
+
+Invariant: a message is one line that names the thing, the value and, in `hint`, the next step. Foreign exceptions
+are mapped where they enter; anything else that escapes is a bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+
+class TrsrError(Exception):
+    """Base of all errors of this package; `str(error)` is one line, `hint` says what to do next."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(" ".join(message.split()))
+        self.hint = hint
+
+
+class Closed(TrsrError):
+    """The engine or recommender was used after `close()`."""
+
+
+class StoreError(TrsrError):
+    """The summary store cannot be used as it is."""
+
+
+class SettingsError(TrsrError):
+    """A setting has a value that cannot work."""
+
+    exit_code = 2
+
+
+class ModelError(TrsrError):
+    """A model or bundle is missing, broken or incompatible."""
+
+    exit_code = 3
+
+
+class DataError(TrsrError):
+    """A user, item or candidate cannot be used; the message names the place and the field."""
+
+    exit_code = 4
+
+
+class Cancelled(TrsrError):
+    """The work was stopped by `cancel()`; everything finished before is kept."""
+
+    exit_code = 130

@@ -1,0 +1,227 @@
+"""All text that a model is shown, and the two words it may answer.
+
+Invariant: pure and versioned. Changing any character of a prompt needs a new `PROMPT_VERSION`, because tuned weights
+and cached summaries depend on it. Text from outside is folded to one line, so it cannot open a section of a prompt.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from trsr_lite.engine.base import Prompt, Segment, Tokenizer
+from trsr_lite.errors import DataError, SettingsError
+from trsr_lite.records import Item
+from trsr_lite.settings import Settings
+
+PROMPT_VERSION = "1"
+ANSWERS = ("yes", "no")
+NO_SUMMARY = "nothing is known yet"
+ELLIPSIS = "…"
+CHARACTERS_PER_TOKEN = 16  # longer texts are cut before tokenizing, so that no text can cost much
+LEAST_TOKENS = 8  # an attribute or item shortened to less says nothing
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The nouns and verbs of one kind of item."""
+
+    item: str
+    items: str
+    person: str
+    did: str
+    would: str
+
+
+DOMAINS: Mapping[str, Domain] = {
+    "item": Domain("item", "items", "user", "chose", "choose"),
+    "news": Domain("article", "articles", "reader", "read", "read"),
+    "product": Domain("product", "products", "shopper", "bought", "buy"),
+}
+
+
+def fold(text: str) -> str:
+    """Text on one line: white space runs become one space, control and format characters go.
+
+    Zero-width joiners stay, which emoji and several scripts need.
+    """
+    kept = (
+        " " if character.isspace() else character
+        for character in text
+        if character.isspace() or character in "\u200c\u200d" or unicodedata.category(character) not in ("Cc", "Cf")
+    )
+    return " ".join("".join(kept).split())
+
+
+def shown(item: Item, settings: Settings) -> list[tuple[str, str]]:
+    """The (name, folded text) pairs of an item that a model sees, in order."""
+    names = settings.attributes or ("title", *(name for name in item.attributes if name != "title"))
+    pairs = [(fold(name), fold(item.attributes[name])) for name in names if name in item.attributes]
+    pairs = [(name, text) for name, text in pairs if text]
+    if not pairs:
+        wanted = (
+            f"none of the attributes {', '.join(settings.attributes)}" if settings.attributes else "no visible text"
+        )
+        raise DataError(f"item {item.id!r}: it has {wanted}")
+    return pairs
+
+
+# Summaries
+
+
+def block(items: Sequence[Item], settings: Settings, tokenizer: Tokenizer) -> tuple[str, str]:
+    """The (message, opening) that asks for the summary of one block."""
+    domain = DOMAINS[settings.domain]
+    task = (
+        f"Below are {domain.items} that one {domain.person} {domain.did}, oldest first. In one short sentence, name the "
+        f"topics this {domain.person} is interested in. Do not list the {domain.items}."
+    )
+    return f"{task}\n\n{_lines(items, settings, tokenizer)}", _opening(domain)
+
+
+def update(summary: str, items: Sequence[Item], settings: Settings, tokenizer: Tokenizer) -> tuple[str, str]:
+    """The (message, opening) that asks for a summary carried on over one more block."""
+    domain = DOMAINS[settings.domain]
+    task = (
+        f"Below is what is known of one {domain.person}, and {domain.items} that the {domain.person} {domain.did} since "
+        f"then. In one short sentence, name the topics this {domain.person} is interested in now. Do not list the "
+        f"{domain.items}."
+    )
+    lines = _lines(items, settings, tokenizer)
+    return f"{task}\n\nKnown so far: {_summary(summary, settings, tokenizer)}\n\n{lines}", _opening(domain)
+
+
+def merge(summaries: Sequence[str], settings: Settings, tokenizer: Tokenizer) -> tuple[str, str]:
+    """The (message, opening) that asks for one summary of several, oldest first."""
+    domain = DOMAINS[settings.domain]
+    task = (
+        f"Below are notes on what one {domain.person} likes, oldest first. In one short sentence, name the topics this "
+        f"{domain.person} is interested in, the newest most of all."
+    )
+    notes = "\n".join(f"- {_summary(summary, settings, tokenizer)}" for summary in summaries)
+    return f"{task}\n\n{notes}", _opening(domain)
+
+
+def finish(opening: str, continuation: str) -> str:
+    """A summary from its opening and what the model added: one line, complete sentences where there are any."""
+    text = fold(f"{opening}{continuation}")
+    end = max(text.rfind(mark) for mark in (". ", "! ", "? "))
+    if text[-1:] not in ".!?" and end > len(opening):
+        text = text[: end + 1]
+    return text
+
+
+# Scoring
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """One user's scoring prompt: what all candidates share, and each candidate's own end.
+
+    `dropped` counts recent items left out to fit the budget.
+    """
+
+    prefix: Prompt
+    suffixes: tuple[Prompt, ...]
+    dropped: int = 0
+
+
+def scoring(
+    summary: str | None, recent: Sequence[Item], candidates: Sequence[Item], settings: Settings, tokenizer: Tokenizer
+) -> Scoring:
+    """The prompts that ask yes or no of each candidate, within `prompt_tokens`.
+
+    The oldest recent items go first, then the last one shrinks. The task, a candidate's title and the answer cue are
+    never cut: a candidate too long for that raises `DataError`.
+    """
+    domain = DOMAINS[settings.domain]
+    room = settings.prompt_tokens - 1  # the answer
+    suffixes = tuple(_suffix(item, domain, settings, tokenizer) for item in candidates)
+    lengths = [len(tokenizer.tokenize(suffix)) for suffix in suffixes]
+    head = (
+        f"Decide whether a {domain.person} would {domain.would} an {domain.item}." if domain.item[0] in "aeiou" else
+        f"Decide whether a {domain.person} would {domain.would} a {domain.item}."
+    )  # fmt: skip
+    opening = (
+        f"{head} Answer {ANSWERS[0]} or {ANSWERS[1]}.\n\n"
+        f"The {domain.person}: {_summary(summary, settings, tokenizer) if summary else NO_SUMMARY}\n\n"
+        f"Recently {domain.did}, oldest first:\n"
+    )
+    fixed = len(tokenizer.tokenize((Segment(opening),)))
+    for item, length in zip(candidates, lengths, strict=True):
+        if fixed + LEAST_TOKENS + length > room:
+            raise DataError(
+                f"candidate {item.id!r}: its title alone needs about {length} tokens; the whole prompt has {room}",
+                hint="shorten the title, or raise `--prompt-tokens`",
+            )
+    room -= fixed + max(lengths, default=0)
+    lines = [line(item, settings, tokenizer, settings.item_tokens) for item in recent]
+    costs = [len(tokenizer.encode(f"- {text}\n")) for text in lines]
+    first = 0
+    while first < len(lines) - 1 and sum(costs[first:]) > room:
+        first += 1
+    kept = lines[first:]
+    if kept and sum(costs[first:]) > room:
+        kept = [line(recent[-1], settings, tokenizer, max(room - LEAST_TOKENS // 2, LEAST_TOKENS // 2))]
+    body = "".join(f"- {text}\n" for text in kept)
+    return Scoring((Segment(opening + body),), suffixes, first)
+
+
+def line(item: Item, settings: Settings, tokenizer: Tokenizer, budget: int, *, whole_title: bool = False) -> str:
+    """An item as one line of at most `budget` tokens: `title | name: text | …`, its longest texts shortened first."""
+    pairs = shown(item, settings)
+    fixed = {0} if whole_title else set()
+    texts = [text if index in fixed else text[: budget * CHARACTERS_PER_TOKEN] for index, (_, text) in enumerate(pairs)]
+    cap = budget
+    while True:
+        parts = [shorten(text, cap, tokenizer) if index not in fixed else text for index, text in enumerate(texts)]
+        rendered = " | ".join(
+            part if name == "title" else f"{name}: {part}" for (name, _), part in zip(pairs, parts, strict=True)
+        )
+        length = len(tokenizer.encode(rendered))
+        if length <= budget or cap <= 1:
+            return rendered if length <= budget or whole_title else shorten(rendered, budget, tokenizer)
+        cap = min(cap - 1, max(1, cap * budget // length))
+
+
+def shorten(text: str, budget: int, tokenizer: Tokenizer) -> str:
+    """The text, or its beginning with an ellipsis in at most `budget` tokens."""
+    tokens = tokenizer.encode(text)
+    if len(tokens) <= budget:
+        return text
+    room = max(budget - len(tokenizer.encode(ELLIPSIS)), 1)
+    return f"{tokenizer.decode(tokens[:room]).rstrip()}{ELLIPSIS}"
+
+
+def answer_ids(suffix: Prompt, tokenizer: Tokenizer) -> tuple[int, int]:
+    """Token ids of (yes, no) right after a scoring prompt; one distinct token each, or `SettingsError`."""
+    before = tokenizer.tokenize(suffix)
+    ids = []
+    for answer in ANSWERS:
+        after = tokenizer.tokenize((*suffix[:-1], Segment(suffix[-1].text + answer)))
+        if len(after) != len(before) + 1 or after[:-1] != before:
+            raise SettingsError(f"this model's tokenizer does not give the answer {answer!r} one token of its own")
+        ids.append(after[-1])
+    if ids[0] == ids[1]:
+        raise SettingsError("this model's tokenizer gives both answers the same token")
+    return ids[0], ids[1]
+
+
+def _suffix(item: Item, domain: Domain, settings: Settings, tokenizer: Tokenizer) -> Prompt:
+    text = line(item, settings, tokenizer, settings.item_tokens, whole_title=True)
+    return (Segment(f"\nCandidate {domain.item}: {text}"), Segment(f"\nWould the {domain.person} {domain.would} it?\n"))
+
+
+def _opening(domain: Domain) -> str:
+    return f"The {domain.person} is interested in"
+
+
+def _lines(items: Sequence[Item], settings: Settings, tokenizer: Tokenizer) -> str:
+    most = max((settings.prompt_tokens - 2 * settings.summary_tokens) // (len(items) + 1), LEAST_TOKENS)
+    budget = min(settings.item_tokens, most)
+    return "\n".join(f"- {line(item, settings, tokenizer, budget)}" for item in items)
+
+
+def _summary(text: str, settings: Settings, tokenizer: Tokenizer) -> str:
+    return shorten(fold(text), settings.summary_tokens + LEAST_TOKENS, tokenizer)

@@ -1,0 +1,276 @@
+"""Items and users, read from JSON or JSON Lines.
+
+Invariant: a record that exists is usable. Every fault is a `DataError` that names the file, the line or index, and the
+field, so that a person can find it in an editor. Attribute values are text here; how a model sees them is not known.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from trsr_lite.errors import DataError
+
+LINES_SUFFIXES = (".jsonl", ".ndjson")
+RESERVED = ("id", "time")
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something a user can consume.
+
+    Attributes
+    ----------
+    id: identifies the item; never shown to a model.
+    attributes: name -> text, in the order of the source; at least one.
+    time: seconds since the epoch (UTC) of the interaction, or None.
+    """
+
+    id: str
+    attributes: Mapping[str, str]
+    time: float | None = None
+
+    @property
+    def title(self) -> str:
+        """The attribute `title`, else the first attribute: what a person reads in a list."""
+        return self.attributes.get("title") or next(iter(self.attributes.values()))
+
+    @classmethod
+    def from_dict(cls, data: Any, where: str = "item") -> Item:
+        """Build an item from parsed JSON; raises `DataError` that starts with `where`."""
+        if not isinstance(data, Mapping):
+            raise DataError(f"{where}: an item must be an object, not {_kind(data)}")
+        attributes = {
+            str(name): text
+            for name, value in data.items()
+            if name not in RESERVED and (text := _text(value, f"{where}.{name}")).strip()
+        }
+        if not attributes:
+            raise DataError(
+                f"{where}: no text: an item needs at least one non-empty attribute besides `id`",
+                hint='add one, such as "title"',
+            )
+        return cls(_identifier(data, where), attributes, _time(data.get("time"), f"{where}.time"))
+
+
+@dataclass(frozen=True)
+class User:
+    """A user: the history (oldest first), and candidates if the source had some."""
+
+    user_id: str
+    history: tuple[Item, ...]
+    candidates: tuple[Item, ...] = ()
+
+    @classmethod
+    def from_dict(cls, data: Any, where: str = "user", *, sort_history: bool = False) -> User:
+        """Build a user from parsed JSON; raises `DataError` that starts with `where`.
+
+        `sort_history` orders the history by time (every item must have one) instead of requiring that order.
+        """
+        if not isinstance(data, Mapping):
+            raise DataError(
+                f"{where}: a user must be an object, not {_kind(data)}", hint='see "A user file" in the README'
+            )
+        user_id = data.get("user_id", "")
+        if isinstance(user_id, bool) or not isinstance(user_id, (str, int)):
+            raise DataError(f"{where}.user_id: must be text or a number, not {_kind(user_id)}")
+        history = items_from_list(data.get("history"), f"{where}.history")
+        _check_repeats(history, f"{where}.history")
+        history = _in_order(history, f"{where}.history", sort_history)
+        candidates = data.get("candidates")
+        return cls(
+            _encodable(str(user_id), f"{where}.user_id"),
+            tuple(history),
+            () if candidates is None else tuple(candidates_from_list(candidates, f"{where}.candidates")),
+        )
+
+
+def items_from_list(data: Any, where: str) -> list[Item]:
+    """Items of a parsed JSON array that must not be empty."""
+    if data is None:
+        raise DataError(f"{where}: missing", hint="it must be a list of items, oldest first")
+    if isinstance(data, (str, bytes)) or not isinstance(data, Sequence):
+        raise DataError(f"{where}: must be a list of items, not {_kind(data)}")
+    if not data:
+        raise DataError(f"{where}: is empty", hint="at least one item is needed")
+    return [Item.from_dict(entry, f"{where}[{index}]") for index, entry in enumerate(data)]
+
+
+def candidates_from_list(data: Any, where: str = "candidates") -> list[Item]:
+    """Candidates of a parsed JSON array; ids must be unique."""
+    return unique(items_from_list(data, where), where)
+
+
+def unique(items: Sequence[Item], where: str) -> list[Item]:
+    """The items, provided that no two share an id."""
+    first: dict[str, int] = {}
+    for index, item in enumerate(items):
+        if item.id in first:
+            raise DataError(f"{where}[{index}].id: {item.id!r} is already the id of {where}[{first[item.id]}]")
+        first[item.id] = index
+    return list(items)
+
+
+def read_user(path: str | Path, *, user_id: str | None = None, sort_history: bool = False) -> User:
+    """The one user of a JSON or JSON Lines file (`-` is stdin), or the one called `user_id`."""
+    name, documents = _documents(path)
+    found: User | None = None
+    for where, data in documents:
+        if user_id is not None and not (isinstance(data, Mapping) and str(data.get("user_id")) == user_id):
+            continue
+        if found is not None:
+            raise DataError(f"{where}: a second user; one is expected", hint="choose with `--user-id`")
+        found = User.from_dict(data, where, sort_history=sort_history)
+    if found is None:
+        raise DataError(f"{name}: no user called {user_id!r}" if user_id is not None else f"{name}: is empty")
+    return found
+
+
+def read_users(path: str | Path, *, sort_history: bool = False) -> Iterator[User]:
+    """Every user of a JSON or JSON Lines file, one at a time."""
+    for where, data in _documents(path)[1]:
+        yield User.from_dict(data, where, sort_history=sort_history)
+
+
+def read_candidates(path: str | Path) -> list[Item]:
+    """Candidates from a JSON list, an object with `candidates` or `items`, or JSON Lines of items."""
+    name, documents = _documents(path)
+    entries = list(documents)
+    if len(entries) == 1:
+        where, data = entries[0]
+        if isinstance(data, Mapping) and ("candidates" in data or "items" in data):
+            field = "candidates" if "candidates" in data else "items"
+            return candidates_from_list(data[field], f"{where}.{field}")
+        if not isinstance(data, Mapping):
+            return candidates_from_list(data, where)
+    if not entries:
+        raise DataError(f"{name}: is empty", hint="at least one candidate is needed")
+    items = [Item.from_dict(data, where) for where, data in entries]
+    return unique(items, name)
+
+
+def _documents(path: str | Path) -> tuple[str, Iterable[tuple[str, Any]]]:
+    """The source's name and its (place, value) pairs: one for JSON, one a line for JSON Lines."""
+    import orjson
+
+    name = "stdin" if str(path) == "-" else str(path)
+    try:
+        raw = sys.stdin.buffer.read() if str(path) == "-" else Path(path).read_bytes()
+    except IsADirectoryError:
+        raise DataError(f"{name}: is a folder, not a file") from None
+    except OSError as error:
+        raise DataError(f"{name}: cannot be read: {error.strerror or error}") from error
+    raw = raw.removeprefix(b"\xef\xbb\xbf")
+
+    def parse(text: bytes, where: str, line: int | None = None) -> Any:
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError as error:
+            place = f"{where}: column {error.colno}" if line else f"{where}: line {error.lineno}, column {error.colno}"
+            raise DataError(f"{place}: not valid JSON: {error.msg}") from None
+
+    if not raw.strip():
+        return name, ()
+    first, _, rest = raw.partition(b"\n")
+    is_lines = name.lower().endswith(LINES_SUFFIXES) or (bool(rest.strip()) and _is_object(first, orjson.loads))
+    if not is_lines:
+        return name, ((name, parse(raw, name)),)
+    return name, (
+        (f"{name}:{number}", parse(line, f"{name}:{number}", number))
+        for number, line in enumerate(raw.split(b"\n"), 1)
+        if line.strip()
+    )
+
+
+def _is_object(line: bytes, loads: Any) -> bool:
+    try:
+        return isinstance(loads(line), dict)
+    except ValueError:
+        return False
+
+
+def _identifier(data: Mapping[str, Any], where: str) -> str:
+    value = data.get("id")
+    if value is None or value == "":
+        raise DataError(f"{where}.id: missing", hint='every item needs an "id"')
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise DataError(f"{where}.id: must be text or a whole number, not {_kind(value)}")
+    return _encodable(str(value), f"{where}.id")
+
+
+def _text(value: Any, where: str) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return _encodable(value, where)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float) and not math.isfinite(value):
+        raise DataError(f"{where}: {value} is not a finite number")
+    if isinstance(value, (int, float)):
+        return f"{value:g}" if isinstance(value, float) and not value.is_integer() else str(int(value))
+    if isinstance(value, Sequence):
+        return ", ".join(text for entry in value if (text := _text(entry, where)))
+    raise DataError(
+        f"{where}: must be text, a number or a list of those, not {_kind(value)}",
+        hint="give nested values as attributes of their own",
+    )
+
+
+def _encodable(text: str, where: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"{where}: character {error.start} is a lone surrogate, which is not Unicode text") from None
+    return text
+
+
+def _time(value: Any, where: str) -> float | None:
+    if value is None or value == "":
+        return None
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    if isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value.strip().replace("Z", "+00:00").replace("z", "+00:00"))
+        except ValueError:
+            pass
+        else:
+            return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+    raise DataError(f"{where}: {str(value)[:40]!r} is not a time", hint="use ISO 8601, such as 2026-01-02T10:00:00Z")
+
+
+def _check_repeats(history: Sequence[Item], where: str) -> None:
+    """Reading the same item again is fine; one id with two texts is not."""
+    first: dict[str, int] = {}
+    for index, item in enumerate(history):
+        earlier = first.setdefault(item.id, index)
+        if history[earlier].attributes != item.attributes:
+            raise DataError(f"{where}[{index}].id: {item.id!r} has another text at {where}[{earlier}]")
+
+
+def _in_order(history: list[Item], where: str, sort: bool) -> list[Item]:
+    times = [item.time for item in history]
+    if sort:
+        if None in times:
+            raise DataError(f"{where}[{times.index(None)}].time: missing, so the history cannot be sorted")
+        return sorted(history, key=lambda item: item.time or 0.0)
+    known = [time for time in times if time is not None]
+    if len(known) == len(times):
+        for index in range(1, len(known)):
+            if known[index] < known[index - 1]:
+                raise DataError(
+                    f"{where}[{index}].time: earlier than the item before it; the oldest item comes first",
+                    hint="use `--sort-history` to order by time",
+                )
+    return history
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "text", bool: "true/false", type(None): "null"}
+    return names.get(type(value), "a number" if isinstance(value, (int, float)) else type(value).__name__)

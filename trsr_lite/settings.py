@@ -1,0 +1,85 @@
+"""How a preference is built and asked for: the numbers that belong to a model and travel with it.
+
+Invariant: each default is written here and nowhere else. The machine's side (threads, GPU layers) is `EngineOptions`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from trsr_lite import blocks
+from trsr_lite.errors import SettingsError
+
+STRATEGIES = ("hierarchical", "recurrent", "none")
+DOMAINS = ("item", "news", "product")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a summary and a scoring prompt are made of.
+
+    Attributes
+    ----------
+    domain: the noun of the prompts: `item`, `news` or `product`.
+    attributes: item attributes shown to the model, in order; empty means all, title first.
+    strategy: how block summaries become one: `hierarchical`, `recurrent`, or `none` for recent items only.
+    block_size: items in a block.
+    recent_items: newest items given to the recommender as text.
+    fan_in: summaries merged by one hierarchical prompt.
+    item_tokens: budget of one item's text, in tokens.
+    summary_tokens: most tokens generated for one summary.
+    prompt_tokens: budget of a whole prompt, the answer or summary included.
+    no_repeat_ngram: while summarizing, no run of this many tokens appears twice; 0 allows repetition.
+    """
+
+    domain: str = "item"
+    attributes: tuple[str, ...] = ()
+    strategy: str = "hierarchical"
+    block_size: int = 5
+    recent_items: int = 5
+    fan_in: int = 4
+    item_tokens: int = 120
+    summary_tokens: int = 64
+    prompt_tokens: int = 2048
+    no_repeat_ngram: int = 4
+
+    def __post_init__(self) -> None:
+        _one_of("domain", self.domain, DOMAINS)
+        _one_of("strategy", self.strategy, STRATEGIES)
+        blocks.check(self.block_size, self.recent_items)
+        least = {
+            "fan_in": 2, "item_tokens": 8, "summary_tokens": 8, "prompt_tokens": 256, "no_repeat_ngram": 0,
+        }  # fmt: skip
+        for name, smallest in least.items():
+            if getattr(self, name) < smallest:
+                raise SettingsError(f"{name} is {getattr(self, name)}; it must be at least {smallest}")
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Settings:
+        """Settings from parsed JSON; an unknown name is an error that suggests the nearest."""
+        names = [field.name for field in fields(cls)]
+        for name in data:
+            if name not in names:
+                near = difflib.get_close_matches(name, names, 1)
+                raise SettingsError(
+                    f"there is no setting {name!r}", hint=f"did you mean `{near[0]}`?" if near else None
+                )
+        values = dict(data)
+        values["attributes"] = tuple(values.get("attributes", ()))
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; `from_dict` reads them back."""
+        return {**asdict(self), "attributes": list(self.attributes)}
+
+    def updated(self, **changes: Any) -> Settings:
+        """A copy with every change that is not None."""
+        return replace(self, **{name: value for name, value in changes.items() if value is not None})
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise SettingsError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}")

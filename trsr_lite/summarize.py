@@ -1,0 +1,224 @@
+"""Histories to preference summaries: a plan of nodes, of which only the missing ones are generated.
+
+Invariant: a node's key depends on its items and its children's keys, never on generated text, so the whole plan is
+known before any model runs. No prompt grows with the history: a node reads one block, one summary and a block, or at most
+`fan_in` summaries. All missing nodes that are ready, of all users, are generated together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from trsr_lite import cache, chat, prompts
+from trsr_lite.blocks import split
+from trsr_lite.cache import SummaryStore
+from trsr_lite.engine.base import Engine, OnProgress, Prompt
+from trsr_lite.records import Item
+from trsr_lite.settings import Settings
+
+
+@dataclass(frozen=True)
+class Node:
+    """One summary to be: of a `block`, an `update` of one child by a block, or a `merge` of children."""
+
+    kind: str
+    key: str
+    items: tuple[Item, ...] = ()
+    children: tuple[Node, ...] = ()
+
+
+@dataclass(frozen=True)
+class NodeText:
+    """A node's text and whether it came from the cache or was generated now (`source`: `cache` or `fresh`)."""
+
+    kind: str
+    text: str
+    source: str
+    items: tuple[Item, ...] = ()
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A user's preference summary; `text` is None where no block is complete or the strategy is `none`.
+
+    Attributes
+    ----------
+    nodes: every node of the plan whose text is known, oldest and deepest first; the last one is `text`.
+    calls: summaries generated for this user; a node shared by several users counts for the first.
+    hits: nodes found in the cache.
+    """
+
+    text: str | None = None
+    nodes: tuple[NodeText, ...] = ()
+    calls: int = 0
+    hits: int = 0
+
+
+@dataclass
+class Work:
+    """Generated tokens of one `summarize` call, for statistics."""
+
+    calls: int = 0
+    generated_tokens: int = 0
+    prompt_tokens: int = 0
+
+
+def plan(history: Sequence[Item], settings: Settings, summarizer: str) -> Node | None:
+    """The root of a history's summary, or None where nothing is to be summarized."""
+    if settings.strategy == "none":
+        return None
+    complete = split(history, block_size=settings.block_size, recent_items=settings.recent_items).complete
+    if settings.strategy == "recurrent":
+        return _chain(complete, settings, summarizer)
+    return _tree([_node("block", settings, summarizer, items=block) for block in complete], settings, summarizer)
+
+
+def summarize(
+    histories: Sequence[Sequence[Item]],
+    settings: Settings,
+    store: SummaryStore,
+    summarizer: str,
+    engine: Callable[[], Engine],
+    *,
+    on_progress: OnProgress | None = None,
+    work: Work | None = None,
+) -> list[Summary]:
+    """Summaries of several users' histories; `engine()` is asked for only if something is missing."""
+    work = work or Work()
+    roots = [plan(history, settings, summarizer) for history in histories]
+    orders = [ordered(root) for root in roots]
+    cached = store.get(node.key for order in orders for node in order)
+    texts = dict(cached)
+    missing = _missing(roots, texts)
+    while missing:
+        ready = [node for node in missing.values() if all(child.key in texts for child in node.children)]
+        _generate(ready, texts, settings, store, engine(), on_progress, work)
+        missing = {key: node for key, node in missing.items() if key not in texts}
+    summaries, claimed = [], set(cached)
+    for root, order in zip(roots, orders, strict=True):
+        fresh = {node.key for node in order if node.key in texts} - claimed
+        claimed |= fresh
+        nodes = tuple(
+            NodeText(node.kind, texts[node.key], "cache" if node.key in cached else "fresh", node.items)
+            for node in order
+            if node.key in texts
+        )
+        hits = sum(node.key in cached for node in order)
+        summaries.append(Summary(texts[root.key] if root else None, nodes, len(fresh), hits))
+    return summaries
+
+
+def keys(history: Sequence[Item], settings: Settings, summarizer: str) -> list[str]:
+    """Keys of every summary a history rests on."""
+    return [node.key for node in ordered(plan(history, settings, summarizer))]
+
+
+def message(node: Node, texts: dict[str, str], settings: Settings, engine: Engine) -> tuple[str, str]:
+    """The (message, opening) that asks for a node, given its children's texts."""
+    children = [texts[child.key] for child in node.children]
+    if node.kind == "merge":
+        return prompts.merge(children, settings, engine)
+    if node.kind == "update":
+        return prompts.update(children[0], node.items, settings, engine)
+    return prompts.block(node.items, settings, engine)
+
+
+def framed(message: str, opening: str, engine: Engine) -> Prompt:
+    """A message in the model's own chat template."""
+    return chat.frame(engine.chat_template, engine.bos, engine.eos).around(message, opening)
+
+
+def _generate(
+    nodes: Sequence[Node],
+    texts: dict[str, str],
+    settings: Settings,
+    store: SummaryStore,
+    engine: Engine,
+    on_progress: OnProgress | None,
+    work: Work,
+) -> None:
+    """Generate the texts of nodes whose children are known; each is stored as it ends."""
+    asked = [message(node, texts, settings, engine) for node in nodes]
+    tokens = [engine.tokenize(framed(text, opening, engine)) for text, opening in asked]
+    work.prompt_tokens += sum(map(len, tokens))
+
+    def keep(index: int, continuation: str) -> None:
+        text = prompts.finish(asked[index][1], chat.without_thoughts(continuation))
+        store.put(nodes[index].key, nodes[index].kind, text)
+        texts[nodes[index].key] = text
+        work.calls += 1
+        work.generated_tokens += len(engine.encode(continuation))
+
+    engine.generate(
+        tokens,
+        max_tokens=settings.summary_tokens,
+        no_repeat_ngram=settings.no_repeat_ngram,
+        on_result=keep,
+        on_progress=on_progress,
+    )
+
+
+def _node(
+    kind: str, settings: Settings, summarizer: str, *, items: tuple[Item, ...] = (), children: tuple[Node, ...] = ()
+) -> Node:
+    key = cache.key(kind, summarizer, settings, items, [child.key for child in children])
+    return Node(kind, key, items, children)
+
+
+def _tree(nodes: list[Node], settings: Settings, summarizer: str) -> Node | None:
+    """Complete groups of `fan_in` become nodes of the next level; what stands open is merged from the newest end.
+
+    An appended block changes the nodes above it only: O(log n) calls, and every prompt holds at most `fan_in` notes.
+    """
+    fan_in, standing, level = settings.fan_in, list[Node](), nodes
+    while level:
+        whole = len(level) // fan_in * fan_in
+        standing = [*level[whole:], *standing]
+        level = [
+            _node("merge", settings, summarizer, children=tuple(level[start : start + fan_in]))
+            for start in range(0, whole, fan_in)
+        ]
+    while len(standing) > 1:
+        *standing, newest = [
+            *standing[:-fan_in],
+            _node("merge", settings, summarizer, children=tuple(standing[-fan_in:])),
+        ]
+        standing.append(newest)
+    return standing[0] if standing else None
+
+
+def _chain(blocks: Sequence[tuple[Item, ...]], settings: Settings, summarizer: str) -> Node | None:
+    node: Node | None = None
+    for items in blocks:
+        if node is None:
+            node = _node("block", settings, summarizer, items=items)
+        else:
+            node = _node("update", settings, summarizer, items=items, children=(node,))
+    return node
+
+
+def ordered(root: Node | None) -> list[Node]:
+    """Every node once, children before parents; no recursion, because a chain is as deep as a history is long."""
+    found: dict[str, Node] = {}
+    stack = [(root, False)] if root else []
+    while stack:
+        node, visited = stack.pop()
+        if visited:
+            found.setdefault(node.key, node)
+        elif node.key not in found:
+            stack.append((node, True))
+            stack.extend((child, False) for child in reversed(node.children))
+    return list(found.values())
+
+
+def _missing(roots: Sequence[Node | None], texts: dict[str, str]) -> dict[str, Node]:
+    """Nodes that must be generated for the roots: unknown, and below no known node only."""
+    missing: dict[str, Node] = {}
+    stack = [root for root in roots if root]
+    while stack:
+        node = stack.pop()
+        if node.key not in texts and node.key not in missing:
+            missing[node.key] = node
+            stack.extend(node.children)
+    return missing
