@@ -17,7 +17,7 @@ from trsr_lite.settings import Settings
 
 PROMPT_VERSION = "1"
 ANSWERS = ("yes", "no")
-NO_SUMMARY = "nothing is known yet"
+NO_SUMMARY = "Nothing is known yet."
 ELLIPSIS = "…"
 CHARACTERS_PER_TOKEN = 16  # longer texts are cut before tokenizing, so that no text can cost much
 LEAST_TOKENS = 8  # an attribute or item shortened to less says nothing
@@ -25,19 +25,20 @@ LEAST_TOKENS = 8  # an attribute or item shortened to less says nothing
 
 @dataclass(frozen=True)
 class Domain:
-    """The nouns and verbs of one kind of item."""
+    """The nouns and verbs of one kind of item; `likes` opens a summary, which the model continues."""
 
     item: str
     items: str
     person: str
     did: str
     would: str
+    likes: str
 
 
 DOMAINS: Mapping[str, Domain] = {
-    "item": Domain("item", "items", "user", "chose", "choose"),
-    "news": Domain("article", "articles", "reader", "read", "read"),
-    "product": Domain("product", "products", "shopper", "bought", "buy"),
+    "item": Domain("item", "items", "user", "chose", "choose", "likes items about"),
+    "news": Domain("article", "articles", "reader", "read", "read", "likes articles about"),
+    "product": Domain("product", "products", "shopper", "bought", "buy", "likes products for"),
 }
 
 
@@ -73,10 +74,7 @@ def shown(item: Item, settings: Settings) -> list[tuple[str, str]]:
 def block(items: Sequence[Item], settings: Settings, tokenizer: Tokenizer) -> tuple[str, str]:
     """The (message, opening) that asks for the summary of one block."""
     domain = DOMAINS[settings.domain]
-    task = (
-        f"Below are {domain.items} that one {domain.person} {domain.did}, oldest first. In one short sentence, name the "
-        f"topics this {domain.person} is interested in. Do not list the {domain.items}."
-    )
+    task = f"Summarize the interests of a {domain.person} from the {domain.items} below in one sentence."
     return f"{task}\n\n{_lines(items, settings, tokenizer)}", _opening(domain)
 
 
@@ -84,21 +82,17 @@ def update(summary: str, items: Sequence[Item], settings: Settings, tokenizer: T
     """The (message, opening) that asks for a summary carried on over one more block."""
     domain = DOMAINS[settings.domain]
     task = (
-        f"Below is what is known of one {domain.person}, and {domain.items} that the {domain.person} {domain.did} since "
-        f"then. In one short sentence, name the topics this {domain.person} is interested in now. Do not list the "
-        f"{domain.items}."
+        f"Summarize the interests of a {domain.person} in one sentence, from an earlier summary and the {domain.items} "
+        f"{domain.did} since then."
     )
-    lines = _lines(items, settings, tokenizer)
-    return f"{task}\n\nKnown so far: {_summary(summary, settings, tokenizer)}\n\n{lines}", _opening(domain)
+    earlier = f"Earlier summary: {_summary(summary, settings, tokenizer)}"
+    return f"{task}\n\n{earlier}\n\n{_lines(items, settings, tokenizer)}", _opening(domain)
 
 
 def merge(summaries: Sequence[str], settings: Settings, tokenizer: Tokenizer) -> tuple[str, str]:
     """The (message, opening) that asks for one summary of several, oldest first."""
     domain = DOMAINS[settings.domain]
-    task = (
-        f"Below are notes on what one {domain.person} likes, oldest first. In one short sentence, name the topics this "
-        f"{domain.person} is interested in, the newest most of all."
-    )
+    task = f"Combine the notes below on one {domain.person}, oldest first, into one sentence that names every interest."
     notes = "\n".join(f"- {_summary(summary, settings, tokenizer)}" for summary in summaries)
     return f"{task}\n\n{notes}", _opening(domain)
 
@@ -139,14 +133,10 @@ def scoring(
     room = settings.prompt_tokens - 1  # the answer
     suffixes = tuple(_suffix(item, domain, settings, tokenizer) for item in candidates)
     lengths = [len(tokenizer.tokenize(suffix)) for suffix in suffixes]
-    head = (
-        f"Decide whether a {domain.person} would {domain.would} an {domain.item}." if domain.item[0] in "aeiou" else
-        f"Decide whether a {domain.person} would {domain.would} a {domain.item}."
-    )  # fmt: skip
     opening = (
-        f"{head} Answer {ANSWERS[0]} or {ANSWERS[1]}.\n\n"
-        f"The {domain.person}: {_summary(summary, settings, tokenizer) if summary else NO_SUMMARY}\n\n"
-        f"Recently {domain.did}, oldest first:\n"
+        f"### Task\nWill this {domain.person} {domain.would} the candidate {domain.item}? Answer yes or no.\n\n"
+        f"### Preference\n{_summary(summary, settings, tokenizer) if summary else NO_SUMMARY}\n\n"
+        f"### Recent {domain.items}, oldest first\n"
     )
     fixed = len(tokenizer.tokenize((Segment(opening),)))
     for item, length in zip(candidates, lengths, strict=True):
@@ -210,11 +200,11 @@ def answer_ids(suffix: Prompt, tokenizer: Tokenizer) -> tuple[int, int]:
 
 def _suffix(item: Item, domain: Domain, settings: Settings, tokenizer: Tokenizer) -> Prompt:
     text = line(item, settings, tokenizer, settings.item_tokens, whole_title=True)
-    return (Segment(f"\nCandidate {domain.item}: {text}"), Segment(f"\nWould the {domain.person} {domain.would} it?\n"))
+    return (Segment(f"\n### Candidate {domain.item}\n{text}"), Segment("\n\n### Answer (yes or no)\n"))
 
 
 def _opening(domain: Domain) -> str:
-    return f"The {domain.person} is interested in"
+    return f"The {domain.person} {domain.likes}"
 
 
 def _lines(items: Sequence[Item], settings: Settings, tokenizer: Tokenizer) -> str:

@@ -1,8 +1,8 @@
 """Histories to preference summaries: a plan of nodes, of which only the missing ones are generated.
 
 Invariant: a node's key depends on its items and its children's keys, never on generated text, so the whole plan is
-known before any model runs. No prompt grows with the history: a node reads one block, one summary and a block, or at most
-`fan_in` summaries. All missing nodes that are ready, of all users, are generated together.
+known before any model runs. No prompt grows with the history: a node reads one block, one summary and a block, or at
+most `fan_in` summaries. All missing nodes that are ready, of all users, are generated together.
 """
 
 from __future__ import annotations

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from trsr_lite.engine.base import Margin, OnProgress, Prompt
+from trsr_lite.engine.base import Margin, OnProgress, Prompt, Segment
 from trsr_lite.errors import Closed
+from trsr_lite.prompts import ANSWERS
 
 SPECIAL = 0x110000  # above every character: control tokens cannot be written as text
 
@@ -57,7 +58,12 @@ class FakeEngine:
         return "".join(chr(token) for token in tokens if token < SPECIAL)
 
     def tokenize(self, prompt: Prompt) -> list[int]:
-        """Special segments become tokens above every character."""
+        """Special segments become tokens above every character; an answer that ends the prompt is one token."""
+        *before, last = prompt
+        for number, answer in enumerate(ANSWERS):
+            if last.text.endswith(answer):
+                question = (*before, Segment(last.text.removesuffix(answer), last.special))
+                return [*self.tokenize(question), 2 * SPECIAL + number]
         return [ord(character) + SPECIAL * special for text, special in prompt for character in text]
 
     def generate(

@@ -64,9 +64,7 @@ class LlamaEngine:
             return self._model.tokenize(text, special=False)
         cuts = [0, *(match.start() + 1 for match in re.finditer(self._markup, text)), len(text)]
         return [
-            token
-            for start, end in pairwise(cuts)
-            for token in self._model.tokenize(text[start:end], special=False)
+            token for start, end in pairwise(cuts) for token in self._model.tokenize(text[start:end], special=False)
         ]
 
     def decode(self, tokens: Sequence[int]) -> str:

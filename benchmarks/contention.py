@@ -1,0 +1,69 @@
+"""`recommend` on a quiet machine and beside one busy process a core, with our spin count and with libgomp's own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks import text
+from benchmarks.measure import in_turns, ratio, report
+from trsr_lite.engine.threads import SPIN_COUNT, SPIN_VARIABLES, default_threads
+
+USER = Path(__file__).parent.parent / "examples" / "news_reader.json"
+ROUNDS = 5
+LIBGOMP = "300000"  # its own default
+PASSIVE = "0"
+
+
+def main(spins: list[str]) -> None:
+    text.bundle()
+    names = {f"spin {spin}": {SPIN_VARIABLES[0]: spin} for spin in spins}
+    work = {"ours": {}, **names}
+    quiet = in_turns({name: (lambda env=env: _recommend(env)) for name, env in work.items()}, ROUNDS)
+    with _busy():
+        busy = in_turns({name: (lambda env=env: _recommend(env)) for name, env in work.items()}, ROUNDS)
+    rows = [("ours, busy / quiet", f"{ratio(busy['ours'], quiet['ours']):.2f}×", "≤ 3×")]
+    rows += [
+        (f"ours / {name}, quiet", f"{ratio(quiet['ours'], quiet[name]):.2f}×", "≤ 1.10×" if LIBGOMP in name else "")
+        for name in names
+    ]
+    rows += [(f"{name}, busy / quiet", f"{ratio(busy[name], quiet[name]):.2f}×", "") for name in names]
+    report(
+        "contention",
+        rows,
+        {"spin_count": SPIN_COUNT, "threads": default_threads(), "quiet": quiet, "busy": busy},
+    )
+
+
+def _recommend(environment: dict[str, str]) -> None:
+    """A whole cold `recommend`: summaries and scoring."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "trsr_lite", "recommend", "--user", str(USER), "--domain", "news", "--json"]
+        subprocess.run(
+            [*command, "--cache-dir", folder],
+            check=True,
+            capture_output=True,
+            env={**os.environ, **environment},
+        )
+
+
+@contextmanager
+def _busy() -> Iterator[None]:
+    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
+    time.sleep(0.5)
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:] or [LIBGOMP, PASSIVE])

@@ -1,0 +1,107 @@
+"""Scoring 21 candidates: against raw prefill, against whole prompts, and against the high-level `Llama` class."""
+
+from __future__ import annotations
+
+import llama_cpp
+import numpy as np
+
+from benchmarks import text
+from benchmarks.measure import in_turns, ratio, report
+from trsr_lite.engine import native
+from trsr_lite.engine.llama import BATCH, LlamaEngine
+
+PREFIX, CANDIDATES, SUFFIX, ROUNDS = 600, 21, 60, 5
+
+
+def main() -> None:
+    bundle = text.bundle()
+    path = bundle.recommender.path
+    engine = LlamaEngine(path, identity=bundle.recommender.digest)
+    prefix = text.tokens(engine, PREFIX, 0)
+    suffixes = [text.tokens(engine, SUFFIX + index % 7 - 3, index + 1) for index in range(CANDIDATES)]
+    total = len(prefix) + sum(map(len, suffixes))
+    answers = bundle.answers or (0, 1)
+    model = native.Model(path)
+    abort = native.AbortFlag(native.library())
+    context = model.context(
+        cells=-(-total // 256) * 256, sequences=1, batch=BATCH, threads=engine.threads, flash=True, abort=abort
+    )
+    raw_tokens = text.tokens(engine, total, 99)
+
+    def raw() -> None:
+        """Plain decode of as many tokens, 512 at a time, one sequence."""
+        context.clear()
+        for start in range(0, total, BATCH):
+            part = raw_tokens[start : start + BATCH]
+            context.decode(part, range(start, start + len(part)), 0, [len(part) - 1])
+        context.logits(len(part) - 1)[0]
+
+    peer = llama_cpp.Llama(
+        str(path), n_ctx=1024, n_threads=engine.threads, n_threads_batch=engine.threads, flash_attn=True, verbose=False
+    )
+
+    def high_level() -> None:
+        """The best loop the `Llama` class allows: rewind to the prefix, one candidate at a time."""
+        peer.reset()
+        peer.eval(prefix)
+        for suffix in suffixes:
+            peer.n_tokens = len(prefix)
+            peer.eval(suffix)
+            logits = np.ctypeslib.as_array(llama_cpp.llama_get_logits_ith(peer.ctx, -1), (peer.n_vocab(),))
+            float(logits[answers[0]] - logits[answers[1]])
+
+    def fast() -> None:
+        engine.margins(prefix, suffixes, answers)
+
+    def exact() -> None:
+        engine.margins(prefix, suffixes, answers, exact=True)
+
+    def whole() -> None:
+        for suffix in suffixes:
+            engine.margins([*prefix, *suffix[:-1]], [suffix[-1:]], answers)
+
+    quick = in_turns({"raw": raw, "fast": fast, "high_level": high_level, "exact": exact}, ROUNDS)
+    slow = in_turns({"whole": whole, "fast": fast}, 2, warm_up=0)
+
+    batched = engine.margins(prefix, suffixes, answers)
+    single = engine.margins(prefix, suffixes, answers, exact=True)
+    reference = []
+    for suffix in suffixes:
+        prompt = [*prefix, *suffix]
+        start = (len(prompt) - 1) // BATCH * BATCH  # the same 512-token batches as a plain evaluation
+        reference += engine.margins(prompt[:start], [prompt[start:]], answers, exact=True)
+    differing = sum(one != other for one, other in zip(single, reference, strict=True))
+    moved = [one.margin - other.margin for one, other in zip(batched, single, strict=True)]
+    noise = max(moved) - min(moved)
+    swapped = sum(
+        (batched[i].margin > batched[j].margin) != (single[i].margin > single[j].margin)
+        for i in range(CANDIDATES)
+        for j in range(i)
+        if abs(batched[i].margin - batched[j].margin) > bundle.noise_floor
+    )
+    rates = {name: total / float(np.median(values)) for name, values in quick.items()}
+    report(
+        "scoring",
+        [
+            ("fast / raw prefill, tokens per second", f"{ratio(quick['raw'], quick['fast']):.2f}", "≥ 0.90"),
+            ("fast / whole prompts", f"{ratio(slow['whole'], slow['fast']):.1f}×", "≥ 6×"),
+            ("fast / high-level Llama loop", f"{ratio(quick['high_level'], quick['fast']):.2f}×", "≥ 1.4×"),
+            ("exact / high-level Llama loop", f"{ratio(quick['high_level'], quick['exact']):.2f}×", ""),
+            ("fast, tokens per second", f"{rates['fast']:.0f}", ""),
+            ("raw prefill, tokens per second", f"{rates['raw']:.0f}", ""),
+            ("exact differs from whole prompts", f"{differing} of {CANDIDATES}", "0"),
+            ("noise of batching, measured here", f"{noise:.4f}", ""),
+            ("noise floor in the bundle", f"{bundle.noise_floor:.4f}", f"≥ {noise:.4f}"),
+            ("pairs beyond the floor in another order", str(swapped), "0"),
+        ],
+        {
+            "model": f"{bundle.name} {bundle.recommender.type}",
+            "threads": engine.threads,
+            "tokens": total,
+            "seconds": {**quick, "whole": slow["whole"]},
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""Renders real runs of the command line to docs/*.svg; `make screenshot` repeats them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+ROOT = Path(__file__).parent.parent
+WIDTH = 100
+RUNS = {
+    "recommend": "trsr-lite recommend --user examples/news_reader.json --domain news -k 6 --explain",
+}
+
+
+def main() -> None:
+    for name, line in RUNS.items():
+        console = Console(record=True, width=WIDTH, file=Path(os.devnull).open("w", encoding="utf-8"))
+        console.print(f"[bold green]$[/] {line}", highlight=False)
+        console.print(Text.from_ansi(_output(line)))
+        path = Path(__file__).with_name(f"{name}.svg")
+        path.write_text(console.export_svg(title="trsr-lite"), encoding="utf-8")
+        print(path)
+
+
+def _output(line: str) -> str:
+    """What the command prints on a colour terminal."""
+    command = [sys.executable, "-m", *line.replace("trsr-lite", "trsr_lite", 1).split()]
+    environment = {**os.environ, "FORCE_COLOR": "1", "COLUMNS": str(WIDTH)}
+    result = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
+    return result.stdout + result.stderr
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,14 @@
+"""The library in 15 lines: rank candidates for a user, with nothing leaving this machine."""
+
+from pathlib import Path
+
+from trsr_lite import Recommender, read_user
+
+user = read_user(Path(__file__).with_name("shopper.json"))
+
+with Recommender.load("smollm2", domain="product") as recommender:
+    result = recommender.recommend(user, k=3)
+
+print(result.summary)
+for entry in result.recommendations:
+    print(f"{entry.rank}. {entry.item.title} ({entry.score:.2f})")
