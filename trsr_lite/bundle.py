@@ -122,12 +122,12 @@ def _read(folder: Path) -> Bundle:
             recommender=_file(folder, data["recommender"]),
             settings=Settings.from_dict(data["settings"]),
             trained=data["trained"],
-            answers=(answers[0], answers[1]) if answers else None,
+            answers=(int(answers[0]), int(answers[1])) if answers else None,
             calibration=Calibration(**data["calibration"]),
-            noise_floor=data["noise_floor"],
+            noise_floor=float(data["noise_floor"]),
             measured=data["measured"],
         )
-    except (KeyError, TypeError, IndexError) as error:
+    except (KeyError, TypeError, IndexError, ValueError) as error:
         raise ModelError(f"{manifest}: incomplete or of the wrong shape: {error!r}") from error
     except ModelError:
         raise

@@ -82,6 +82,7 @@ class SummaryStore:
         self.path = folder / FILE_NAME
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
+        self._inode = 0
         self.persistent = True
 
     def get(self, keys: Iterable[str]) -> dict[str, str]:
@@ -190,6 +191,8 @@ class SummaryStore:
                     connection.executemany(statement, rows)
 
     def _open(self) -> sqlite3.Connection:
+        if self._connection is None and not self.persistent:
+            self._use_memory()
         if self._connection is None:
             try:
                 self._connection = self._connect()
@@ -206,11 +209,12 @@ class SummaryStore:
     def _connect(self) -> sqlite3.Connection:
         folder = self.path.parent
         if not folder.is_dir():
-            folder.mkdir(parents=True, mode=0o700)
-            folder.chmod(0o700)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, exist_ok=True)
         with contextlib.suppress(FileExistsError):
             os.close(os.open(self.path, os.O_CREAT | os.O_EXCL, 0o600))
         connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, check_same_thread=False)
+        self._inode = self.path.stat().st_ino
         try:
             found = connection.execute("PRAGMA user_version").fetchone()[0]
             if found > SCHEMA:
@@ -219,7 +223,7 @@ class SummaryStore:
                     hint="upgrade trsr-lite, or choose another folder with `--cache-dir`",
                 )
             if found < SCHEMA:
-                connection.execute("PRAGMA journal_mode = WAL")
+                _use_wal(connection)
                 connection.executescript(f"BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
             connection.execute("PRAGMA synchronous = NORMAL")
         except BaseException:
@@ -227,17 +231,20 @@ class SummaryStore:
             raise
         return connection
 
-    def _use_memory(self, error: Exception) -> None:
+    def _use_memory(self, error: Exception | None = None) -> None:
         """From here on nothing is kept; what was read so far stays valid."""
-        logger.warning("%s cannot be written (%s): new summaries are not kept", self.path, error)
+        if self.persistent:
+            logger.warning("%s cannot be written (%s): new summaries are not kept", self.path, error)
         self.close()
         self.persistent = False
         self._connection = sqlite3.connect(":memory:", check_same_thread=False)
         self._connection.executescript(TABLES)
 
     def _set_aside(self, error: Exception) -> None:
-        """Keep a damaged store under another name and begin a new one."""
+        """Keep a damaged store under another name and begin a new one; another process may have done so already."""
         self.close()
+        if self.path.exists() and self.path.stat().st_ino != self._inode:
+            return
         aside = self.path.with_name(f"{self.path.name}.corrupt-{time.time_ns()}")
         logger.warning("%s is damaged (%s): moved to %s, summaries are made again", self.path, error, aside.name)
         for file in self._files():
@@ -246,6 +253,19 @@ class SummaryStore:
 
     def _files(self) -> list[Path]:
         return [self.path.with_name(self.path.name + suffix) for suffix in ("", "-wal", "-shm")]
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Switch the journal; SQLite does not wait for its own busy timeout here when two processes do so at once."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 def _is_corrupt(error: sqlite3.DatabaseError) -> bool:

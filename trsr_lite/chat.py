@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
+from datetime import datetime
 from typing import NamedTuple
 
 from trsr_lite.engine.base import Prompt, Segment
@@ -43,8 +44,10 @@ def frame(template: str | None, bos: str, eos: str) -> Frame:
     def refuse(message: str) -> None:
         raise TemplateError(message)
 
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-    environment.globals["raise_exception"] = refuse
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+    )
+    environment.globals.update(raise_exception=refuse, strftime_now=lambda form: datetime.now().strftime(form))
     try:
         text = environment.from_string(template).render(
             messages=[{"role": "user", "content": MARK}],
@@ -53,7 +56,7 @@ def frame(template: str | None, bos: str, eos: str) -> Frame:
             bos_token=bos,
             eos_token=eos,
         )
-    except (TemplateError, TypeError, ValueError, KeyError) as error:
+    except Exception as error:
         raise ModelError(f"the model's chat template cannot be rendered: {error}") from error
     before, mark, after = text.partition(MARK)
     if not mark or MARK in after:

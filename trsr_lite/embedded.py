@@ -156,7 +156,7 @@ def _noise(path: Path) -> tuple[tuple[int, int], float]:
             asked = prompts.scoring(None, items[:end], items, settings, engine)
             answers = prompts.answer_ids(asked.suffixes[0], engine)
             prefix = engine.tokenize(asked.prefix)
-            suffixes = [engine.tokenize(suffix) for suffix in asked.suffixes]
+            suffixes = [engine.tokenize(suffix, start=False) for suffix in asked.suffixes]
             fast = engine.margins(prefix, suffixes, answers)
             exact = engine.margins(prefix, suffixes, answers, exact=True)
             moved = [one.margin - other.margin for one, other in zip(fast, exact, strict=True)]

@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from trsr_lite.engine.base import Prompt, Segment, Tokenizer
 from trsr_lite.errors import DataError, SettingsError
 from trsr_lite.records import Item
-from trsr_lite.settings import Settings
+from trsr_lite.settings import LEAST_TOKENS, LINE_TOKENS, Settings
 
 PROMPT_VERSION = "1"
 ANSWERS = ("yes", "no")
 NO_SUMMARY = "Nothing is known yet."
 ELLIPSIS = "…"
 CHARACTERS_PER_TOKEN = 16  # longer texts are cut before tokenizing, so that no text can cost much
-LEAST_TOKENS = 8  # an attribute or item shortened to less says nothing
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,8 @@ def merge(summaries: Sequence[str], settings: Settings, tokenizer: Tokenizer) ->
     """The (message, opening) that asks for one summary of several, oldest first."""
     domain = DOMAINS[settings.domain]
     task = f"Combine the notes below on one {domain.person}, oldest first, into one sentence that names every interest."
-    notes = "\n".join(f"- {_summary(summary, settings, tokenizer)}" for summary in summaries)
+    budget = min(settings.note_tokens, settings.summarizing_room // len(summaries) - LINE_TOKENS)
+    notes = "\n".join(f"- {shorten(fold(summary), budget, tokenizer)}" for summary in summaries)
     return f"{task}\n\n{notes}", _opening(domain)
 
 
@@ -132,7 +132,7 @@ def scoring(
     domain = DOMAINS[settings.domain]
     room = settings.prompt_tokens - 1  # the answer
     suffixes = tuple(_suffix(item, domain, settings, tokenizer) for item in candidates)
-    lengths = [len(tokenizer.tokenize(suffix)) for suffix in suffixes]
+    lengths = [len(tokenizer.tokenize(suffix, start=False)) for suffix in suffixes]
     opening = (
         f"### Task\nWill this {domain.person} {domain.would} the candidate {domain.item}? Answer yes or no.\n\n"
         f"### Preference\n{_summary(summary, settings, tokenizer) if summary else NO_SUMMARY}\n\n"
@@ -161,7 +161,9 @@ def scoring(
 def line(item: Item, settings: Settings, tokenizer: Tokenizer, budget: int, *, whole_title: bool = False) -> str:
     """An item as one line of at most `budget` tokens: `title | name: text | …`, its longest texts shortened first."""
     pairs = shown(item, settings)
-    fixed = {0} if whole_title else set()
+    names = [name for name, _ in pairs]
+    title = names.index("title") if "title" in names else 0
+    fixed = {title} if whole_title else set()
     texts = [text if index in fixed else text[: budget * CHARACTERS_PER_TOKEN] for index, (_, text) in enumerate(pairs)]
     cap = budget
     while True:
@@ -171,7 +173,9 @@ def line(item: Item, settings: Settings, tokenizer: Tokenizer, budget: int, *, w
         )
         length = len(tokenizer.encode(rendered))
         if length <= budget or cap <= 1:
-            return rendered if length <= budget or whole_title else shorten(rendered, budget, tokenizer)
+            if length <= budget:
+                return rendered
+            return parts[title] if whole_title else shorten(rendered, budget, tokenizer)
         cap = min(cap - 1, max(1, cap * budget // length))
 
 
@@ -186,10 +190,10 @@ def shorten(text: str, budget: int, tokenizer: Tokenizer) -> str:
 
 def answer_ids(suffix: Prompt, tokenizer: Tokenizer) -> tuple[int, int]:
     """Token ids of (yes, no) right after a scoring prompt; one distinct token each, or `SettingsError`."""
-    before = tokenizer.tokenize(suffix)
+    before = tokenizer.tokenize(suffix, start=False)
     ids = []
     for answer in ANSWERS:
-        after = tokenizer.tokenize((*suffix[:-1], Segment(suffix[-1].text + answer)))
+        after = tokenizer.tokenize((*suffix[:-1], Segment(suffix[-1].text + answer)), start=False)
         if len(after) != len(before) + 1 or after[:-1] != before:
             raise SettingsError(f"this model's tokenizer does not give the answer {answer!r} one token of its own")
         ids.append(after[-1])
@@ -200,7 +204,7 @@ def answer_ids(suffix: Prompt, tokenizer: Tokenizer) -> tuple[int, int]:
 
 def _suffix(item: Item, domain: Domain, settings: Settings, tokenizer: Tokenizer) -> Prompt:
     text = line(item, settings, tokenizer, settings.item_tokens, whole_title=True)
-    return (Segment(f"\n### Candidate {domain.item}\n{text}"), Segment("\n\n### Answer (yes or no)\n"))
+    return (Segment(f"\n### Candidate {domain.item}\n- {text}"), Segment("\n\n### Answer (yes or no)\n"))
 
 
 def _opening(domain: Domain) -> str:
@@ -208,10 +212,10 @@ def _opening(domain: Domain) -> str:
 
 
 def _lines(items: Sequence[Item], settings: Settings, tokenizer: Tokenizer) -> str:
-    most = max((settings.prompt_tokens - 2 * settings.summary_tokens) // (len(items) + 1), LEAST_TOKENS)
-    budget = min(settings.item_tokens, most)
+    room = settings.summarizing_room - settings.note_tokens  # an earlier summary may stand beside the items
+    budget = min(settings.item_tokens, room // len(items) - LINE_TOKENS)
     return "\n".join(f"- {line(item, settings, tokenizer, budget)}" for item in items)
 
 
 def _summary(text: str, settings: Settings, tokenizer: Tokenizer) -> str:
-    return shorten(fold(text), settings.summary_tokens + LEAST_TOKENS, tokenizer)
+    return shorten(fold(text), settings.note_tokens, tokenizer)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -207,7 +207,7 @@ class Recommender:
             asked = prompts.scoring(summary.text, recent, items, self.settings, engine)
             answers = self._answers(asked.suffixes[0], engine)
             prefix = engine.tokenize(asked.prefix)
-            suffixes = [engine.tokenize(suffix) for suffix in asked.suffixes]
+            suffixes = [engine.tokenize(suffix, start=False) for suffix in asked.suffixes]
             self._release_others(engine)
             margins = engine.margins(prefix, suffixes, answers, exact=exact, on_progress=_stage("score", progress))
             ranked = rank(
@@ -244,9 +244,9 @@ class Recommender:
         """
         user = _user(user)
         items = _items(candidates) if candidates is not None else list(user.candidates)
-        summarizer = self._open(self.bundle.summarizer, vocab_only=True)
-        recommender = self._open(self.bundle.recommender, vocab_only=True)
-        try:
+        with ExitStack() as opened:
+            summarizer = opened.enter_context(closing(self._open(self.bundle.summarizer, vocab_only=True)))
+            recommender = opened.enter_context(closing(self._open(self.bundle.recommender, vocab_only=True)))
             _check_texts([*user.history, *items], self.settings)
             texts, shown = {}, []
             root = summarize.plan(user.history, self.settings, self.bundle.summarizer.digest)
@@ -266,9 +266,6 @@ class Recommender:
                 for item, suffix in zip(items, asked.suffixes, strict=True)
             ]
             return shown
-        finally:
-            summarizer.close()
-            recommender.close()
 
     def describe(self) -> dict[str, dict[str, Any]]:
         """What `inspect` shows of each model: architecture, parameters, context length."""
@@ -277,6 +274,8 @@ class Recommender:
 
     def forget(self, user_id: str) -> int:
         """Delete every stored summary that only this user's history rests on; returns how many."""
+        if self._closed:
+            raise Closed("the recommender was closed")
         return self.store.clear(user_id)
 
     def cancel(self) -> None:
@@ -312,7 +311,9 @@ class Recommender:
             self._release_others(ready)
             return ready
 
-        summary = summarize.summarize(
+        if user.user_id:  # before any summary is made, so that an interrupted user can be forgotten too
+            self.store.link(user.user_id, summarize.keys(user.history, self.settings, digest))
+        return summarize.summarize(
             [user.history],
             self.settings,
             self.store,
@@ -321,9 +322,6 @@ class Recommender:
             on_progress=_stage("summarize", progress),
             work=work,
         )[0]
-        if user.user_id:
-            self.store.link(user.user_id, summarize.keys(user.history, self.settings, digest))
-        return summary
 
     def _split(self, user: User) -> Any:
         return split(user.history, block_size=self.settings.block_size, recent_items=self.settings.recent_items)

@@ -48,7 +48,7 @@ class Item:
         attributes = {
             str(name): text
             for name, value in data.items()
-            if name not in RESERVED and (text := _text(value, f"{where}.{name}")).strip()
+            if name not in RESERVED and (text := _text(value, f"{where}.{_encodable(str(name), where)}")).strip()
         }
         if not attributes:
             raise DataError(
@@ -78,7 +78,7 @@ class User:
             )
         user_id = data.get("user_id", "")
         if isinstance(user_id, bool) or not isinstance(user_id, (str, int)):
-            raise DataError(f"{where}.user_id: must be text or a number, not {_kind(user_id)}")
+            raise DataError(f"{where}.user_id: must be text or a whole number, not {_kind(user_id)}")
         history = items_from_list(data.get("history"), f"{where}.history")
         _check_repeats(history, f"{where}.history")
         history = _in_order(history, f"{where}.history", sort_history)
@@ -121,7 +121,7 @@ def read_user(path: str | Path, *, user_id: str | None = None, sort_history: boo
     name, documents = _documents(path)
     found: User | None = None
     for where, data in documents:
-        if user_id is not None and not (isinstance(data, Mapping) and str(data.get("user_id")) == user_id):
+        if user_id is not None and not (isinstance(data, Mapping) and str(data.get("user_id", "")) == user_id):
             continue
         if found is not None:
             raise DataError(f"{where}: a second user; one is expected", hint="choose with `--user-id`")
@@ -163,8 +163,8 @@ def _documents(path: str | Path) -> tuple[str, Iterable[tuple[str, Any]]]:
         raw = sys.stdin.buffer.read() if str(path) == "-" else Path(path).read_bytes()
     except IsADirectoryError:
         raise DataError(f"{name}: is a folder, not a file") from None
-    except OSError as error:
-        raise DataError(f"{name}: cannot be read: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise DataError(f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     raw = raw.removeprefix(b"\xef\xbb\xbf")
 
     def parse(text: bytes, where: str, line: int | None = None) -> Any:
@@ -176,7 +176,7 @@ def _documents(path: str | Path) -> tuple[str, Iterable[tuple[str, Any]]]:
 
     if not raw.strip():
         return name, ()
-    first, _, rest = raw.partition(b"\n")
+    first, _, rest = raw.lstrip().partition(b"\n")
     is_lines = name.lower().endswith(LINES_SUFFIXES) or (bool(rest.strip()) and _is_object(first, orjson.loads))
     if not is_lines:
         return name, ((name, parse(raw, name)),)
@@ -213,13 +213,21 @@ def _text(value: Any, where: str) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         raise DataError(f"{where}: {value} is not a finite number")
     if isinstance(value, (int, float)):
-        return f"{value:g}" if isinstance(value, float) and not value.is_integer() else str(int(value))
-    if isinstance(value, Sequence):
+        return _number(value, where)
+    if isinstance(value, (list, tuple)) and not any(isinstance(entry, (list, tuple)) for entry in value):
         return ", ".join(text for entry in value if (text := _text(entry, where)))
     raise DataError(
         f"{where}: must be text, a number or a list of those, not {_kind(value)}",
         hint="give nested values as attributes of their own",
     )
+
+
+def _number(value: float, where: str) -> str:
+    """The digits as written; a whole float without its `.0`."""
+    try:
+        return str(int(value)) if value == int(value) and abs(value) < 1e16 else repr(value)
+    except ValueError:
+        raise DataError(f"{where}: a number of too many digits") from None
 
 
 def _encodable(text: str, where: str) -> str:
@@ -233,7 +241,7 @@ def _encodable(text: str, where: str) -> str:
 def _time(value: Any, where: str) -> float | None:
     if value is None or value == "":
         return None
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e18:
         return float(value)
     if isinstance(value, str):
         try:

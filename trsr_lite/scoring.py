@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from trsr_lite.engine.base import Margin
+from trsr_lite.errors import SettingsError
 from trsr_lite.records import Item
 
 
@@ -21,6 +22,10 @@ class Calibration:
 
     temperature: float = 1.0
     bias: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.temperature) and self.temperature > 0 and math.isfinite(self.bias)):
+            raise SettingsError(f"a calibration of temperature {self.temperature} and bias {self.bias} cannot be")
 
     def score(self, margin: float) -> float:
         """A probability for people; stable for any margin."""

@@ -17,6 +17,11 @@ STRATEGIES = ("hierarchical", "recurrent", "none")
 DOMAINS = ("item", "news", "product")
 
 
+FRAME_TOKENS = 128  # kept free in a summarizing prompt for the task and the model's chat template
+LINE_TOKENS = 3  # what one more line costs beside its text
+LEAST_TOKENS = 8  # a text shortened to less says nothing
+
+
 @dataclass(frozen=True)
 class Settings:
     """What a summary and a scoring prompt are made of.
@@ -47,6 +52,13 @@ class Settings:
     no_repeat_ngram: int = 4
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            kind = {"int": int, "str": str}.get(str(field.type), tuple)
+            if not isinstance(value, kind) or isinstance(value, bool):
+                raise SettingsError(f"{field.name} is {value!r}, which is not {_KINDS[kind]}")
+        if not all(isinstance(name, str) and name for name in self.attributes):
+            raise SettingsError(f"attributes are {self.attributes!r}; each must be a name")
         _one_of("domain", self.domain, DOMAINS)
         _one_of("strategy", self.strategy, STRATEGIES)
         blocks.check(self.block_size, self.recent_items)
@@ -56,6 +68,23 @@ class Settings:
         for name, smallest in least.items():
             if getattr(self, name) < smallest:
                 raise SettingsError(f"{name} is {getattr(self, name)}; it must be at least {smallest}")
+        lines = self.block_size * (LEAST_TOKENS + LINE_TOKENS) + self.note_tokens
+        needed = max(lines, self.fan_in * (LEAST_TOKENS + LINE_TOKENS)) + self.prompt_tokens - self.summarizing_room
+        if self.prompt_tokens < needed:
+            raise SettingsError(
+                f"prompt_tokens is {self.prompt_tokens}; block_size {self.block_size}, fan_in {self.fan_in} and "
+                f"summary_tokens {self.summary_tokens} need at least {needed}"
+            )
+
+    @property
+    def note_tokens(self) -> int:
+        """Budget of a summary that stands in a prompt."""
+        return self.summary_tokens + LEAST_TOKENS
+
+    @property
+    def summarizing_room(self) -> int:
+        """Tokens that a summarizing prompt has for items and notes."""
+        return self.prompt_tokens - self.summary_tokens - FRAME_TOKENS
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Settings:
@@ -68,7 +97,8 @@ class Settings:
                     f"there is no setting {name!r}", hint=f"did you mean `{near[0]}`?" if near else None
                 )
         values = dict(data)
-        values["attributes"] = tuple(values.get("attributes", ()))
+        if isinstance(values.get("attributes"), list):
+            values["attributes"] = tuple(values["attributes"])
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
@@ -78,6 +108,9 @@ class Settings:
     def updated(self, **changes: Any) -> Settings:
         """A copy with every change that is not None."""
         return replace(self, **{name: value for name, value in changes.items() if value is not None})
+
+
+_KINDS = {int: "a whole number", str: "text", tuple: "a list of names"}
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -59,8 +59,8 @@ class Tokenizer(Protocol):
         """Text of tokens; a cut multi-byte character at the end is dropped."""
         ...
 
-    def tokenize(self, prompt: Prompt) -> list[int]:
-        """Tokens of a whole prompt, with the model's opening token if it wants one."""
+    def tokenize(self, prompt: Prompt, *, start: bool = True) -> list[int]:
+        """Tokens of a prompt; where it is the `start` of a sequence, with the model's opening token if it wants one."""
         ...
 
 

@@ -57,7 +57,7 @@ class FakeEngine:
         """The characters again; control tokens are dropped."""
         return "".join(chr(token) for token in tokens if token < SPECIAL)
 
-    def tokenize(self, prompt: Prompt) -> list[int]:
+    def tokenize(self, prompt: Prompt, *, start: bool = True) -> list[int]:
         """Special segments become tokens above every character; an answer that ends the prompt is one token."""
         *before, last = prompt
         for number, answer in enumerate(ANSWERS):
@@ -102,6 +102,8 @@ class FakeEngine:
         self._check()
         texts = [self.decode([*prefix, *suffix]) for suffix in suffixes]
         self.scored += texts
+        if on_progress:
+            on_progress(len(texts), len(texts))
         return [Margin(self.margin(text), 1.0) for text in texts]
 
     def describe(self) -> dict[str, object]:

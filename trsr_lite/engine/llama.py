@@ -71,12 +71,12 @@ class LlamaEngine:
         """Text of tokens; a cut multi-byte character at the end is dropped."""
         return self._model.detokenize(tokens).decode(errors="ignore")
 
-    def tokenize(self, prompt: Prompt) -> list[int]:
-        """Tokens of a prompt; opened with the model's BOS where it wants one and the prompt has none."""
+    def tokenize(self, prompt: Prompt, *, start: bool = True) -> list[int]:
+        """Tokens of a prompt; its start gets the model's BOS where the model wants one and the prompt has none."""
         tokens: list[int] = []
         for segment in prompt:
             tokens += self._model.tokenize(segment.text, special=True) if segment.special else self.encode(segment.text)
-        if self._model.adds_bos and tokens[:1] != [self._model.bos_token]:
+        if start and self._model.adds_bos and tokens[:1] != [self._model.bos_token]:
             tokens.insert(0, self._model.bos_token)
         return tokens
 
