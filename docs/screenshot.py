@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ from rich.text import Text
 
 ROOT = Path(__file__).parent.parent
 WIDTH = 100
+FONT_FACE = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)  # web fonts: the picture is to load nothing
 RUNS = {
     "recommend": "trsr-lite recommend --user examples/news_reader.json --domain news -k 6 --explain",
 }
@@ -19,11 +22,12 @@ RUNS = {
 
 def main() -> None:
     for name, line in RUNS.items():
-        console = Console(record=True, width=WIDTH, file=Path(os.devnull).open("w", encoding="utf-8"))
+        console = Console(record=True, width=WIDTH, file=io.StringIO())
         console.print(f"[bold green]$[/] {line}", highlight=False)
         console.print(Text.from_ansi(_output(line)))
         path = Path(__file__).with_name(f"{name}.svg")
-        path.write_text(console.export_svg(title="trsr-lite"), encoding="utf-8")
+        picture = FONT_FACE.sub("", console.export_svg(title="trsr-lite"))
+        path.write_text(picture, encoding="utf-8")
         print(path)
 
 

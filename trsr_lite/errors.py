@@ -21,7 +21,8 @@ class TrsrError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(" ".join(message.split()))
+        line = " ".join(message.split())
+        super().__init__("".join(character if character.isprintable() else "\ufffd" for character in line))
         self.hint = hint
 
 

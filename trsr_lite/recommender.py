@@ -21,7 +21,7 @@ from trsr_lite.blocks import split
 from trsr_lite.bundle import Bundle, ModelFile
 from trsr_lite.cache import SummaryStore
 from trsr_lite.engine.base import Engine, EngineOptions, Prompt, Segment
-from trsr_lite.errors import Closed, DataError, ModelError, SettingsError
+from trsr_lite.errors import Cancelled, Closed, DataError, ModelError, SettingsError
 from trsr_lite.prompts import PROMPT_VERSION
 from trsr_lite.records import Item, User, candidates_from_list, unique
 from trsr_lite.scoring import Recommendation, rank
@@ -133,6 +133,7 @@ class Recommender:
         self._engines: dict[str, Engine] = {}
         self._lock = threading.RLock()
         self._closed = False
+        self._cancelled = threading.Event()
         self._loading = 0.0
 
     @classmethod
@@ -209,7 +210,7 @@ class Recommender:
             prefix = engine.tokenize(asked.prefix)
             suffixes = [engine.tokenize(suffix, start=False) for suffix in asked.suffixes]
             self._release_others(engine)
-            margins = engine.margins(prefix, suffixes, answers, exact=exact, on_progress=_stage("score", progress))
+            margins = engine.margins(prefix, suffixes, answers, exact=exact, on_progress=self._stage("score", progress))
             ranked = rank(
                 items,
                 margins,
@@ -280,6 +281,7 @@ class Recommender:
 
     def cancel(self) -> None:
         """Stop the running call from another thread; it raises `Cancelled`, and finished summaries are kept."""
+        self._cancelled.set()
         for engine in list(self._engines.values()):
             engine.cancel()
 
@@ -319,7 +321,7 @@ class Recommender:
             self.store,
             digest,
             engine,
-            on_progress=_stage("summarize", progress),
+            on_progress=self._stage("summarize", progress),
             work=work,
         )[0]
 
@@ -355,6 +357,18 @@ class Recommender:
             raise Closed("the recommender was closed")
         return self._open_engine(file, vocab_only)
 
+    def _stage(self, stage: str, progress: OnProgress | None) -> Callable[[int, int], None]:
+        """Reports a stage, and ends it where `cancel()` came before the engine was at work."""
+
+        def report(done: int, total: int) -> None:
+            if self._cancelled.is_set():
+                raise Cancelled("stopped on request")
+            if progress:
+                progress(Progress(stage, min(1.0, done / max(total, 1))))
+
+        report(0, 1)
+        return report
+
     def _release_others(self, keep: Engine) -> None:
         for engine in self._engines.values():
             if engine is not keep:
@@ -365,6 +379,7 @@ class Recommender:
         with self._lock:
             if self._closed:
                 raise Closed("the recommender was closed")
+            self._cancelled.clear()
             yield _Clock(lambda: self._loading)
 
     def _stats(self, user: User, summary: Summary, work: Work, seconds: Mapping[str, float]) -> Stats:
@@ -424,10 +439,6 @@ def _check_texts(items: Sequence[Item], settings: Settings) -> None:
     """Every item has something to show; said before any model is loaded."""
     for item in items:
         prompts.shown(item, settings)
-
-
-def _stage(stage: str, progress: OnProgress | None) -> Callable[[int, int], None] | None:
-    return (lambda done, total: progress(Progress(stage, min(1.0, done / max(total, 1))))) if progress else None
 
 
 def _plain(prompt: Sequence[Segment]) -> str:

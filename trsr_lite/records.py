@@ -79,12 +79,13 @@ class User:
         user_id = data.get("user_id", "")
         if isinstance(user_id, bool) or not isinstance(user_id, (str, int)):
             raise DataError(f"{where}.user_id: must be text or a whole number, not {_kind(user_id)}")
+        place = f"{where}.user_id"
         history = items_from_list(data.get("history"), f"{where}.history")
         _check_repeats(history, f"{where}.history")
         history = _in_order(history, f"{where}.history", sort_history)
         candidates = data.get("candidates")
         return cls(
-            _encodable(str(user_id), f"{where}.user_id"),
+            _encodable(user_id, place) if isinstance(user_id, str) else _number(user_id, place),
             tuple(history),
             () if candidates is None else tuple(candidates_from_list(candidates, f"{where}.candidates")),
         )
@@ -200,7 +201,7 @@ def _identifier(data: Mapping[str, Any], where: str) -> str:
         raise DataError(f"{where}.id: missing", hint='every item needs an "id"')
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise DataError(f"{where}.id: must be text or a whole number, not {_kind(value)}")
-    return _encodable(str(value), f"{where}.id")
+    return _encodable(value, f"{where}.id") if isinstance(value, str) else _number(value, f"{where}.id")
 
 
 def _text(value: Any, where: str) -> str:
@@ -250,7 +251,14 @@ def _time(value: Any, where: str) -> float | None:
             pass
         else:
             return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
-    raise DataError(f"{where}: {str(value)[:40]!r} is not a time", hint="use ISO 8601, such as 2026-01-02T10:00:00Z")
+    raise DataError(f"{where}: {_shortly(value)} is not a time", hint="use ISO 8601, such as 2026-01-02T10:00:00Z")
+
+
+def _shortly(value: Any) -> str:
+    try:
+        return repr(str(value)[:40])
+    except ValueError:  # an integer of too many digits
+        return _kind(value)
 
 
 def _check_repeats(history: Sequence[Item], where: str) -> None:

@@ -18,7 +18,7 @@ DOMAINS = ("item", "news", "product")
 
 
 FRAME_TOKENS = 128  # kept free in a summarizing prompt for the task and the model's chat template
-LINE_TOKENS = 3  # what one more line costs beside its text
+LINE_TOKENS = 4  # what one more line costs beside its text
 LEAST_TOKENS = 8  # a text shortened to less says nothing
 
 
@@ -68,6 +68,8 @@ class Settings:
         for name, smallest in least.items():
             if getattr(self, name) < smallest:
                 raise SettingsError(f"{name} is {getattr(self, name)}; it must be at least {smallest}")
+        if self.no_repeat_ngram == 1:
+            raise SettingsError("no_repeat_ngram is 1, which would allow each word once; use 0 or at least 2")
         lines = self.block_size * (LEAST_TOKENS + LINE_TOKENS) + self.note_tokens
         needed = max(lines, self.fan_in * (LEAST_TOKENS + LINE_TOKENS)) + self.prompt_tokens - self.summarizing_room
         if self.prompt_tokens < needed:

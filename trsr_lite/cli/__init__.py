@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import traceback
 from collections.abc import Mapping
 from typing import Any
 
@@ -57,15 +58,15 @@ class LazyGroup(click.Group):
 def group(ctx: click.Context, config: str | None, verbose: bool, debug: bool) -> None:
     """Recommend from long, text-rich histories, with a small language model on this machine.
 
-    Every option of a command can also be set as TRSR_LITE_NAME in the environment or in the config file; an option
-    given on the command line wins.
+    Options of the model, the machine and the folders can also be set as TRSR_LITE_NAME in the environment or in the
+    config file; the command line wins.
     """
     ctx.meta[DEBUG] = debug
     from trsr_lite.cli.config import read_config, set_up_logging
 
     set_up_logging(verbose)
     defaults = read_config(config)
-    ctx.default_map = dict.fromkeys(COMMANDS, defaults)
+    ctx.default_map = {**dict.fromkeys(COMMANDS, defaults), "cache": dict.fromkeys(("path", "info", "clear"), defaults)}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -87,14 +88,14 @@ def run(arguments: list[str] | None = None) -> int:
         return error.exit_code
     except TrsrError as error:
         if debug:
-            raise
+            traceback.print_exc()
         click.echo(f"Error: {error}", err=True)
         if error.hint:
             click.echo(f"hint: {error.hint}", err=True)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         if debug:
-            raise
+            traceback.print_exc()
         click.echo("\nInterrupted; summaries finished so far are kept", err=True)
         return INTERRUPTED
     except BrokenPipeError:

@@ -13,8 +13,6 @@ from trsr_lite.cli import options
 if TYPE_CHECKING:
     from trsr_lite.cache import SummaryStore
 
-cache_dir = options.option("--cache-dir", metavar="DIR", help="Where summaries are kept.")
-
 
 @click.group("cache")
 def command() -> None:
@@ -22,14 +20,14 @@ def command() -> None:
 
 
 @command.command("path")
-@cache_dir
+@options.cache_dir
 def path(cache_dir: str | None) -> None:
     """Print the file that holds the summaries."""
     click.echo(_store(cache_dir).path)
 
 
 @command.command("info")
-@cache_dir
+@options.cache_dir
 @options.as_json
 def info(cache_dir: str | None, as_json: bool) -> None:
     """Count summaries, users and bytes."""
@@ -48,7 +46,7 @@ def info(cache_dir: str | None, as_json: bool) -> None:
 
 
 @command.command("clear")
-@cache_dir
+@options.cache_dir
 @click.option("--user-id", metavar="ID", help="Forget one user only.")
 def clear(cache_dir: str | None, user_id: str | None) -> None:
     """Delete all summaries, or those that only one user's history rests on."""

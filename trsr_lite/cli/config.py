@@ -35,7 +35,12 @@ def read_config(path: str | None) -> dict[str, Any]:
             raise SettingsError(
                 f"{file}: there is no option {name!r}", hint=f"did you mean `{near[0]}`?" if near else None
             )
-    return {name.replace("-", "_"): value for name, value in data.items()}
+    return {CONFIGURABLE[name]: _as_typed(value) for name, value in data.items()}
+
+
+def _as_typed(value: Any) -> Any:
+    """A value as a person would type it on the command line, so that the option checks it."""
+    return value if isinstance(value, bool) else ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def set_up_logging(verbose: bool) -> None:

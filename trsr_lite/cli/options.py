@@ -11,16 +11,16 @@ from trsr_lite.settings import DOMAINS, STRATEGIES, Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-CONFIGURABLE: list[str] = []
-"""Names that a config file may set."""
+CONFIGURABLE: dict[str, str] = {}
+"""Names that a config file may set, and the parameter of each."""
 
 SETTING_NAMES = ("strategy", "domain", "attributes", "prompt_tokens")
 
 
 def option(*names: str, **attributes: Any) -> Callable[[F], F]:
     """A click option that `TRSR_LITE_<NAME>` and the config file can set too."""
-    name = max(names, key=len).lstrip("-")
-    CONFIGURABLE.append(name)
+    name = next(name for name in names if name.startswith("--")).lstrip("-")
+    CONFIGURABLE[name] = names[-1].lstrip("-").replace("-", "_")
     variable = f"TRSR_LITE_{name.upper().replace('-', '_')}"
     return click.option(*names, envvar=variable, show_envvar=False, **attributes)
 
@@ -70,10 +70,12 @@ machine = _all(
     option("--ctx-size", type=click.IntRange(min=256), help="Most tokens of context [default: what the work needs]"),
     option("--offline", is_flag=True, help="Never open a network connection."),
 )
+cache_dir = option("--cache-dir", metavar="DIR", help="Where summaries are kept [default: the system's cache folder]")
 folders = _all(
-    option("--cache-dir", metavar="DIR", help="Where summaries are kept [default: the system's cache folder]"),
+    cache_dir,
     option("--data-dir", metavar="DIR", help="Where the prepared default model is kept [default: the data folder]"),
 )
+top = option("-k", "--top", "k", type=click.IntRange(min=1), default=10, show_default=True, help="How many to show.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON (with a schema number).")
 
 

@@ -22,7 +22,7 @@ def command(as_json: bool, **chosen: Any) -> None:
     from trsr_lite.cli import session, tables
 
     user, candidates = session.read_input(chosen)
-    with session.reporting() as progress, session.load(chosen, progress) as recommender:
+    with session.reporting() as progress, session.load(chosen, progress) as recommender, session.naming(chosen):
         shown = recommender.prompt(user, candidates)
     if as_json:
         tables.print_json({"schema": 1, "prompts": [{"name": name, "text": text} for name, text in shown]})

@@ -13,7 +13,7 @@ from trsr_lite.cli import options
 @options.user
 @options.candidates
 @options.model
-@options.option("-k", "--top", "k", type=click.IntRange(min=1), default=10, show_default=True, help="How many to show.")
+@options.top
 @options.settings
 @click.option("--exact", is_flag=True, help="One candidate at a time: reproducible to the bit, slower.")
 @click.option("--explain", is_flag=True, help="Show every summary and whether it was cached or made now.")
@@ -29,7 +29,7 @@ def command(k: int, exact: bool, explain: bool, as_json: bool, **chosen: Any) ->
     from trsr_lite.cli import session
 
     user, candidates = session.read_input(chosen)
-    with session.reporting() as progress, session.load(chosen, progress) as recommender:
+    with session.reporting() as progress, session.load(chosen, progress) as recommender, session.naming(chosen):
         result = recommender.recommend(user, candidates, k=k, exact=exact, progress=progress)
     from trsr_lite.cli import tables
 

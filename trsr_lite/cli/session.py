@@ -11,6 +11,7 @@ import click
 
 from trsr_lite.cli.options import SETTING_NAMES
 from trsr_lite.engine.base import EngineOptions
+from trsr_lite.errors import DataError
 from trsr_lite.recommender import OnProgress, Progress, Recommender
 from trsr_lite.records import Item, User, read_candidates, read_user
 
@@ -33,6 +34,17 @@ def load(options: dict[str, Any], progress: OnProgress | None = None) -> Recomme
         progress=progress,
         **{name: options[name] for name in SETTING_NAMES},
     )
+
+
+@contextmanager
+def naming(options: dict[str, Any]) -> Iterator[None]:
+    """Data errors within name the file that the data came from."""
+    try:
+        yield
+    except DataError as error:
+        files = [options["user_file"], options.get("candidate_file")]
+        names = " and ".join("stdin" if file == "-" else file for file in files if file)
+        raise DataError(f"{names}: {error}", hint=error.hint) from error
 
 
 @contextmanager

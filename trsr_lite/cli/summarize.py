@@ -22,7 +22,7 @@ def command(show_blocks: bool, as_json: bool, **chosen: Any) -> None:
     from trsr_lite.cli import session
 
     user, _ = session.read_input(chosen)
-    with session.reporting() as progress, session.load(chosen, progress) as recommender:
+    with session.reporting() as progress, session.load(chosen, progress) as recommender, session.naming(chosen):
         result = recommender.summarize(user, progress=progress)
     from trsr_lite.cli import tables
 

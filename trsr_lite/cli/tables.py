@@ -51,7 +51,7 @@ def print_summaries(result: Result, console: Console) -> None:
 
 def print_ranking(result: Result, console: Console) -> None:
     """The ranking; `~` marks candidates whose order is within the noise of computing."""
-    table = Table(title=f"Recommended for {fold(result.user_id) or 'this user'}", title_justify="left")
+    table = Table(title=Text(f"Recommended for {fold(result.user_id) or 'this user'}"), title_justify="left")
     table.add_column("#", justify="right", min_width=3)
     table.add_column("id", overflow="ellipsis", no_wrap=True, max_width=16)
     table.add_column("title", overflow="fold")
@@ -84,9 +84,9 @@ def print_stats(result: Result, console: Console) -> None:
 
 def print_facts(title: str, facts: Iterable[tuple[str, Any]], console: Console) -> None:
     """Name and value pairs."""
-    table = Table(title=title, title_justify="left", show_header=False)
+    table = Table(title=Text(fold(title)), title_justify="left", show_header=False)
     for name, value in facts:
-        table.add_row(name, Text(_plain(value)))
+        table.add_row(name, Text(fold(_plain(value))))
     console.print(table)
 
 

@@ -52,7 +52,10 @@ class LlamaEngine:
         self.eos = self._special(self._model.eos_token)
         self.context_size = min(self.options.ctx_size or self._model.context_length, self._model.context_length)
         self.can_rewind = vocab_only or self._model.can_rewind
-        self._markup = "|".join(re.escape(text) for text in self._model.user_defined)
+        markup = "|".join(re.escape(text) for text in self._model.user_defined)
+        self._markup = re.compile(
+            f"(?={markup})" if markup else "(?!)"
+        )  # looks ahead: markup may overlap; else nothing
         if not self.can_rewind:
             logger.warning("%s cannot rewind its memory: every prompt is evaluated whole, which is slower", path.name)
 
@@ -60,29 +63,29 @@ class LlamaEngine:
 
     def encode(self, text: str) -> list[int]:
         """Tokens of outside text; never a control or user-defined token."""
-        if not self._markup:
-            return self._model.tokenize(text, special=False)
-        cuts = [0, *(match.start() + 1 for match in re.finditer(self._markup, text)), len(text)]
-        return [
-            token for start, end in pairwise(cuts) for token in self._model.tokenize(text[start:end], special=False)
-        ]
+        with self._alive() as model:
+            cuts = [0, *(match.start() + 1 for match in self._markup.finditer(text)), len(text)]
+            return [token for start, end in pairwise(cuts) for token in model.tokenize(text[start:end], special=False)]
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Text of tokens; a cut multi-byte character at the end is dropped."""
-        return self._model.detokenize(tokens).decode(errors="ignore")
+        with self._alive() as model:
+            return model.detokenize(tokens).decode(errors="ignore")
 
     def tokenize(self, prompt: Prompt, *, start: bool = True) -> list[int]:
         """Tokens of a prompt; its start gets the model's BOS where the model wants one and the prompt has none."""
-        tokens: list[int] = []
-        for segment in prompt:
-            tokens += self._model.tokenize(segment.text, special=True) if segment.special else self.encode(segment.text)
-        if start and self._model.adds_bos and tokens[:1] != [self._model.bos_token]:
-            tokens.insert(0, self._model.bos_token)
-        return tokens
+        with self._alive() as model:
+            tokens: list[int] = []
+            for text, special in prompt:
+                tokens += model.tokenize(text, special=True) if special else self.encode(text)
+            if start and model.adds_bos and tokens[:1] != [model.bos_token]:
+                tokens.insert(0, model.bos_token)
+            return tokens
 
     def describe(self) -> dict[str, object]:
         """What `inspect` shows of the model."""
-        return {**self._model.describe(), "can_rewind": self.can_rewind}
+        with self._alive() as model:
+            return {**model.describe(), "can_rewind": self.can_rewind}
 
     # Work
 
@@ -100,6 +103,8 @@ class LlamaEngine:
         texts = _Generation(prompts, max_tokens, stop.encode(), no_repeat_ngram)
         if not prompts:
             return []
+        if not all(prompts):
+            raise ValueError("a prompt has no tokens")
         with self._working():
             self._require(max(map(len, prompts)) + max_tokens)
             shared = _common_prefix(prompts) if self.can_rewind and len(prompts) > 1 else 0
@@ -123,17 +128,21 @@ class LlamaEngine:
         """Margins of prefix + suffix; see `Engine.margins`."""
         if not suffixes:
             return []
+        if not all(suffixes):
+            raise ValueError("a suffix has no tokens")
         with self._working():
-            longest = max(map(len, suffixes))
+            longest, shortest = max(map(len, suffixes)), min(map(len, suffixes))
             self._require(len(prefix) + longest)
-            shared = len(prefix) if self.can_rewind else 0
-            tails = suffixes if shared else [[*prefix, *suffix] for suffix in suffixes]
-            context = self._ready(len(prefix) + max(longest, BATCH), flash=not exact)
+            shared = (_exact_share(len(prefix), shortest) if exact else len(prefix)) if self.can_rewind else 0
+            tails = [[*prefix[shared:], *suffix] for suffix in suffixes]
+            alone = exact or not shared
+            room = max(longest, min(BATCH, (self.options.ctx_size or self.context_size) - len(prefix)))
+            context = self._ready(len(prefix) + room, flash=not exact)
             self._prefill(context, prefix[:shared])
             results: list[Margin] = []
             total = len(prefix) + sum(map(len, suffixes))
-            for chunk in [[tail] for tail in tails] if exact or not shared else _chunks(tails):
-                rows = self._evaluate(context, shared, chunk, alone=exact or not shared)
+            for chunk in [[tail] for tail in tails] if alone else _chunks(tails, room):
+                rows = self._evaluate(context, shared, chunk, alone=alone)
                 results += [_margin(row, answers) for row in rows]
                 if on_progress:
                     on_progress(min(total, len(prefix) + sum(map(len, suffixes[: len(results)]))), total)
@@ -162,10 +171,15 @@ class LlamaEngine:
     # Inside
 
     @contextlib.contextmanager
-    def _working(self) -> Iterator[None]:
+    def _alive(self) -> Iterator[native.Model]:
         with self._lock:
             if self._closed:
                 raise Closed("the engine was closed")
+            yield self._model
+
+    @contextlib.contextmanager
+    def _working(self) -> Iterator[None]:
+        with self._alive():
             self._abort.clear()
             self._busy = True
             try:
@@ -239,12 +253,16 @@ class LlamaEngine:
         positions = np.concatenate([np.arange(start, start + len(tail), dtype=np.int32) for tail in tails])
         owners = np.repeat(np.array(sequences, dtype=np.int32), [len(tail) for tail in tails])
         ends = np.cumsum([len(tail) for tail in tails]) - 1
-        for first in range(0, len(tokens), BATCH):
-            stop = first + BATCH
+        first = 0
+        while first < len(tokens):
+            stop = (
+                first + BATCH - (start + first) % BATCH if alone else first + BATCH
+            )  # alone: where a whole prompt cuts
             wanted = [int(end) - first for end in ends if first <= end < stop]
             self.step(context, tokens[first:stop], positions[first:stop], owners[first:stop], wanted)
             for index in wanted:
                 yield context.logits(index)
+            first = stop
         for sequence in sequences:
             context.forget(sequence, start if alone and start else -1)
 
@@ -358,14 +376,26 @@ def _margin(logits: npt.NDArray[np.float32], answers: tuple[int, int]) -> Margin
     return Margin(margin, float(mass))
 
 
-def _chunks(tails: Sequence[Sequence[int]]) -> list[list[Sequence[int]]]:
-    """Neighbouring tails in groups of at most BATCH tokens and SEQUENCES - 1 tails; a longer tail is alone."""
+def _exact_share(prefix: int, shortest: int) -> int:
+    """How much of a prefix can be shared so that each margin stays bit-identical to evaluating its whole prompt.
+
+    llama.cpp multiplies a batch of one token by another kernel than larger ones, which rounds differently. The batch of
+    the whole prompt in which the prefix ends is therefore cut so that no part of it is a single token, or not at all.
+    """
+    start = prefix // BATCH * BATCH
+    end = min(start + BATCH, prefix + shortest)
+    possible = (cut for cut in range(prefix, max(start, prefix - 3), -1) if cut - start > 1 and end - cut > 1)
+    return next(possible, start)
+
+
+def _chunks(tails: Sequence[Sequence[int]], budget: int) -> list[list[Sequence[int]]]:
+    """Neighbouring tails in groups of at most `budget` tokens and SEQUENCES - 1 tails; a longer tail is alone."""
     chunks: list[list[Sequence[int]]] = []
     room = 0
     for tail in tails:
         if not chunks or len(tail) > room or len(chunks[-1]) == SEQUENCES - 1:
             chunks.append([])
-            room = BATCH
+            room = budget
         chunks[-1].append(tail)
         room -= len(tail)
     return chunks

@@ -40,6 +40,7 @@ ABORTED = 2
 UNTRUSTED_ATTRIBUTES = 8 | 16  # LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_USER_DEFINED
 
 _recent_errors: deque[str] = deque(maxlen=4)
+_interrupts: list[KeyboardInterrupt] = []
 
 
 @functools.cache
@@ -75,11 +76,14 @@ def _log_callback(lib: Any) -> Any:
 
     def log(level: int, text: bytes, _user_data: Any) -> None:
         nonlocal level_now
-        level_now = LEVELS.get(level, level_now)  # level 5 continues the line before
-        if level_now >= logging.ERROR:
-            _recent_errors.append(text.decode(errors="replace").strip())
-        if logger.isEnabledFor(level_now):
-            logger.log(level_now, "%s", text.decode(errors="replace").rstrip())
+        try:
+            level_now = LEVELS.get(level, level_now)  # level 5 continues the line before
+            if level_now >= logging.ERROR:
+                _recent_errors.append(text.decode(errors="replace").strip())
+            if logger.isEnabledFor(level_now):
+                logger.log(level_now, "%s", text.decode(errors="replace").rstrip())
+        except KeyboardInterrupt as interrupt:  # cannot pass through C: raised again when the call returns
+            _interrupts.append(interrupt)
 
     return lib.llama_log_callback(log)
 
@@ -118,8 +122,17 @@ def quantize(source: Path, target: Path, file_type: str, threads: int) -> None:
     params = lib.llama_model_quantize_default_params()
     params.ftype, params.allow_requantize, params.nthread = FILE_TYPES[file_type], True, threads
     _recent_errors.clear()
-    if lib.llama_model_quantize(str(source).encode(), str(target).encode(), ctypes.byref(params)):
+    failed = lib.llama_model_quantize(str(source).encode(), str(target).encode(), ctypes.byref(params))
+    _check_interrupt()
+    if failed:
         raise ModelError(f"{source}: cannot be written as {file_type}: {_reason()}")
+
+
+def _check_interrupt() -> None:
+    """Raise what Ctrl-C left while llama.cpp was logging."""
+    if _interrupts:
+        _interrupts.clear()
+        raise KeyboardInterrupt
 
 
 def _reason() -> str:
@@ -163,6 +176,7 @@ class Model:
         params.n_gpu_layers = (-1 if offloads() else 0) if gpu_layers is None else gpu_layers
         _recent_errors.clear()
         self._handle = lib.llama_model_load_from_file(str(path).encode(), params)
+        _check_interrupt()
         if not self._handle:
             raise ModelError(
                 f"{path}: llama.cpp cannot load it: {_reason()}",
@@ -286,6 +300,7 @@ class Context:
         _recent_errors.clear()
         self._lib, self._vocab_size, self._abort = lib, vocab_size, abort
         self._handle = lib.llama_init_from_model(model, params)
+        _check_interrupt()
         if not self._handle:
             raise ModelError(
                 f"llama.cpp cannot make a context of {cells} tokens: {_reason()}",
@@ -331,6 +346,7 @@ class Context:
         self._batch.n_tokens = count
         _recent_errors.clear()
         status = self._lib.llama_decode(self._handle, self._batch)
+        _check_interrupt()
         if status == ABORTED or self._abort.is_set():
             return False
         if status:
