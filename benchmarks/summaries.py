@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from benchmarks import text
@@ -15,52 +16,51 @@ from trsr_lite.records import Item
 from trsr_lite.settings import Settings
 from trsr_lite.summarize import Work, framed
 
-ROUNDS = 5
+ROUNDS = 3
+TEXTS = {"titles": 8, "titles and abstracts": 40}  # words beside a title of six
+REQUIRED = {5: "≥ 1.6×", 16: "≥ 2.5×"}
 
 
 def main() -> None:
     bundle = text.bundle()
     engine = LlamaEngine(bundle.summarizer.path, identity=bundle.summarizer.digest)
     settings = Settings()
-    blocks = [text.items(settings.block_size, seed) for seed in range(16)]
-    asked = [engine.tokenize(framed(*prompts.block(block, settings, engine), engine)) for block in blocks]
-
-    def together(count: int) -> None:
-        engine.generate(asked[:count], max_tokens=settings.summary_tokens, stop="")
-
-    def one_after_another(count: int) -> None:
-        for prompt in asked[:count]:
-            engine.generate([prompt], max_tokens=settings.summary_tokens, stop="")
-
-    seconds = in_turns(
-        {
-            "five together": lambda: together(5),
-            "five in turn": lambda: one_after_another(5),
-            "sixteen together": lambda: together(16),
-            "sixteen in turn": lambda: one_after_another(16),
-        },
-        ROUNDS,
-    )
-    calls = _calls(engine, settings)
+    rows, data = [], {}
+    for kind, words in TEXTS.items():
+        blocks = [text.items(settings.block_size, seed, words) for seed in range(16)]
+        asked = [engine.tokenize(framed(*prompts.block(block, settings, engine), engine)) for block in blocks]
+        seconds = _together_and_in_turn(engine, asked, settings.summary_tokens)
+        length = sum(map(len, asked)) // len(asked)
+        for count, required in REQUIRED.items():
+            gain = ratio(seconds[f"{count} in turn"], seconds[f"{count} together"])
+            rows.append((f"{count} summaries together, {kind} (prompts of {length} tokens)", f"{gain:.2f}×", required))
+        data[kind] = {"prompt_tokens": [len(prompt) for prompt in asked], "seconds": seconds}
+    rows += [(name, str(value), required) for name, value, required in _calls(engine, settings)]
     report(
         "summaries",
-        [
-            ("5 blocks together", f"{ratio(seconds['five in turn'], seconds['five together']):.2f}×", "≥ 1.6×"),
-            (
-                "16 users' blocks together",
-                f"{ratio(seconds['sixteen in turn'], seconds['sixteen together']):.2f}×",
-                "≥ 2.5×",
-            ),
-            *((name, str(value), required) for name, value, required in calls),
-        ],
+        rows,
         {
             "model": f"{bundle.name} {bundle.summarizer.type}",
             "threads": engine.threads,
-            "prompt_tokens": [len(prompt) for prompt in asked],
             "generated_tokens": settings.summary_tokens,
-            "seconds": seconds,
+            "texts": data,
         },
     )
+
+
+def _together_and_in_turn(engine: Engine, asked: list[list[int]], tokens: int) -> dict[str, list[float]]:
+    def together(count: int) -> None:
+        engine.generate(asked[:count], max_tokens=tokens, stop="")
+
+    def in_turn(count: int) -> None:
+        for prompt in asked[:count]:
+            engine.generate([prompt], max_tokens=tokens, stop="")
+
+    work = {}
+    for count in REQUIRED:
+        work[f"{count} together"] = partial(together, count)
+        work[f"{count} in turn"] = partial(in_turn, count)
+    return in_turns(work, ROUNDS)
 
 
 def _calls(engine: Engine, settings: Settings) -> list[tuple[str, int, str]]:

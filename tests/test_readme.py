@@ -1,0 +1,46 @@
+"""What the README tells a newcomer to type works as written."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from trsr_lite import cli
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONSOLE = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+COMMANDS = [line.split("#")[0].strip() for block in CONSOLE for line in block.splitlines() if line.strip()]
+PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.fixture
+def in_root(monkeypatch, smollm2, prepared):
+    """The README is read in the project's folder, with the embedded model prepared."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("TRSR_LITE_DATA_DIR", str(prepared))
+
+
+def test_readme_names_only_make_targets_that_exist():
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = {command.split()[1] for command in COMMANDS if command.startswith("make ")}
+    assert {"demo", "test"} <= named <= targets
+
+
+@pytest.mark.real_model
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("trsr-lite")])
+def test_readme_command_runs(command, in_root, capfd):
+    assert cli.run(shlex.split(command)[1:]) == 0
+    assert capfd.readouterr().out.strip()
+
+
+@pytest.mark.real_model
+@pytest.mark.parametrize("program", [*PROGRAMS, (ROOT / "examples" / "library.py").read_text(encoding="utf-8")])
+def test_program_runs(program, in_root, monkeypatch, tmp_path, capsys, prepared):
+    from trsr_lite import Recommender
+
+    load = Recommender.load
+    monkeypatch.setattr(Recommender, "load", lambda *args, **options: load(*args, data_dir=prepared, **options))
+    exec(program, {"__file__": str(ROOT / "examples" / "library.py")})
+    assert capsys.readouterr().out.strip()
