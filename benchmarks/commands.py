@@ -15,7 +15,7 @@ from benchmarks import text
 from benchmarks.measure import in_turns, ratio, report
 
 USER = Path(__file__).parent.parent / "examples" / "news_reader.json"
-ROUNDS = 7
+ROUNDS = 5
 MIB = 1 << 20
 
 

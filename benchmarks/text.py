@@ -13,9 +13,10 @@ from trsr_lite.cache import file_digest
 from trsr_lite.engine.base import Tokenizer
 from trsr_lite.records import Item
 
-WORDS = tuple(
-    ["garden", "river", "quiet", "market", "engine", "winter", "letter", "bridge", "copper", "lesson", "orchard", "signal", "harbour", "window", "method", "summer", "paper", "silver", "village", "journey", "pattern", "forest", "kitchen", "mountain", "evening", "thunder", "gallery", "carpet", "lantern", "planet"]
-)
+WORDS = """
+    garden river quiet market engine winter letter bridge copper lesson orchard signal harbour window method summer
+    paper silver village journey pattern forest kitchen mountain evening thunder gallery carpet lantern planet
+""".split()
 
 
 def bundle() -> Bundle:
