@@ -30,7 +30,7 @@ BATCH = 512
 SEQUENCES = 65  # one for the shared prefix; 64 candidates of 8 tokens fill a batch
 PARALLEL = 16  # texts generated at once
 STATEFUL_PARALLEL = 4  # a recurrent state is held for each sequence, used or not
-CELLS = 8192  # most KV cells for parallel generation, unless one sequence needs more
+CELLS = 4096  # most KV cells for parallel generation, unless one sequence needs more; twice as many gain nothing
 ROUND = 256  # llama.cpp pads the KV cache to this
 
 
