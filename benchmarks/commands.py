@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 
 from benchmarks import text
 from benchmarks.measure import in_turns, ratio, report
@@ -42,9 +43,9 @@ def main() -> None:
         "commands",
         [
             ("--help / `import click`", f"{ratio(start_up['help'], start_up['click']):.2f}×", "≤ 1.6×"),
-            ("recommend, cold cache", f"{_median(cold):.2f} s", ""),
-            ("recommend, warm cache", f"{_median(warm):.2f} s", ""),
-            ("outside model work, loading included", f"{_median(outside):.2f} s", "≤ 0.6 s"),
+            ("recommend, cold cache", f"{median(cold):.2f} s", ""),
+            ("recommend, warm cache", f"{median(warm):.2f} s", ""),
+            ("outside model work, loading included", f"{median(outside):.2f} s", "≤ 0.6 s"),
             ("peak resident memory", f"{max(peaks):.0f} MiB", f"≤ {limit:.0f} MiB"),
         ],
         {"start_up": start_up, "cold": cold, "warm": warm, "outside": outside, "peak_mib": peaks},
@@ -77,10 +78,6 @@ def _mib(usage: resource.struct_rusage) -> float:
 
 def _run(command: list[str]) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-
-
-def _median(values: list[float]) -> float:
-    return sorted(values)[len(values) // 2]
 
 
 if __name__ == "__main__":

@@ -123,9 +123,10 @@ def test_one_block_is_its_own_summary(store: SummaryStore, fake: FakeEngine) -> 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_two_strategies_share_their_first_block(store: SummaryStore, fake: FakeEngine, strategy: str) -> None:
-    run([items(5)], Settings(strategy=strategy), store, fake)
+    (first,) = run([items(5)], Settings(strategy=strategy), store, fake)
     for other in STRATEGIES:
-        summarize([items(5)], Settings(strategy=other), store, MODEL, no_engine)
+        (again,) = summarize([items(5)], Settings(strategy=other), store, MODEL, no_engine)
+        assert (again.text, again.calls, again.hits) == (first.text, 0, 1)
 
 
 # Only what is missing
