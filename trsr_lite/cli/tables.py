@@ -74,7 +74,7 @@ def print_stats(result: Result, console: Console) -> None:
     """One line on what it cost."""
     stats, seconds = result.stats, result.stats.seconds
     console.print(
-        f"{stats.history_items} items, {stats.blocks} blocks; summaries: {stats.summary_calls} made, "
+        f"items: {stats.history_items}, blocks: {stats.blocks}; summaries: {stats.summary_calls} made, "
         f"{stats.summary_cache_hits} from the cache; "
         + ", ".join(f"{name} {value:.2f} s" for name, value in seconds.items()),
         style="dim",
