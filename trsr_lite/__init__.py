@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from trsr_lite.errors import SettingsError as SettingsError
     from trsr_lite.errors import StoreError as StoreError
     from trsr_lite.errors import TrsrError as TrsrError
-    from trsr_lite.recommender import Progress as Progress
     from trsr_lite.recommender import Recommender as Recommender
-    from trsr_lite.recommender import Result as Result
     from trsr_lite.records import Item as Item
     from trsr_lite.records import User as User
     from trsr_lite.records import read_candidates as read_candidates
     from trsr_lite.records import read_user as read_user
     from trsr_lite.records import read_users as read_users
+    from trsr_lite.result import Progress as Progress
+    from trsr_lite.result import Result as Result
     from trsr_lite.scoring import Recommendation as Recommendation
     from trsr_lite.settings import Settings as Settings
 
@@ -44,10 +44,10 @@ _HOMES = {
     "FakeEngine": "engine.fake",
     "Item": "records",
     "ModelError": "errors",
-    "Progress": "recommender",
+    "Progress": "result",
     "Recommendation": "scoring",
     "Recommender": "recommender",
-    "Result": "recommender",
+    "Result": "result",
     "Settings": "settings",
     "SettingsError": "errors",
     "StoreError": "errors",

@@ -17,16 +17,19 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Blocks(Generic[T]):
-    """`complete`: tuples of exactly `block_size` items, oldest first; `recent`: the newest items, oldest first."""
+    """`complete`: tuples of `block_size` items, oldest first; `recent`: the newest items, oldest first."""
 
     complete: tuple[tuple[T, ...], ...]
     recent: tuple[T, ...]
 
 
-def split(history: Sequence[T], *, block_size: int, recent_items: int) -> Blocks[T]:
-    """Cut a history (oldest first); `recent_items >= block_size - 1` keeps every item visible to the model."""
+def split(history: Sequence[T], *, block_size: int, recent_items: int, ragged: bool = False) -> Blocks[T]:
+    """Cut a history (oldest first); `recent_items >= block_size - 1` keeps every item visible to the model.
+
+    With `ragged`, what is left over is a last, shorter block, as the paper has it; appending then changes that one.
+    """
     check(block_size, recent_items)
-    whole = len(history) // block_size * block_size
+    whole = len(history) if ragged else len(history) // block_size * block_size
     complete = tuple(tuple(history[start : start + block_size]) for start in range(0, whole, block_size))
     return Blocks(complete, tuple(history[-recent_items:]) if recent_items else ())
 

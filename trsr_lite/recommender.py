@@ -10,10 +10,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
 from trsr_lite import bundle as bundles
 from trsr_lite import prompts, summarize
@@ -21,95 +21,17 @@ from trsr_lite.blocks import split
 from trsr_lite.bundle import Bundle, ModelFile
 from trsr_lite.cache import SummaryStore
 from trsr_lite.engine.base import Engine, EngineOptions, Prompt, Segment
+from trsr_lite.engine.base import OnProgress as EngineProgress
 from trsr_lite.errors import Cancelled, Closed, DataError, ModelError, SettingsError
 from trsr_lite.prompts import PROMPT_VERSION
 from trsr_lite.records import Item, User, candidates_from_list, unique
+from trsr_lite.result import OnProgress, Progress, Result, Stats
 from trsr_lite.scoring import Recommendation, rank
 from trsr_lite.settings import Settings
-from trsr_lite.summarize import NodeText, Summary, Work
+from trsr_lite.summarize import Summary, Work
 
-RESULT_SCHEMA = 1
 DEFAULT_MODEL = "smollm2"
-
-
-class Progress(NamedTuple):
-    """How far a call is: a `stage` (`prepare: …`, `summarize`, `score`) and a fraction from 0 to 1."""
-
-    stage: str
-    fraction: float
-
-
-OnProgress = Callable[[Progress], None]
-
-
-@dataclass(frozen=True)
-class Stats:
-    """What a call cost. `seconds` has `load`, `summarize` and `score`."""
-
-    history_items: int = 0
-    blocks: int = 0
-    summary_calls: int = 0
-    summary_cache_hits: int = 0
-    prefix_tokens: int = 0
-    candidate_tokens: int = 0
-    generated_tokens: int = 0
-    dropped_items: int = 0
-    seconds: Mapping[str, float] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values, seconds rounded to milliseconds."""
-        return {**vars(self), "seconds": {name: round(value, 3) for name, value in self.seconds.items()}}
-
-
-@dataclass(frozen=True)
-class Result:
-    """A summary, and a ranking where candidates were given.
-
-    Attributes
-    ----------
-    recommendations: best first; empty for `summarize`.
-    nodes: the summaries it was made from, oldest first, each with its `source`.
-    hint: what to know before trusting it, or None.
-    """
-
-    user_id: str
-    strategy: str
-    summary: str | None
-    nodes: tuple[NodeText, ...]
-    recommendations: tuple[Recommendation, ...]
-    model: Mapping[str, str]
-    stats: Stats
-    hint: str | None = None
-
-    def to_dict(self, *, explain: bool = False) -> dict[str, Any]:
-        """The JSON of `trsr-lite recommend --json`; `explain` adds the block summaries."""
-        data: dict[str, Any] = {
-            "schema": RESULT_SCHEMA,
-            "user_id": self.user_id,
-            "strategy": self.strategy,
-            "summary": self.summary,
-            "model": dict(self.model),
-        }
-        if self.recommendations:
-            data["recommendations"] = [
-                {
-                    "rank": entry.rank,
-                    "id": entry.item.id,
-                    "title": entry.item.title,
-                    "score": entry.score,
-                    "margin": entry.margin,
-                    "label_mass": entry.label_mass,
-                    "tied": entry.tied,
-                }
-                for entry in self.recommendations
-            ]
-        if explain:
-            data["summaries"] = [
-                {"kind": node.kind, "source": node.source, "text": node.text, "items": [item.id for item in node.items]}
-                for node in self.nodes
-            ]
-        data["stats"] = self.stats.to_dict()
-        return data
+TOGETHER = 64  # histories summarized at once: enough to keep every batch full
 
 
 class Recommender:
@@ -237,6 +159,17 @@ class Recommender:
             stats = self._stats(user, summary, work, clock.seconds)
         return self._result(user, summary, (), stats)
 
+    def summaries(self, histories: Sequence[Sequence[Item]], *, progress: OnProgress | None = None) -> list[Summary]:
+        """Preference summaries of many histories, generated together; each summary is kept as soon as it is made."""
+        with self._timed():
+            found: list[Summary] = []
+            for start in range(0, len(histories), TOGETHER):
+                part = histories[start : start + TOGETHER]
+                _check_texts([item for history in part for item in history], self.settings)
+                found += self._summaries(part, None, Work())
+                self._stage("summarize", progress)(len(found), len(histories))
+        return found
+
     def prompt(self, user: User | Mapping[str, Any], candidates: Sequence[Item] | None = None) -> list[tuple[str, str]]:
         """Exactly what the models see, as (name, text) pairs; loads vocabularies, no weights.
 
@@ -306,27 +239,31 @@ class Recommender:
     # Inside
 
     def _summarize(self, user: User, progress: OnProgress | None, work: Work) -> Summary:
-        digest = self.bundle.summarizer.digest
+        if user.user_id:  # before any summary is made, so that an interrupted user can be forgotten too
+            keys = summarize.keys(user.history, self.settings, self.bundle.summarizer.digest)
+            self.store.link(user.user_id, keys)
+        return self._summaries([user.history], self._stage("summarize", progress), work)[0]
 
+    def _summaries(
+        self, histories: Sequence[Sequence[Item]], on_progress: EngineProgress | None, work: Work
+    ) -> list[Summary]:
         def engine() -> Engine:
             ready = self._engine(self.bundle.summarizer)
             self._release_others(ready)
             return ready
 
-        if user.user_id:  # before any summary is made, so that an interrupted user can be forgotten too
-            self.store.link(user.user_id, summarize.keys(user.history, self.settings, digest))
         return summarize.summarize(
-            [user.history],
+            histories,
             self.settings,
             self.store,
-            digest,
+            self.bundle.summarizer.digest,
             engine,
-            on_progress=self._stage("summarize", progress),
+            on_progress=on_progress,
             work=work,
-        )[0]
+        )
 
     def _split(self, user: User) -> Any:
-        return split(user.history, block_size=self.settings.block_size, recent_items=self.settings.recent_items)
+        return split(user.history, **self.settings.cut)
 
     def _answers(self, suffix: Prompt, engine: Engine) -> tuple[int, int]:
         try:
@@ -357,7 +294,7 @@ class Recommender:
             raise Closed("the recommender was closed")
         return self._open_engine(file, vocab_only)
 
-    def _stage(self, stage: str, progress: OnProgress | None) -> Callable[[int, int], None]:
+    def _stage(self, stage: str, progress: OnProgress | None) -> EngineProgress:
         """Reports a stage, and ends it where `cancel()` came before the engine was at work."""
 
         def report(done: int, total: int) -> None:

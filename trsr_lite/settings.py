@@ -38,6 +38,7 @@ class Settings:
     summary_tokens: most tokens generated for one summary.
     prompt_tokens: budget of a whole prompt, the answer or summary included.
     no_repeat_ngram: while summarizing, no run of this many tokens appears twice; 0 allows repetition.
+    ragged: whether items beyond the last complete block are summarized too, as the paper does.
     """
 
     domain: str = "item"
@@ -50,12 +51,13 @@ class Settings:
     summary_tokens: int = 64
     prompt_tokens: int = 2048
     no_repeat_ngram: int = 4
+    ragged: bool = False
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            kind = {"int": int, "str": str}.get(str(field.type), tuple)
-            if not isinstance(value, kind) or isinstance(value, bool):
+            kind = {"int": int, "str": str, "bool": bool}.get(str(field.type), tuple)
+            if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
                 raise SettingsError(f"{field.name} is {value!r}, which is not {_KINDS[kind]}")
         if not all(isinstance(name, str) and name for name in self.attributes):
             raise SettingsError(f"attributes are {self.attributes!r}; each must be a name")
@@ -107,12 +109,17 @@ class Settings:
         """Plain JSON values; `from_dict` reads them back."""
         return {**asdict(self), "attributes": list(self.attributes)}
 
+    @property
+    def cut(self) -> dict[str, Any]:
+        """How a history is cut: the keyword arguments of `blocks.split`."""
+        return {"block_size": self.block_size, "recent_items": self.recent_items, "ragged": self.ragged}
+
     def updated(self, **changes: Any) -> Settings:
         """A copy with every change that is not None."""
         return replace(self, **{name: value for name, value in changes.items() if value is not None})
 
 
-_KINDS = {int: "a whole number", str: "text", tuple: "a list of names"}
+_KINDS = {int: "a whole number", str: "text", bool: "true or false", tuple: "a list of names"}
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

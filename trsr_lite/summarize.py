@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from trsr_lite import cache, chat, prompts
 from trsr_lite.blocks import split
 from trsr_lite.cache import SummaryStore
-from trsr_lite.engine.base import Engine, OnProgress, Prompt
+from trsr_lite.engine.base import ChatTokenizer, Engine, OnProgress, Prompt, Tokenizer
 from trsr_lite.records import Item
 from trsr_lite.settings import Settings
 
@@ -30,12 +30,15 @@ class Node:
 
 @dataclass(frozen=True)
 class NodeText:
-    """A node's text and whether it came from the cache or was generated now (`source`: `cache` or `fresh`)."""
+    """A node's text, whether it came from the cache or was generated now (`source`: `cache` or `fresh`), and what it
+    was made from: `items`, and `notes`, the texts of its children.
+    """
 
     kind: str
     text: str
     source: str
     items: tuple[Item, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ def plan(history: Sequence[Item], settings: Settings, summarizer: str) -> Node |
     """The root of a history's summary, or None where nothing is to be summarized."""
     if settings.strategy == "none":
         return None
-    complete = split(history, block_size=settings.block_size, recent_items=settings.recent_items).complete
+    complete = split(history, **settings.cut).complete
     if settings.strategy == "recurrent":
         return _chain(complete, settings, summarizer)
     return _tree([_node("block", settings, summarizer, items=block) for block in complete], settings, summarizer)
@@ -100,7 +103,13 @@ def summarize(
         fresh = {node.key for node in order if node.key in texts} - claimed
         claimed |= fresh
         nodes = tuple(
-            NodeText(node.kind, texts[node.key], "cache" if node.key in cached else "fresh", node.items)
+            NodeText(
+                node.kind,
+                texts[node.key],
+                "cache" if node.key in cached else "fresh",
+                node.items,
+                tuple(texts.get(child.key, "") for child in node.children),
+            )
             for node in order
             if node.key in texts
         )
@@ -114,19 +123,19 @@ def keys(history: Sequence[Item], settings: Settings, summarizer: str) -> list[s
     return [node.key for node in ordered(plan(history, settings, summarizer))]
 
 
-def message(node: Node, texts: dict[str, str], settings: Settings, engine: Engine) -> tuple[str, str]:
+def message(node: Node, texts: dict[str, str], settings: Settings, tokenizer: Tokenizer) -> tuple[str, str]:
     """The (message, opening) that asks for a node, given its children's texts."""
     children = [texts[child.key] for child in node.children]
     if node.kind == "merge":
-        return prompts.merge(children, settings, engine)
+        return prompts.merge(children, settings, tokenizer)
     if node.kind == "update":
-        return prompts.update(children[0], node.items, settings, engine)
-    return prompts.block(node.items, settings, engine)
+        return prompts.update(children[0], node.items, settings, tokenizer)
+    return prompts.block(node.items, settings, tokenizer)
 
 
-def framed(message: str, opening: str, engine: Engine) -> Prompt:
+def framed(message: str, opening: str, tokenizer: ChatTokenizer) -> Prompt:
     """A message in the model's own chat template."""
-    return chat.frame(engine.chat_template, engine.bos, engine.eos).around(message, opening)
+    return chat.frame(tokenizer.chat_template, tokenizer.bos, tokenizer.eos).around(message, opening)
 
 
 def _generate(

@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, str] = {
     "prompt": "Show exactly what the models see; loads no weights.",
     "recommend": "Rank candidates for a user.",
     "summarize": "Summarize what a user likes.",
+    "train": "Fine-tune a model on histories; needs the extra `train`.",
 }
 INTERRUPTED = 130
 DEBUG = "debug"

@@ -15,20 +15,9 @@ from trsr_lite.errors import SettingsError
 def read_config(path: str | None) -> dict[str, Any]:
     """Option defaults from a flat TOML file; the user's own `config.toml` if `path` is None and it exists."""
     file = Path(path) if path else _default_file()
-    if file is None:
+    if not path and not file.is_file():
         return {}
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    try:
-        data = tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        if path:
-            raise SettingsError(f"{file}: there is no such config file") from None
-        return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(f"{file}: cannot be read: {error}") from error
+    data = load_toml(file)
     for name in data:
         if name not in CONFIGURABLE:
             near = difflib.get_close_matches(name, CONFIGURABLE, 1)
@@ -36,6 +25,21 @@ def read_config(path: str | None) -> dict[str, Any]:
                 f"{file}: there is no option {name!r}", hint=f"did you mean `{near[0]}`?" if near else None
             )
     return {CONFIGURABLE[name]: _as_typed(value) for name, value in data.items()}
+
+
+def load_toml(file: Path) -> dict[str, Any]:
+    """The values of a TOML file."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        data: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(f"{file}: there is no such config file") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{file}: cannot be read: {error}") from error
+    return data
 
 
 def _as_typed(value: Any) -> Any:
@@ -54,7 +58,7 @@ def set_up_logging(verbose: bool) -> None:
     logging.getLogger("trsr_lite.llama").setLevel(logging.DEBUG if verbose else logging.CRITICAL)
 
 
-def _default_file() -> Path | None:
+def _default_file() -> Path:
     import platformdirs
 
     return Path(platformdirs.user_config_dir("trsr-lite", False)) / "config.toml"

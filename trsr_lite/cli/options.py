@@ -64,11 +64,12 @@ settings = _all(
         help=f"Budget of a whole prompt [default: the model's, else {_defaults.prompt_tokens}]",
     ),
 )
+offline = option("--offline", is_flag=True, help="Never open a network connection.")
 machine = _all(
     option("--threads", type=click.IntRange(min=1), help="CPU threads [default: physical cores this process may use]"),
     option("--gpu-layers", type=int, help="Layers on the GPU, -1 for all [default: all where supported]"),
     option("--ctx-size", type=click.IntRange(min=256), help="Most tokens of context [default: what the work needs]"),
-    option("--offline", is_flag=True, help="Never open a network connection."),
+    offline,
 )
 cache_dir = option("--cache-dir", metavar="DIR", help="Where summaries are kept [default: the system's cache folder]")
 folders = _all(

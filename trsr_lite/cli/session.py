@@ -12,8 +12,9 @@ import click
 from trsr_lite.cli.options import SETTING_NAMES
 from trsr_lite.engine.base import EngineOptions
 from trsr_lite.errors import DataError
-from trsr_lite.recommender import OnProgress, Progress, Recommender
+from trsr_lite.recommender import Recommender
 from trsr_lite.records import Item, User, read_candidates, read_user
+from trsr_lite.result import OnProgress, Progress
 
 
 def read_input(options: dict[str, Any]) -> tuple[User, list[Item] | None]:

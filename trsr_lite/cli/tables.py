@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trsr_lite.prompts import fold
-from trsr_lite.recommender import Result
+from trsr_lite.result import Result
 
 
 def console() -> Console:

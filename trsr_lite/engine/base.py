@@ -64,18 +64,8 @@ class Tokenizer(Protocol):
         ...
 
 
-class Engine(Tokenizer, Protocol):
-    """A loaded model. Methods may be called from any thread; one runs at a time."""
-
-    @property
-    def identity(self) -> str:
-        """Content hash of the weights, such as `b2:…`."""
-        ...
-
-    @property
-    def context_size(self) -> int:
-        """Most tokens one sequence may have, generated ones included."""
-        ...
+class ChatTokenizer(Tokenizer, Protocol):
+    """A tokenizer that knows how its model is talked to."""
 
     @property
     def chat_template(self) -> str | None:
@@ -90,6 +80,20 @@ class Engine(Tokenizer, Protocol):
     @property
     def eos(self) -> str:
         """Text of the token that ends a turn, as chat templates name it."""
+        ...
+
+
+class Engine(ChatTokenizer, Protocol):
+    """A loaded model. Methods may be called from any thread; one runs at a time."""
+
+    @property
+    def identity(self) -> str:
+        """Content hash of the weights, such as `b2:…`."""
+        ...
+
+    @property
+    def context_size(self) -> int:
+        """Most tokens one sequence may have, generated ones included."""
         ...
 
     def generate(

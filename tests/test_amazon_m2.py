@@ -1,0 +1,201 @@
+"""Reading Amazon-M2: products and sessions of one locale or all, with lists as numpy prints them."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trsr_lite.datasets import amazon_m2
+from trsr_lite.datasets.corpus import Corpus
+from trsr_lite.datasets.options import DataOptions
+from trsr_lite.datasets.report import Report
+from trsr_lite.datasets.sources import find
+from trsr_lite.errors import DataError
+
+HEADER = ["id", "locale", "title", "price", "brand", "color", "size", "model", "material", "author", "desc"]
+SESSIONS = ["prev_items", "next_item", "locale"]
+
+
+def product(name: str, locale: str = "UK", **fields: str) -> list[str]:
+    values = {"id": name, "locale": locale, "title": f"Title {name} {locale}", **fields}
+    return [values.get(column, "") for column in HEADER]
+
+
+PRODUCTS = [product(name) for name in "ABCD"]
+
+
+def table(*rows: Any) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode()
+
+
+def read(
+    folder: Path, *sessions: Any, products: Any = PRODUCTS, locale: str | None = "UK", strict: bool = False
+) -> tuple[Corpus, Report]:
+    products = products if isinstance(products, bytes) else table(HEADER, *products)
+    (folder / "products_train.csv").write_bytes(products)
+    (folder / "sessions_train.csv").write_bytes(table(SESSIONS, *sessions))
+    corpus, report = Corpus(), Report(str(folder), strict=strict)
+    options = DataOptions("amazon-m2", str(folder), locale=locale)
+    amazon_m2.read(find(folder, amazon_m2.FILES, amazon_m2.LAYOUT), options, corpus, report)
+    return corpus, report
+
+
+def ids(corpus: Corpus, number: int = 0) -> list[str]:
+    return [item.id for item in corpus.items(corpus.case(number).sequence)]
+
+
+def gaps(report: Report) -> dict[tuple[str, str], tuple[int, list[str]]]:
+    return {key: (gap.count, gap.places) for key, gap in {**report.dropped, **report.left_out}.items()}
+
+
+def test_a_product_has_all_ten_attributes_title_first_and_locale_last(tmp_path: Path) -> None:
+    row = product("A", **{name: f"the {name}" for name in HEADER[2:]})
+    corpus, _ = read(tmp_path, ["['A']", "A", "UK"], products=[row])
+    assert list(corpus.items([0])[0].attributes) == [*HEADER[2:], "locale"]
+
+
+def test_an_empty_attribute_is_left_away(tmp_path: Path) -> None:
+    corpus, _ = read(tmp_path, ["['A']", "B", "UK"], products=[product("A", brand="Acme", color=" "), product("B")])
+    assert corpus.items([0])[0].attributes == {"title": "Title A UK", "brand": "Acme", "locale": "UK"}
+
+
+def test_a_session_is_a_user_with_the_next_item_last(tmp_path: Path) -> None:
+    corpus, report = read(tmp_path, ["['A' 'B']", "C", "UK"], ["['B']", "A", "UK"])
+    assert (ids(corpus, 0), ids(corpus, 1)) == (["A", "B", "C"], ["B", "A"])
+    assert list(corpus.user_ids()) == ["session-2", "session-3"]
+    assert report.counts == {"item": 4, "session": 2}
+
+
+@pytest.mark.parametrize(
+    "text", ["['A' 'B']", "['A' 'B'\n 'C']", "['A', 'B', 'C']", "[\"A\" 'B']", " ['A'\r\n 'B']\n", "['A''B']"]
+)
+def test_a_list_may_be_printed_in_several_ways(tmp_path: Path, text: str) -> None:
+    corpus, report = read(tmp_path, [text, "D", "UK"])
+    assert ids(corpus) == [*("ABC" if "C" in text else "AB"), "D"]
+    assert not gaps(report)
+
+
+@given(st.lists(st.from_regex(r"[A-Z0-9']{1,10}", fullmatch=True), min_size=1, max_size=60))
+def test_what_numpy_prints_is_read_back(names: list[str]) -> None:
+    printed = str(np.array(names, dtype=object))
+    assert amazon_m2._ARRAY.fullmatch(printed)
+    assert [one or other for one, other in amazon_m2._TEXT.findall(printed)] == names
+
+
+def test_a_session_over_several_lines_is_known_by_its_first(tmp_path: Path) -> None:
+    corpus, _ = read(tmp_path, ["['A'\n 'B'\n 'C']", "D", "UK"], ["['A']", "B", "UK"])
+    assert list(corpus.user_ids()) == ["session-2", "session-5"]
+    assert [case.line for _, case in corpus.cases()] == [2, 5]
+
+
+def test_text_in_quotes_may_hold_line_ends_commas_and_quotes(tmp_path: Path) -> None:
+    corpus, _ = read(tmp_path, ["['A']", "A", "UK"], products=[product("A", desc='one,\n"two"')])
+    assert corpus.items([0])[0].attributes["desc"] == 'one,\n"two"'
+
+
+# Locales
+
+MIXED = [product("A", "UK"), product("B", "UK"), product("A", "DE"), product("B", "DE"), product("C", "JP")]
+
+
+def test_one_locale_is_read_and_the_rest_is_left_out_even_in_a_strict_run(tmp_path: Path) -> None:
+    sessions = (["['A']", "B", "DE"], ["['B']", "A", "UK"])
+    corpus, report = read(tmp_path, *sessions, products=MIXED, locale="DE", strict=True)
+    assert [item.attributes["title"] for item in corpus.all_items()] == ["Title A DE", "Title B DE"]
+    assert ids(corpus) == ["A", "B"]
+    assert {key: count for key, (count, _) in gaps(report).items()} == {
+        ("item", "another locale"): 3, ("session", "another locale"): 1,
+    }  # fmt: skip
+
+
+def test_without_a_locale_an_id_belongs_to_its_own(tmp_path: Path) -> None:
+    corpus, report = read(tmp_path, ["['A']", "B", "DE"], ["['A']", "B", "UK"], products=MIXED, locale=None)
+    assert (ids(corpus, 0), ids(corpus, 1)) == (["DE:A", "DE:B"], ["UK:A", "UK:B"])
+    assert not gaps(report)
+
+
+def test_a_locale_that_no_product_has_is_refused_with_those_that_are(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"products_train\.csv: no product has the locale 'FR'") as caught:
+        read(tmp_path, ["['A']", "B", "UK"], products=MIXED, locale="FR")
+    assert caught.value.hint == "the file has DE, JP, UK"
+
+
+# What cannot be used
+
+
+@pytest.mark.parametrize(
+    ("row", "key", "place"),
+    [
+        (product("E", title=" "), ("item", "no title"), "products_train.csv:6"),
+        (product(""), ("item", "no id"), "products_train.csv:6"),
+        (product("A", title="again"), ("item", "the id came before"), "products_train.csv:6"),
+        (["E", "UK", "title"], ("row", "not 11 columns"), "products_train.csv:6 has 3"),
+    ],
+)
+def test_a_product_that_cannot_be_used_is_counted_by_line(
+    tmp_path: Path, row: list[str], key: tuple[str, str], place: str
+) -> None:
+    corpus, report = read(tmp_path, ["['A']", "B", "UK"], products=[*PRODUCTS, row])
+    assert gaps(report) == {key: (1, [place])}
+    assert corpus.items([0])[0].title == "Title A UK"
+    with pytest.raises(DataError, match=r"products_train\.csv:6: "):
+        read(tmp_path, ["['A']", "B", "UK"], products=[*PRODUCTS, row], strict=True)
+
+
+@pytest.mark.parametrize(
+    ("row", "key", "place", "sequence"),
+    [
+        (["['A' ... 'B']", "C", "UK"], ("session", "prev_items is not a list of ids"), "sessions_train.csv:2", None),
+        (["A B", "C", "UK"], ("session", "prev_items is not a list of ids"), "sessions_train.csv:2", None),
+        (["", "C", "UK"], ("session", "prev_items is not a list of ids"), "sessions_train.csv:2", None),
+        (["['A' 'Z' 'B']", "C", "UK"], ("session item", "not in products_train.csv"), "sessions_train.csv:2 Z", "ABC"),
+        (["['A']"], ("row", "not 3 columns"), "sessions_train.csv:2 has 1", None),
+    ],
+)
+def test_a_session_that_cannot_be_used_is_counted_by_line(
+    tmp_path: Path, row: list[str], key: tuple[str, str], place: str, sequence: str | None
+) -> None:
+    corpus, report = read(tmp_path, row)
+    assert gaps(report) == {key: (1, [place])}
+    assert [ids(corpus, number) for number in range(corpus.case_count)] == ([list(sequence)] if sequence else [])
+
+
+def test_a_session_whose_next_item_is_unknown_has_no_target(tmp_path: Path) -> None:
+    corpus, report = read(tmp_path, ["['A' 'B']", "Z", "UK"])
+    assert corpus.case_count == 0
+    assert ("session", "next_item is not known") in report.left_out
+
+
+def test_a_long_text_that_is_no_list_is_seen_at_once(tmp_path: Path) -> None:
+    corpus, _ = read(tmp_path, ["[" + "'A' " * 20000 + "  " * 20000 + "x", "C", "UK"])
+    assert corpus.case_count == 0
+
+
+def test_an_open_quote_is_refused_where_its_row_starts(tmp_path: Path) -> None:
+    broken = table(HEADER, *PRODUCTS) + b'E,UK,"never closed,,,,,,,,\n' + table(*PRODUCTS)
+    with pytest.raises(DataError, match=r"products_train\.csv:6: the row that starts here is not CSV") as caught:
+        read(tmp_path, ["['A']", "B", "UK"], products=broken)
+    assert caught.value.hint is not None and "quote" in caught.value.hint
+
+
+@pytest.mark.parametrize("column", ["id", "locale", "title"])
+def test_a_missing_column_is_named(tmp_path: Path, column: str) -> None:
+    with pytest.raises(DataError, match=rf"products_train\.csv:1: no column '{column}'"):
+        read(tmp_path, products=table([name for name in HEADER if name != column]))
+
+
+def test_a_column_that_comes_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="a column comes twice"):
+        read(tmp_path, products=table([*HEADER, "title"]))
+
+
+def test_text_that_is_not_utf_8_is_refused_by_line(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"products_train\.csv:2: byte 6 of the line is not UTF-8"):
+        read(tmp_path, products=table(HEADER) + "A,UK,Köln,,,,,,,,\n".encode("latin-1").replace(b"K\xf6", b"\xf6"))

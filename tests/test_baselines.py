@@ -1,0 +1,131 @@
+"""The simple systems: each follows its own signal, and none sees a label or another candidate."""
+
+import importlib
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from trsr_lite.datasets.dataset import Example
+from trsr_lite.errors import DataError, SettingsError
+from trsr_lite.evaluation import baselines
+from trsr_lite.evaluation.baselines import BM25, Popularity, Random, Ranker, TfIdf
+from trsr_lite.records import Item
+
+TEXTS = {
+    "golf1": "golf open final round",
+    "golf2": "golf masters final green",
+    "golf3": "golf club swing lesson",
+    "cook1": "soup recipe with pumpkin",
+    "cook2": "bread recipe with rye flour",
+    "cook3": "soup of tomato and basil",
+    "film1": "western film wins a prize",
+}
+ITEMS = [Item(name, {"title": text}) for name, text in TEXTS.items()]
+BY_ID = {item.id: item for item in ITEMS}
+
+
+def example(history: str, candidates: str, user_id: str = "u") -> Example:
+    shown = tuple(BY_ID[name] for name in candidates.split())
+    return Example(user_id, tuple(BY_ID[name] for name in history.split()), shown, (1, *[0] * (len(shown) - 1)))
+
+
+def need(package: str) -> None:
+    pytest.importorskip(package, reason=f"needs {package}: `pip install 'trsr-lite[evaluate]'`")
+
+
+def tf_idf() -> Ranker:
+    need("sklearn")
+    return TfIdf(ITEMS)
+
+
+def bm25() -> Ranker:
+    need("bm25s")
+    return BM25(ITEMS)
+
+
+RANKERS: list[Callable[[], Ranker]] = [Random, lambda: Popularity({"golf1": 3, "cook1": 5}), tf_idf, bm25]
+NAMES = ["random", "popularity", "tf-idf", "bm25"]
+
+
+@pytest.mark.parametrize("make", RANKERS, ids=NAMES)
+def test_scores_are_finite_and_follow_the_candidates(make: Callable[[], Ranker]) -> None:
+    ranker = make()
+    scores = ranker.score(example("golf1 cook1", "golf2 cook2 film1"))
+    assert scores.shape == (3,) and scores.dtype == np.float64 and np.isfinite(scores).all()
+    assert np.allclose(ranker.score(example("golf1 cook1", "film1 golf2 cook2")), scores[[2, 0, 1]])
+    assert np.allclose(ranker.score(example("golf1 cook1", "golf2")), scores[:1])
+
+
+@pytest.mark.parametrize("make", RANKERS, ids=NAMES)
+def test_labels_decide_nothing(make: Callable[[], Ranker]) -> None:
+    ranker, one = make(), example("golf1", "golf2 cook2 film1")
+    other = Example(one.user_id, one.history, one.candidates, (0, 0, 1))
+    assert ranker.score(one).tolist() == ranker.score(other).tolist()
+
+
+@pytest.mark.parametrize("make", [tf_idf, bm25], ids=NAMES[2:])
+def test_what_resembles_the_history_is_first(make: Callable[[], Ranker]) -> None:
+    ranker = make()
+    assert ranker.score(example("golf1 golf3", "film1 golf2 cook2")).argmax() == 1
+    assert ranker.score(example("cook1 cook3", "film1 golf2 cook2")).argmax() == 2
+
+
+def test_tf_idf_prefers_what_resembles_newer_items() -> None:
+    ranker = tf_idf()
+    older, newer = (ranker.score(example(history, "golf2 cook2")) for history in ("golf1 cook1", "cook1 golf1"))
+    assert newer[0] > older[0] and newer[1] < older[1]
+
+
+def test_tf_idf_scores_are_cosines() -> None:
+    assert tf_idf().score(example("golf1", "golf1 film1")) == pytest.approx([1.0, 0.0])
+
+
+def test_bm25_searches_for_the_newest_titles_only() -> None:
+    old = "golf1 " * 3
+    assert not bm25().score(example(old + "cook1 cook2 cook3 cook1 cook2", "golf2")).any()
+
+
+@pytest.mark.parametrize("make", [tf_idf, bm25], ids=NAMES[2:])
+def test_a_history_without_words_gives_ties(make: Callable[[], Ranker]) -> None:
+    wordless = Item("dots", {"title": "… !"})
+    need("sklearn")
+    need("bm25s")
+    ranker = (TfIdf if make is tf_idf else BM25)([*ITEMS, wordless])
+    scores = ranker.score(Example("u", (wordless,), (BY_ID["golf1"], wordless), (1, 0)))
+    assert scores.tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(("kind", "package"), [(TfIdf, "sklearn"), (BM25, "bm25s")])
+def test_items_without_any_word_are_refused(kind: type, package: str) -> None:
+    need(package)
+    with pytest.raises(DataError, match="no words"):
+        kind([Item("dots", {"title": "… !"})])
+
+
+def test_popularity_is_the_count_and_nothing_for_the_unknown() -> None:
+    assert Popularity({"golf1": 3}).score(example("cook1", "golf1 golf2")).tolist() == [3.0, 0.0]
+
+
+def test_chance_differs_by_seed_and_user_and_covers_the_range() -> None:
+    one = example("golf1", "golf2 cook2 film1")
+    scores = Random(0).score(one)
+    assert Random(0).score(one).tolist() == scores.tolist()
+    assert Random(1).score(one).tolist() != scores.tolist()
+    assert Random(0).score(example("golf1", "golf2 cook2 film1", "other")).tolist() != scores.tolist()
+    many = np.concatenate([Random(0).score(example("golf1", "golf2", f"u{number}")) for number in range(2000)])
+    assert abs(many.mean() - 0.5) < 0.02 and many.min() >= 0 and many.max() <= 1
+
+
+@pytest.mark.parametrize(("kind", "package"), [(TfIdf, "scikit-learn"), (BM25, "bm25s")])
+def test_a_missing_package_names_the_line_that_installs_it(
+    kind: type, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr(importlib, "import_module", missing)
+    with pytest.raises(SettingsError, match=f"needs the package {package}") as caught:
+        kind(ITEMS)
+    assert caught.value.hint == "pip install 'trsr-lite[evaluate]'"
+    assert baselines.importlib is importlib

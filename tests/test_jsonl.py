@@ -1,0 +1,164 @@
+"""Reading a data set of one's own: any order comes in, sorted where it can be, and faults are counted by line."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trsr_lite.datasets import jsonl
+from trsr_lite.datasets.corpus import Corpus
+from trsr_lite.datasets.options import DataOptions
+from trsr_lite.datasets.report import Report
+from trsr_lite.datasets.sources import find
+from trsr_lite.errors import DataError
+
+ITEMS = [{"id": f"n{number}", "title": f"Title {number}", "tags": ["a", "b"]} for number in range(1, 7)]
+
+
+def lines(*documents: Any) -> bytes:
+    return b"".join((one if isinstance(one, bytes) else json.dumps(one).encode()) + b"\n" for one in documents)
+
+
+def act(user: Any, item: Any, time: Any = None) -> dict[str, Any]:
+    return {"user_id": user, "item_id": item, **({} if time is None else {"time": time})}
+
+
+def read(folder: Path, *interactions: Any, items: Any = ITEMS, strict: bool = False) -> tuple[Corpus, Report]:
+    (folder / "items.jsonl").write_bytes(lines(*items))
+    (folder / "interactions.jsonl").write_bytes(lines(*interactions))
+    corpus, report = Corpus(), Report(str(folder), strict=strict)
+    jsonl.read(find(folder, jsonl.FILES, jsonl.LAYOUT), DataOptions("jsonl", str(folder)), corpus, report)
+    return corpus, report
+
+
+def sequences(corpus: Corpus) -> dict[str, list[str]]:
+    return {case.user_id: [item.id for item in corpus.items(case.sequence)] for _, case in corpus.cases()}
+
+
+def gaps(report: Report) -> dict[tuple[str, str], tuple[int, list[str]]]:
+    return {key: (gap.count, gap.places) for key, gap in report.dropped.items()}
+
+
+def test_items_and_interactions_are_read(tmp_path: Path) -> None:
+    corpus, report = read(tmp_path, act("a", "n1"), act("b", "n3"), act("a", "n2"))
+    assert corpus.items([0])[0].attributes == {"title": "Title 1", "tags": "a, b"}
+    assert sequences(corpus) == {"a": ["n1", "n2"], "b": ["n3"]}
+    assert report.counts == {"item": 6, "interaction": 3}
+    assert not gaps(report)
+
+
+@pytest.mark.parametrize(
+    ("times", "order"),
+    [
+        ((3, 1, 2), ["n2", "n3", "n1"]),
+        (("2026-01-03", "2026-01-01T10:00:00Z", "2026-01-02"), ["n2", "n3", "n1"]),
+        ((1, 1, 0), ["n3", "n1", "n2"]),
+        ((3, None, 1), ["n1", "n2", "n3"]),
+        ((3, "", 1), ["n1", "n2", "n3"]),
+    ],
+)
+def test_a_user_with_every_time_is_sorted_and_others_keep_the_files_order(
+    tmp_path: Path, times: tuple[Any, ...], order: list[str]
+) -> None:
+    corpus, _ = read(tmp_path, *(act("u", f"n{number}", time) for number, time in enumerate(times, 1)))
+    assert sequences(corpus) == {"u": order}
+
+
+@given(st.permutations([(user, time) for user in "abc" for time in range(4)]))
+def test_timed_interactions_may_come_in_any_order(
+    tmp_path_factory: pytest.TempPathFactory, order: list[tuple[str, int]]
+) -> None:
+    folder = tmp_path_factory.mktemp("shuffled")
+    corpus, _ = read(folder, *(act(user, f"n{time + 1}", time) for user, time in order))
+    with corpus:
+        assert sequences(corpus) == {user: ["n1", "n2", "n3", "n4"] for user in "abc"}
+
+
+def test_untimed_interactions_keep_the_files_order(tmp_path: Path) -> None:
+    corpus, _ = read(tmp_path, act("b", "n5"), act("a", "n3"), act("b", "n1"), act("a", "n4"), act("a", "n2"))
+    assert sequences(corpus) == {"a": ["n3", "n4", "n2"], "b": ["n5", "n1"]}
+
+
+def test_more_interactions_than_one_chunk_are_read(tmp_path: Path) -> None:
+    count = 2 * jsonl.CHUNK + 7
+    corpus, report = read(tmp_path, *(act(f"u{number % 100}", "n1", number) for number in range(count)))
+    assert report.counts["interaction"] == count
+    assert sum(len(sequence) for sequence in sequences(corpus).values()) == count
+
+
+def test_ids_may_be_numbers(tmp_path: Path) -> None:
+    corpus, _ = read(tmp_path, act(0, 7), act(0, 8), items=[{"id": 7, "title": "a"}, {"id": "8", "title": "b"}])
+    assert sequences(corpus) == {"0": ["7", "8"]}
+
+
+@pytest.mark.parametrize(
+    ("line", "reason", "detail"),
+    [
+        (b"oops", "not valid JSON", " column 1"),
+        ([1], "not an object", ""),
+        ({"id": "n9"}, "cannot be used", " no text"),
+        ({"title": "text"}, "cannot be used", " id: missing"),
+        ({"id": "n9", "brand": {"a": 1}}, "cannot be used", " brand: must be text"),
+        ({"id": "n1", "title": "again"}, "the id came before", ""),
+    ],
+)
+def test_an_item_that_cannot_be_used_is_counted_by_line(tmp_path: Path, line: Any, reason: str, detail: str) -> None:
+    corpus, report = read(tmp_path, act("u", "n1"), items=[*ITEMS, b"", line])
+    ((key, (count, places)),) = gaps(report).items()
+    assert (key, count, corpus.item_count) == (("item", reason), 1, 6)
+    assert places[0].startswith(f"items.jsonl:8{detail}")
+    assert corpus.items([0])[0].title == "Title 1"
+    with pytest.raises(DataError, match=r"items\.jsonl:8: item dropped: "):
+        read(tmp_path, act("u", "n1"), items=[*ITEMS, b"", line], strict=True)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason", "detail"),
+    [
+        (b"{", "not valid JSON", " column 1"),
+        ("text", "not an object", ""),
+        (act(None, "n1"), "user_id is missing or not text", ""),
+        (act("", "n1"), "user_id is missing or not text", ""),
+        (act(["u"], "n1"), "user_id is missing or not text", ""),
+        (act("u", None), "item_id is missing or not text", ""),
+        (act("u", True), "item_id is missing or not text", ""),
+        (act("u", "n1", "yesterday"), "time is not a time", ""),
+        (act("u", "n1", [5]), "time is not a time", ""),
+        (act("u", "n77"), "not in items.jsonl", " n77"),
+    ],
+)
+def test_an_interaction_that_cannot_be_used_is_counted_by_line(
+    tmp_path: Path, line: Any, reason: str, detail: str
+) -> None:
+    rows = [act("u", "n1"), line, act("u", "n2")]
+    corpus, report = read(tmp_path, *rows)
+    ((key, (count, places)),) = gaps(report).items()
+    assert (key, count) == (("interaction", reason), 1)
+    assert places[0].startswith(f"interactions.jsonl:2{detail}")
+    assert sequences(corpus) == {"u": ["n1", "n2"]}
+    with pytest.raises(DataError, match=r"interactions\.jsonl:2: interaction dropped: "):
+        read(tmp_path, *rows, strict=True)
+
+
+def test_an_id_of_blanks_is_an_id(tmp_path: Path) -> None:
+    corpus, _ = read(tmp_path, act("u", " "), items=[{"id": " ", "title": "a"}])
+    assert sequences(corpus) == {"u": [" "]}
+
+
+def test_text_that_is_not_utf_8_is_refused_by_line(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"items\.jsonl:7: byte 24 of the line is not UTF-8"):
+        read(tmp_path, act("u", "n1"), items=[*ITEMS, '{"id": "n9", "title": "ö"}'.encode("latin-1")])
+
+
+@pytest.mark.parametrize("name", ["items.jsonl", "interactions.jsonl"])
+def test_places_beyond_the_third_are_only_counted(tmp_path: Path, name: str) -> None:
+    bad = [b"oops"] * 5
+    if name == "items.jsonl":
+        _, report = read(tmp_path, act("u", "n1"), items=[*bad, *ITEMS])
+    else:
+        _, report = read(tmp_path, *bad, act("u", "n1"))
+    ((count, places),) = gaps(report).values()
+    assert (count, [place.split()[0] for place in places]) == (5, [f"{name}:1", f"{name}:2", f"{name}:3"])

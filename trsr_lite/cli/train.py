@@ -1,0 +1,105 @@
+"""`trsr-lite train`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from trsr_lite.cli import fields as generated
+from trsr_lite.cli import options
+from trsr_lite.datasets.options import DATASETS, NEGATIVES, DataOptions
+from trsr_lite.datasets.options import paper as paper_data
+from trsr_lite.errors import SettingsError
+from trsr_lite.settings import DOMAINS, STRATEGIES, Settings
+from trsr_lite.training import options as hyper
+from trsr_lite.training.options import TrainOptions
+
+DOMAIN_OF = {"mind": "news", "amazon-m2": "product"}
+PAPER_SETTINGS = {"ragged": True, "fan_in": 8}  # the authors merge all block summaries in one prompt
+
+
+def _configure(context: click.Context, _: click.Parameter, path: str | None) -> None:
+    if path:
+        context.default_map = {**(context.default_map or {}), **generated.read_toml(path, context.command)}
+
+
+@click.command("train")
+@click.option(
+    "--config", is_eager=True, expose_value=False, callback=_configure, metavar="F.toml", help="Options, as TOML."
+)
+@click.option("--output", required=True, metavar="RUN", help="Folder of the run.")
+@click.option("--resume", is_flag=True, help="Continue a stopped run; its options need not be repeated.")
+@click.option("--force", is_flag=True, help="Replace an existing run.")
+@click.option("--preset", type=click.Choice(["paper"]), help="The authors' protocol and hyper-parameters.")
+@generated.options(DataOptions, choices={"dataset": DATASETS, "negatives": NEGATIVES}, skip=["seed"])
+@click.option("--pairs", metavar="FILE", help="Pairs for `--role summarizer`, as JSON Lines.")
+@generated.options(TrainOptions, choices=hyper.CHOICES)
+@generated.options(Settings, choices={"domain": DOMAINS, "strategy": STRATEGIES})
+@options.folders
+@options.offline
+@options.as_json
+def command(output: str, resume: bool, force: bool, as_json: bool, **chosen: Any) -> None:
+    """Fine-tune the recommender, or the summarizer, on one GPU, several, or a CPU.
+
+    --data is a folder in the raw layout of MIND or Amazon-M2, or one with items.jsonl and interactions.jsonl.
+    """
+    folders = {name: chosen.pop(name) for name in ("cache_dir", "data_dir", "offline")}
+    given = {name: value for name, value in chosen.items() if value is not None}
+    os.environ.setdefault("TQDM_DISABLE", "1")  # transformers draws bars that cannot be turned off otherwise
+    try:
+        from trsr_lite.training import folder, run
+    except ImportError as error:
+        raise SettingsError(f"training needs {error.name}", hint="pip install 'trsr-lite[train]'") from error
+    if resume:
+        config = folder.read(Path(output))["config"]
+        given = {**config["options"], **config["settings"], **config["data"], **given}
+    train, settings, data = _resolve(given, run.PairOptions)
+    from trsr_lite.cli import session, tables
+
+    with session.reporting() as progress:
+        outcome = run.train(
+            train, settings, data, output, resume=resume, force=force, progress=progress, on_event=_show, **folders
+        )
+    if as_json:
+        tables.print_json(outcome.to_dict())
+    else:
+        tables.print_facts(f"Run {output}", [("steps", outcome.steps), *outcome.best.items()], tables.console())
+
+
+def _resolve(given: Mapping[str, Any], pair_options: type) -> tuple[TrainOptions, Settings, Any]:
+    """The options of hyper-parameters, settings and data: preset below what was given."""
+    given = dict(given)
+    preset, pairs = given.pop("preset", None), given.get("pairs")
+    if given.get("role") == "summarizer":
+        if not pairs or "dataset" in given:
+            raise SettingsError("`--role summarizer` learns from `--pairs FILE`, and from no data set")
+    elif pairs or not ("dataset" in given and "data" in given):
+        raise SettingsError(
+            "a recommender learns from `--dataset` and `--data`" + (", not from `--pairs`" if pairs else ""),
+            hint="a summarizer is trained with `--role summarizer --pairs FILE`",
+        )
+    if preset:
+        if pairs:
+            raise SettingsError("the preset `paper` is for recommenders")
+        given = {**paper_data(given["dataset"]), **hyper.paper(), **PAPER_SETTINGS, **given}
+    if not pairs and "domain" not in given:
+        given["domain"] = DOMAIN_OF.get(given["dataset"], "item")
+    data_kind = pair_options if pairs else DataOptions
+    train, settings, data = (
+        {field.name: given[field.name] for field in fields(kind) if field.name in given}
+        for kind in (TrainOptions, Settings, data_kind)
+    )
+    return TrainOptions(**train), Settings.from_dict(settings), data_kind(**data)
+
+
+def _show(line: Mapping[str, Any]) -> None:
+    """One line of the log, on stderr."""
+    facts = " · ".join(
+        f"{name} {value:.4g}" for name, value in line.items() if name not in ("step", "steps") and value is not None
+    )
+    click.echo(f"step {line['step']}/{line['steps']}: {facts}", err=True)

@@ -1,0 +1,120 @@
+"""Amazon-M2 as the KDD Cup 2023 gave it: `products_train.csv` and `sessions_train.csv`.
+
+Invariant: a session is one anonymous user. A product is known by its id within a locale, since the same id has another
+text in another locale.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator
+
+from trsr_lite.datasets.corpus import Corpus
+from trsr_lite.datasets.options import DataOptions
+from trsr_lite.datasets.report import Report
+from trsr_lite.datasets.sources import Source
+from trsr_lite.errors import DataError
+from trsr_lite.records import Item
+
+FILES = ("products_train.csv", "sessions_train.csv")
+LAYOUT = "a folder of Amazon-M2 with `products_train.csv` and `sessions_train.csv`"
+# What numpy prints for an array of texts: spaces or line ends between them, `"` where a text holds `'`.
+_ARRAY = re.compile(r"""\s*\[(?:[\s,]*(?:'[^']*'|"[^"]*"))*[\s,]*\]\s*""")
+_TEXT = re.compile(r"""'([^']*)'|"([^"]*)\"""")
+
+
+def read(sources: list[Source], options: DataOptions, corpus: Corpus, report: Report) -> None:
+    """Fill the corpus with products and one sequence for each session."""
+    products, sessions = sources
+    locales = _read_products(products, options.locale, corpus, report)
+    if corpus.item_count == 0:
+        if locales and options.locale not in locales:
+            raise DataError(
+                f"{products.path}: no product has the locale {options.locale!r}",
+                hint=f"the file has {', '.join(sorted(locales)[:20])}",
+            )
+        return
+    for where, number, row in _rows(sessions, ("prev_items", "next_item", "locale"), report):
+        if options.locale is not None and row["locale"].strip() != options.locale:
+            report.leave_out("session", "another locale")
+            continue
+        report.read("session")
+        rows = _sequence(row, options.locale, corpus, report, where)
+        if rows:
+            corpus.add_sequence(f"session-{number}", rows, number)
+
+
+def _read_products(source: Source, locale: str | None, corpus: Corpus, report: Report) -> set[str]:
+    locales: set[str] = set()
+    for where, _, row in _rows(source, ("id", "locale", "title"), report):
+        values = {name: text.strip() for name, text in row.items()}
+        product = values.pop("id")
+        locales.add(values["locale"])
+        if locale is not None and values["locale"] != locale:
+            report.leave_out("item", "another locale")
+        elif not product:
+            report.drop("item", "no id", where)
+        elif not values["title"]:
+            report.drop("item", "no title", where)
+        else:
+            # A language is the least of what sets two products apart, so it is shown last.
+            own = values.pop("locale")
+            ordered = {"title": values.pop("title"), **values, "locale": own}
+            attributes = {name: text for name, text in ordered.items() if text}
+            if corpus.add_item(Item(_key(product, own, locale), attributes)):
+                report.read("item")
+            else:
+                report.drop("item", "the id came before", where)
+    return locales
+
+
+def _sequence(row: dict[str, str], locale: str | None, corpus: Corpus, report: Report, where: str) -> list[int]:
+    if not _ARRAY.fullmatch(row["prev_items"]):
+        report.drop("session", "prev_items is not a list of ids", where)
+        return []
+    ids = [single or double for single, double in _TEXT.findall(row["prev_items"])]
+    ids.append(row["next_item"].strip())
+    rows = []
+    for product, found in zip(ids, corpus.rows([_key(one, row["locale"].strip(), locale) for one in ids]), strict=True):
+        if found is None:
+            report.drop("session item", "not in products_train.csv", where, product)
+        rows.append(found)
+    if rows[-1] is None:
+        report.leave_out("session", "next_item is not known", where)
+        return []
+    return [found for found in rows if found is not None]
+
+
+def _key(product: str, own: str, chosen: str | None) -> str:
+    return product if chosen is not None else f"{own}:{product}"
+
+
+def _rows(source: Source, needed: tuple[str, ...], report: Report) -> Iterator[tuple[str, int, dict[str, str]]]:
+    reader = csv.reader((text for _, text in source.lines()), strict=True)
+    header: list[str] = []
+    number = 1
+    try:
+        for values in reader:
+            where = f"{source.name}:{number}"
+            if not header:
+                header = [name.strip() for name in values]
+                _check_header(header, needed, source)
+            elif len(values) == len(header):
+                yield where, number, dict(zip(header, values, strict=True))
+            elif values:
+                report.drop("row", f"not {len(header)} columns", where, f"has {len(values)}")
+            number = reader.line_num + 1  # a row may span lines; it is known by its first
+    except csv.Error as error:
+        raise DataError(
+            f"{source.path}:{number}: the row that starts here is not CSV: {error}",
+            hint='is a quote missing? Inside quotes, `"` is written twice',
+        ) from error
+
+
+def _check_header(header: list[str], needed: tuple[str, ...], source: Source) -> None:
+    missing = [name for name in needed if name not in header]
+    if missing:
+        raise DataError(f"{source.path}:1: no column {missing[0]!r}", hint=f"expected {LAYOUT}")
+    if len(set(header)) < len(header):
+        raise DataError(f"{source.path}:1: a column comes twice")

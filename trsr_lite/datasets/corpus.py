@@ -1,0 +1,235 @@
+"""Items and what users did with them, held in a private temporary database.
+
+Invariant: memory does not grow with the data: texts and sequences lie in a SQLite file that has no name and is gone
+when it is closed. Items, users and cases each have dense numbers from 0, in the order in which they came.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+
+from trsr_lite.errors import Closed, DataError
+from trsr_lite.records import Item
+
+CACHE_KIB = 64 * 1024
+CHUNK = 500  # names in one query; old SQLite takes at most 999
+_SCHEMA = """
+CREATE TABLE items (row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, attributes BLOB NOT NULL);
+CREATE TABLE users (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE);
+CREATE TABLE cases (number INTEGER PRIMARY KEY, user INTEGER NOT NULL, line INTEGER NOT NULL,
+                    history BLOB NOT NULL, positives BLOB NOT NULL, negatives BLOB NOT NULL);
+CREATE INDEX cases_of_user ON cases (user);
+"""
+_CASE = "SELECT users.id, history, positives, negatives, line, user FROM cases JOIN users ON users.number = user "
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing that a user did: item rows, the history oldest first.
+
+    `negatives` are those that the source shows; empty means that they are drawn. `user` is the user's number.
+    """
+
+    user_id: str
+    history: tuple[int, ...]
+    positives: tuple[int, ...]
+    negatives: tuple[int, ...] = ()
+    line: int = 0
+    user: int = 0
+
+    @property
+    def sequence(self) -> tuple[int, ...]:
+        """The history and what followed it."""
+        return self.history + self.positives
+
+
+class Corpus:
+    """A store that is written once and then read; safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._closed = False
+        self.item_count = 0
+        self.user_count = 0
+        self.case_count = 0
+        with _mapped():
+            self._database = _connect(_SCHEMA)
+
+    def __enter__(self) -> Corpus:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the disk space back; more than once is fine."""
+        with self._lock:
+            self._closed = True
+            self._database.close()
+
+    # Items
+
+    def add_item(self, item: Item) -> bool:
+        """Store an item under the next row; False if the id is taken, in which case the first stays."""
+        attributes = orjson.dumps(dict(item.attributes))
+        with self._open() as database:
+            added = database.execute(
+                "INSERT INTO items VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (self.item_count, item.id, attributes)
+            ).rowcount
+            self.item_count += added
+        return bool(added)
+
+    def add_items(self, items: Iterable[Item]) -> int:
+        """Store items; how many had an id that was taken."""
+        return sum(not self.add_item(item) for item in items)
+
+    def row(self, item_id: str) -> int | None:
+        """The row of an item, None if there is no such item."""
+        return self.rows([item_id])[0]
+
+    def rows(self, ids: Sequence[str]) -> list[int | None]:
+        """The row of each id, in order; None for an unknown one."""
+        found: dict[str, int] = {}
+        with self._open() as database:
+            for start in range(0, len(ids), CHUNK):
+                part = ids[start : start + CHUNK]
+                marks = ",".join("?" * len(part))
+                query = f"SELECT id, row FROM items WHERE id IN ({marks})"  # noqa: S608 - only question marks
+                found.update(database.execute(query, part).fetchall())
+        return [found.get(item_id) for item_id in ids]
+
+    def items(self, rows: Iterable[int]) -> list[Item]:
+        """The items at these rows, in this order."""
+        with self._open() as database:
+            query = "SELECT id, attributes FROM items WHERE row = ?"
+            found = [database.execute(query, (int(row),)).fetchone() for row in rows]
+        return [Item(item_id, orjson.loads(attributes)) for item_id, attributes in found]
+
+    def all_items(self) -> Iterator[Item]:
+        """Every item by row, one at a time."""
+        for item_id, attributes in self._stream("SELECT id, attributes FROM items ORDER BY row"):
+            yield Item(item_id, orjson.loads(attributes))
+
+    # Cases
+
+    def add_case(
+        self,
+        user_id: str,
+        history: Sequence[int],
+        positives: Sequence[int],
+        negatives: Sequence[int] = (),
+        line: int = 0,
+    ) -> None:
+        """Store what a user did, at `line` of the source; a user may have several cases."""
+        with self._open() as database:
+            user = self._user(user_id)
+            values = (self.case_count, user, line, _packed(history), _packed(positives), _packed(negatives))
+            database.execute("INSERT INTO cases VALUES (?, ?, ?, ?, ?, ?)", values)
+            self.case_count += 1
+
+    def add_sequence(self, user_id: str, rows: Sequence[int], line: int = 0) -> None:
+        """Store a user's one sequence, whose last item is the target; a longer one takes the place of an earlier."""
+        with self._open() as database:
+            users = self.user_count
+            user = self._user(user_id)
+            if self.user_count > users:
+                self.add_case(user_id, rows[:-1], rows[-1:], line=line)
+                return
+            history = _packed(rows[:-1])
+            database.execute(
+                "UPDATE cases SET history = ?, positives = ?, line = ? WHERE user = ? AND length(history) < ?",
+                (history, _packed(rows[-1:]), line, user, len(history)),
+            )
+
+    def case(self, number: int) -> Case:
+        """The case of this number."""
+        with self._open() as database:
+            return _case(database.execute(_CASE + "WHERE cases.number = ?", (int(number),)).fetchone())
+
+    def cases(self, *, by_user: bool = False) -> Iterator[tuple[int, Case]]:
+        """Every (number, case), in order of the numbers, or with the cases of one user together."""
+        order = "user, cases.number" if by_user else "cases.number"
+        query = _CASE.replace("SELECT ", "SELECT cases.number, ") + f"ORDER BY {order}"
+        for number, *values in self._stream(query):
+            yield number, _case(values)
+
+    def user_ids(self) -> Iterator[str]:
+        """Every user's id, by number."""
+        return (user_id for (user_id,) in self._stream("SELECT id FROM users ORDER BY number"))
+
+    def _user(self, user_id: str) -> int:
+        found = self._database.execute("SELECT number FROM users WHERE id = ?", (user_id,)).fetchone()
+        if found is None:
+            self._database.execute("INSERT INTO users VALUES (?, ?)", (self.user_count, user_id))
+            self.user_count += 1
+            return self.user_count - 1
+        return int(found[0])
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            if self._closed:
+                raise Closed("the data set is closed")
+            with _mapped():
+                yield self._database
+
+    def _stream(self, query: str) -> Iterator[tuple[Any, ...]]:
+        with self._open() as database:
+            cursor = database.execute(query)
+        while True:
+            with self._open():
+                chunk = cursor.fetchmany(CHUNK)
+            if not chunk:
+                return
+            yield from chunk
+
+
+@contextmanager
+def scratch(schema: str) -> Iterator[sqlite3.Connection]:
+    """A database of the same kind, for rows that have to be sorted; gone when the block ends."""
+    with _mapped():
+        database = _connect(schema)
+        try:
+            yield database
+        finally:
+            database.close()
+
+
+def _connect(schema: str) -> sqlite3.Connection:
+    database = sqlite3.connect("", check_same_thread=False)  # no name: a temporary file of SQLite's own
+    database.executescript(
+        f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -{CACHE_KIB}; {schema}"
+    )
+    return database
+
+
+@contextmanager
+def _mapped() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise DataError(
+            f"the temporary database cannot be used: {error}",
+            hint="free some disk space, or set `SQLITE_TMPDIR` to a folder with room",
+        ) from error
+
+
+def _case(values: Sequence[Any]) -> Case:
+    user_id, history, positives, negatives, line, user = values
+    return Case(user_id, _rows(history), _rows(positives), _rows(negatives), line, user)
+
+
+def _packed(rows: Sequence[int]) -> bytes:
+    return np.asarray(rows, dtype="<i4").tobytes()
+
+
+def _rows(blob: bytes) -> tuple[int, ...]:
+    return tuple(np.frombuffer(blob, dtype="<i4").tolist())

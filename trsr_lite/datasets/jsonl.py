@@ -1,0 +1,117 @@
+"""Any data set, as two files of JSON Lines: `items.jsonl` and `interactions.jsonl`.
+
+Invariant: a user's sequence is in order of time where every interaction of that user has one, else in order of the
+file; the users may come in any order. Nothing is sorted in memory but one user's sequence.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import Any
+
+import orjson
+
+from trsr_lite.datasets.corpus import Corpus, scratch
+from trsr_lite.datasets.options import DataOptions
+from trsr_lite.datasets.report import Report
+from trsr_lite.datasets.sources import Source
+from trsr_lite.errors import DataError
+from trsr_lite.records import Item
+
+FILES = ("items.jsonl", "interactions.jsonl")
+LAYOUT = '`items.jsonl` (`{"id", "title", …}`) and `interactions.jsonl` (`{"user_id", "item_id", "time"?}`)'
+CHUNK = 500
+_SCHEMA = "CREATE TABLE interactions (user TEXT NOT NULL, row INTEGER NOT NULL, time REAL, line INTEGER)"
+Row = tuple[str, int | None, float | None, int]
+
+
+def read(sources: list[Source], _: DataOptions, corpus: Corpus, report: Report) -> None:
+    """Fill the corpus with items and one sequence for each user."""
+    items, interactions = sources
+    for where, _number, data in _objects(items, "item", report):
+        try:
+            item = Item.from_dict(data, where)
+        except DataError as error:
+            report.drop("item", "cannot be used", where, str(error).removeprefix(where).lstrip(".: "))
+            continue
+        if corpus.add_item(Item(item.id, item.attributes)):
+            report.read("item")
+        else:
+            report.drop("item", "the id came before", where)
+    if corpus.item_count == 0:
+        return
+    with scratch(_SCHEMA) as database:
+        for chunk in _chunks(_interactions(interactions, report)):
+            database.executemany("INSERT INTO interactions VALUES (?, ?, ?, ?)", _known(chunk, corpus, report))
+        _add_sequences(database, corpus)
+
+
+def _interactions(source: Source, report: Report) -> Iterator[tuple[str, str, float | None, int]]:
+    for where, number, data in _objects(source, "interaction", report):
+        user_id, item_id = _name(data.get("user_id")), _name(data.get("item_id"))
+        if not user_id or not item_id:
+            name = "item_id" if user_id else "user_id"
+            report.drop("interaction", f"{name} is missing or not text", where)
+            continue
+        try:
+            # The time of an item is read by the same rules, so they are not written twice.
+            time = Item.from_dict({"id": item_id, "title": "-", "time": data.get("time")}).time
+        except DataError:
+            report.drop("interaction", "time is not a time", where)
+            continue
+        yield user_id, item_id, time, number
+
+
+def _known(chunk: list[tuple[str, str, float | None, int]], corpus: Corpus, report: Report) -> Iterator[Row]:
+    rows = corpus.rows([item_id for _, item_id, _, _ in chunk])
+    for (user_id, item_id, time, number), row in zip(chunk, rows, strict=True):
+        if row is None:
+            report.drop("interaction", f"not in {FILES[0]}", f"{FILES[1]}:{number}", item_id)
+        else:
+            report.read("interaction")
+            yield user_id, row, time, number
+
+
+def _add_sequences(database: sqlite3.Connection, corpus: Corpus) -> None:
+    query = "SELECT user, row, time, line FROM interactions ORDER BY user, line"
+    for user_id, group in groupby(database.execute(query), key=lambda values: str(values[0])):
+        found = [(row, time, line) for _, row, time, line in group]
+        first = found[0][2]
+        if all(time is not None for _, time, _ in found):
+            found.sort(key=lambda values: values[1])
+        corpus.add_sequence(user_id, [row for row, _, _ in found], first)
+
+
+def _objects(source: Source, kind: str, report: Report) -> Iterator[tuple[str, int, dict[str, Any]]]:
+    for number, line in source.lines():
+        if not line.strip():
+            continue
+        where = f"{source.name}:{number}"
+        try:
+            data = orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            report.drop(kind, "not valid JSON", where, f"column {error.colno}: {error.msg}")
+            continue
+        if isinstance(data, dict):
+            yield where, number, data
+        else:
+            report.drop(kind, "not an object", where)
+
+
+def _chunks(rows: Iterable[tuple[str, str, float | None, int]]) -> Iterator[list[tuple[str, str, float | None, int]]]:
+    chunk = []
+    for row in rows:
+        chunk.append(row)
+        if len(chunk) == CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _name(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        return ""
+    return str(value)

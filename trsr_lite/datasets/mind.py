@@ -1,0 +1,102 @@
+"""MIND as Microsoft publishes it: `news.tsv` and `behaviors.tsv`.
+
+Invariant: a user's history is one of the rows as it stands, without the articles whose text is missing. Impressions
+matter only where they are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from trsr_lite.datasets.corpus import Corpus
+from trsr_lite.datasets.options import DataOptions
+from trsr_lite.datasets.report import Report
+from trsr_lite.datasets.sources import Source
+from trsr_lite.records import Item
+
+FILES = ("news.tsv", "behaviors.tsv")
+LAYOUT = "a folder of MIND with `news.tsv` and `behaviors.tsv`, such as MINDsmall_train"
+NEWS_COLUMNS = 8
+BEHAVIOR_COLUMNS = 5
+
+
+def read(sources: list[Source], options: DataOptions, corpus: Corpus, report: Report) -> None:
+    """Fill the corpus with articles, and with one sequence for each user or one case for each impression."""
+    news, behaviors = sources
+    _read_news(news, corpus, report)
+    if corpus.item_count == 0:
+        return
+    for where, number, columns in _rows(behaviors, BEHAVIOR_COLUMNS, report):
+        user_id = columns[1].strip()
+        if not user_id:
+            report.drop("row", "no user id", where)
+            continue
+        report.read("row")
+        history = _known(columns[3].split(), corpus, report, where)
+        if options.negatives == "impressions":
+            _add_impression(user_id, history, columns[4].split(), corpus, report, where, number)
+        elif history:
+            corpus.add_sequence(user_id, history, number)
+        else:
+            report.leave_out("row", "no history", where)
+
+
+def _read_news(source: Source, corpus: Corpus, report: Report) -> None:
+    for where, _, columns in _rows(source, NEWS_COLUMNS, report):
+        news_id, category, subcategory, title, abstract = (text.strip() for text in columns[:5])
+        if not news_id:
+            report.drop("item", "no id", where)
+        elif not title:
+            report.drop("item", "no title", where)
+        else:
+            named = {"title": title, "category": category, "subcategory": subcategory, "abstract": abstract}
+            if corpus.add_item(Item(news_id, {name: text for name, text in named.items() if text})):
+                report.read("item")
+            else:
+                report.drop("item", "the id came before", where)
+
+
+def _add_impression(
+    user_id: str, history: list[int], entries: list[str], corpus: Corpus, report: Report, where: str, line: int
+) -> None:
+    ids: dict[str, list[str]] = {"1": [], "0": []}
+    for entry in entries:
+        news_id, _, label = entry.rpartition("-")
+        if label in ids and news_id:
+            ids[label].append(news_id)
+        else:
+            report.drop("candidate", "no label `-0` or `-1`", where)
+    clicked = _known(ids["1"], corpus, report, where, "candidate")
+    shown = _known(ids["0"], corpus, report, where, "candidate")
+    positives = [row for row in dict.fromkeys(clicked) if row not in history]
+    negatives = [row for row in dict.fromkeys(shown) if row not in clicked]
+    if not positives:
+        reason = "every clicked candidate is already in the history" if clicked else "no clicked candidate"
+        report.leave_out("impression", reason, where)
+    elif not negatives:
+        report.leave_out("impression", "no candidate that was not clicked", where)
+    else:
+        corpus.add_case(user_id, history, positives, negatives, line)
+
+
+def _known(ids: list[str], corpus: Corpus, report: Report, where: str, kind: str = "history item") -> list[int]:
+    rows = []
+    for news_id, row in zip(ids, corpus.rows(ids), strict=True):
+        if row is None:
+            report.drop(kind, "not in news.tsv", where, news_id)
+        else:
+            rows.append(row)
+    return rows
+
+
+def _rows(source: Source, columns: int, report: Report) -> Iterator[tuple[str, int, list[str]]]:
+    for number, line in source.lines():
+        text = line.rstrip("\r\n")
+        if not text:
+            continue
+        where = f"{source.name}:{number}"
+        values = text.split("\t")
+        if len(values) == columns:
+            yield where, number, values
+        else:
+            report.drop("row", f"not {columns} columns", where, f"has {len(values)}")

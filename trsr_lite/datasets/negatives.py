@@ -1,0 +1,56 @@
+"""Items drawn to stand beside a user's own.
+
+Invariant: the items of one draw are distinct, none is excluded, and each next one has a chance proportional to its
+weight among those that remain. What an item is, is not known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set
+
+import numpy as np
+import numpy.typing as npt
+
+from trsr_lite.errors import DataError
+
+ROUNDS = 8  # of drawing and throwing away, before the remaining items are listed
+
+
+class Sampler:
+    """Draws rows.
+
+    Parameters
+    ----------
+    kind: `uniform`, or `popularity` in proportion to the weights.
+    weights: (items,) counts among the training users; an item of weight 0 is never drawn by popularity.
+    """
+
+    def __init__(self, kind: str, weights: npt.NDArray[np.int64]) -> None:
+        self.kind = kind
+        self._weights = np.ones(len(weights), np.int64) if kind == "uniform" else np.asarray(weights, np.int64)
+        self._ends = np.cumsum(self._weights)
+
+    def sample(self, rng: np.random.Generator, count: int, exclude: Set[int]) -> list[int]:
+        """Draw `count` distinct rows outside `exclude`; raises `DataError` where there are too few."""
+        total = int(self._ends[-1]) if len(self._ends) else 0
+        found: dict[int, None] = {}
+        for _ in range(ROUNDS if total else 0):
+            drawn = np.searchsorted(self._ends, rng.integers(0, total, 2 * count + 8), side="right")
+            found.update((row, None) for row in drawn.tolist() if row not in exclude)
+            if len(found) >= count:
+                return list(found)[:count]
+        return list(found) + self._from_rest(rng, count - len(found), exclude | found.keys(), count)
+
+    def _from_rest(self, rng: np.random.Generator, missing: int, exclude: Set[int], count: int) -> list[int]:
+        weights = self._weights.copy()
+        weights[[row for row in exclude if row < len(weights)]] = 0
+        pool = np.flatnonzero(weights)
+        if len(pool) < missing:
+            raise DataError(
+                f"{count} negatives are needed, but only {len(pool) + count - missing} items can be drawn "
+                f"({self.kind}, {np.count_nonzero(self._weights):,} items with a weight)",
+                hint="ask for fewer negatives" + ("" if self.kind == "uniform" else ", or draw them uniformly"),
+            )
+        # The smallest of exponential waiting times: the same law as drawing one by one without replacement.
+        waits = rng.exponential(size=len(pool)) / weights[pool]
+        return [int(row) for row in pool[np.argsort(waits)[:missing]]]

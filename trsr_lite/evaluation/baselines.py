@@ -1,0 +1,122 @@
+"""Simple systems that rank the same lists: what a language model has to beat.
+
+Invariant: a score depends on the user's history, the candidate and what the system was made with; never on labels or
+on the other candidates. A higher score is better.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from trsr_lite.datasets.dataset import Example
+from trsr_lite.errors import DataError, SettingsError
+from trsr_lite.records import Item
+
+DECAY = 0.9  # weight of an item in a history, relative to the one after it
+QUERY_ITEMS = 5  # newest items whose titles are searched for
+Scores = npt.NDArray[np.float64]
+
+
+class Ranker(Protocol):
+    """Anything that scores the candidates of an example."""
+
+    def score(self, example: Example) -> Scores:
+        """(candidates,) scores, in order of the candidates."""
+
+
+class Random:
+    """Chance: a number that only the seed, the user and the item decide."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
+
+    def score(self, example: Example) -> Scores:
+        """(candidates,) from 0 to 1."""
+        names = (f"{self.seed}\0{example.user_id}\0{item.id}".encode() for item in example.candidates)
+        digests = b"".join(hashlib.blake2b(name, digest_size=8).digest() for name in names)
+        return np.frombuffer(digests, dtype="<u8") / 2.0**64
+
+
+class Popularity:
+    """How many training users have the item; `counts` is by item id."""
+
+    def __init__(self, counts: Mapping[str, int]) -> None:
+        self.counts = counts
+
+    def score(self, example: Example) -> Scores:
+        """(candidates,) counts."""
+        return np.array([self.counts.get(item.id, 0) for item in example.candidates], np.float64)
+
+
+class TfIdf:
+    """Cosine between a candidate's text and the history's, newer items weighing more."""
+
+    def __init__(self, items: Iterable[Item]) -> None:
+        vectorizer = _required("sklearn.feature_extraction.text").TfidfVectorizer(sublinear_tf=True)
+        self._rows, texts = _texts(items)
+        try:
+            self._vectors = vectorizer.fit_transform(texts)
+        except ValueError as error:
+            raise DataError(f"no words to compare in {len(texts):,} items") from error
+
+    def score(self, example: Example) -> Scores:
+        """(candidates,) cosines to the weighted sum of the history."""
+        history = self._vectors[[self._rows[item.id] for item in example.history]]
+        weights = DECAY ** np.arange(len(example.history) - 1, -1, -1)
+        profile = history.T @ weights  # (words,)
+        norm = float(np.linalg.norm(profile)) or 1.0
+        candidates = self._vectors[[self._rows[item.id] for item in example.candidates]]
+        return np.asarray(candidates @ profile / norm, np.float64)
+
+
+class BM25:
+    """A search for the titles of the newest items among all item texts."""
+
+    def __init__(self, items: Iterable[Item]) -> None:
+        self._bm25s = _required("bm25s")
+        self._rows, texts = _texts(items)
+        if not any(tokens := self._tokens(texts)):
+            raise DataError(f"no words to search in {len(texts):,} items")
+        self._index = self._bm25s.BM25()
+        self._index.index(tokens, show_progress=False)
+
+    def score(self, example: Example) -> Scores:
+        """(candidates,) BM25 scores of each candidate's text."""
+        query = " ".join(item.title for item in example.history[-QUERY_ITEMS:])
+        rows = [self._rows[item.id] for item in example.candidates]
+        words = [word for word in self._tokens([query])[0] if word in self._index.vocab_dict]
+        if not words:
+            return np.zeros(len(rows))
+        return np.asarray(self._index.get_scores(words)[rows], np.float64)
+
+    def _tokens(self, texts: list[str]) -> list[list[str]]:
+        found = self._bm25s.tokenize(texts, stopwords=None, return_ids=False, show_progress=False)
+        return [list(words) for words in found]
+
+
+def _texts(items: Iterable[Item]) -> tuple[dict[str, int], list[str]]:
+    rows: dict[str, int] = {}
+    texts: list[str] = []
+    for item in items:
+        rows[item.id] = len(texts)
+        texts.append(" ".join(item.attributes.values()))
+    return rows, texts
+
+
+def _required(module: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise SettingsError(
+            f"this baseline needs the package {_PACKAGES[module]}, which is not installed",
+            hint="pip install 'trsr-lite[evaluate]'",
+        ) from error
+
+
+_PACKAGES = {"sklearn.feature_extraction.text": "scikit-learn", "bm25s": "bm25s"}

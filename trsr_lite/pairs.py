@@ -1,0 +1,102 @@
+"""Pairs of a summarizing prompt and the summary that should answer it, as JSON Lines: what a summarizer learns from.
+
+    {"kind": "block",  "items": [{"id": …, "title": …}, …], "summary": "The reader likes articles about …"}
+    {"kind": "update", "earlier": "…", "items": […], "summary": "…"}
+    {"kind": "merge",  "notes": ["…", "…"], "summary": "…"}
+
+Invariant: the prompts are those of `summarize`; nothing here knows how a model learns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from trsr_lite import prompts
+from trsr_lite.engine.base import Tokenizer
+from trsr_lite.errors import DataError
+from trsr_lite.records import Item, items_from_list
+from trsr_lite.settings import Settings
+from trsr_lite.summarize import NodeText
+
+KINDS = ("block", "update", "merge")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A summary and what it is made from: items, notes (earlier summaries), or one note and items."""
+
+    kind: str
+    summary: str
+    items: tuple[Item, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON of one line."""
+        data: dict[str, Any] = {"kind": self.kind}
+        if self.kind == "merge":
+            data["notes"] = list(self.notes)
+        if self.kind == "update":
+            data["earlier"] = self.notes[0]
+        if self.kind != "merge":
+            data["items"] = [{"id": item.id, **item.attributes} for item in self.items]
+        return {**data, "summary": self.summary}
+
+    @classmethod
+    def from_dict(cls, data: Any, where: str) -> Pair:
+        """A pair from parsed JSON; raises `DataError` that starts with `where`."""
+        if not isinstance(data, Mapping) or data.get("kind") not in KINDS:
+            raise DataError(f'{where}: a pair is an object whose "kind" is one of {", ".join(KINDS)}')
+        kind = data["kind"]
+        notes = data.get("notes") if kind == "merge" else [data.get("earlier")] if kind == "update" else []
+        texts = [data.get("summary"), *(notes if isinstance(notes, list) else [None])]
+        if not all(isinstance(text, str) and text.strip() for text in texts) or (kind == "merge" and len(texts) < 3):
+            needs = {"block": "", "update": ' and an "earlier" one', "merge": ' and a list of two or more "notes"'}
+            raise DataError(f'{where}: a {kind} needs a "summary"{needs[kind]}, as text that is not empty')
+        items = () if kind == "merge" else tuple(items_from_list(data.get("items"), f"{where}.items"))
+        return cls(kind, texts[0], items, tuple(texts[1:]))
+
+
+def asked(pair: Pair, settings: Settings, tokenizer: Tokenizer) -> tuple[str, str]:
+    """The (message, opening) that asks for a pair's summary."""
+    if pair.kind == "merge":
+        return prompts.merge(pair.notes, settings, tokenizer)
+    if pair.kind == "update":
+        return prompts.update(pair.notes[0], pair.items, settings, tokenizer)
+    return prompts.block(pair.items, settings, tokenizer)
+
+
+def read(path: Path) -> Iterator[tuple[str, Pair]]:
+    """The (place, pair) of every line of a JSON Lines file."""
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if not line.strip():
+                    continue
+                try:
+                    data = orjson.loads(line)
+                except orjson.JSONDecodeError as error:
+                    raise DataError(f"{path}:{number}: not valid JSON: {error.msg}") from None
+                yield f"{path}:{number}", Pair.from_dict(data, f"{path}:{number}")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def of(nodes: Iterable[NodeText]) -> list[Pair]:
+    """The pairs of a user's summaries; one whose notes are no longer known is left out."""
+    return [Pair(node.kind, node.text, node.items, node.notes) for node in nodes if all(node.notes)]
+
+
+def append(pairs: Iterable[Pair], path: Path) -> int:
+    """Append pairs to a JSON Lines file; returns how many."""
+    lines = [orjson.dumps(pair.to_dict()) + b"\n" for pair in pairs]
+    try:
+        with path.open("ab") as file:
+            file.write(b"".join(lines))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {error.strerror}") from error
+    return len(lines)

@@ -1,0 +1,71 @@
+"""The part of a model that is trained: LoRA matrices, or all of it.
+
+Invariant: what `read_back` returns was read from disk, on a base loaded anew.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import torch
+
+from trsr_lite.errors import ModelError
+from trsr_lite.training import base
+from trsr_lite.training.base import Base
+from trsr_lite.training.options import TrainOptions
+
+NEEDLESS = "training_args.bin"  # a pickle, which nobody should load
+
+
+def place(options: TrainOptions) -> str:
+    """The folder's name inside a run."""
+    return "model" if options.full else "adapter"
+
+
+def attach(model: Any, options: TrainOptions) -> Any:
+    """The model with what is to be trained made trainable, and nothing else."""
+    if options.gradient_checkpointing:
+        model.activation_checkpointing_enable({"use_reentrant": False})
+        model.enable_input_require_grads()
+    if options.full:
+        return model
+    from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+
+    if options.four_bit:
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=options.gradient_checkpointing)
+    here = {name.rpartition(".")[2] for name, _ in model.named_modules()}
+    missing = [name for name in options.layers if name not in here]
+    if missing:
+        raise ModelError(
+            f"the base has no layer called {', '.join(missing)}",
+            hint=f"choose `--layers` among {', '.join(name for name in base.LAYERS if name in here) or 'others'}",
+        )
+    config = LoraConfig(
+        r=options.rank,
+        lora_alpha=options.alpha,
+        lora_dropout=options.dropout,
+        target_modules=list(options.layers),
+        task_type="CAUSAL_LM",
+    )
+    adapted = get_peft_model(model, config)
+    adapted.peft_config["default"].base_model_name_or_path = ""  # peft would look on the hub for it at every save
+    return adapted
+
+
+def read_back(
+    folder: Path, located: Base, options: TrainOptions, dtype: torch.dtype, device: torch.device, *, offline: bool
+) -> Any:
+    """The trained model as a stranger would load it."""
+    (folder / NEEDLESS).unlink(missing_ok=True)
+    if options.full:
+        return base.load(Base(str(folder), str(folder)), dtype, offline=True).to(device)
+    from peft import PeftModel
+
+    config = folder / "adapter_config.json"
+    content = {**orjson.loads(config.read_bytes()), "base_model_name_or_path": options.base}
+    config.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
+    model = base.load(located, dtype, offline=offline, four_bit=options.four_bit)
+    adapted = PeftModel.from_pretrained(model, str(folder))
+    return adapted if options.four_bit else adapted.to(device)

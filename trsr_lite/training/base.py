@@ -1,0 +1,219 @@
+"""The base model: found, identified, loaded, and made ready to be trained.
+
+Invariant: nothing is trained on a base that cannot answer: its tokenizer gives yes and no one token each, its
+attention is plain, and its weights are floating-point numbers. A base has an identity that a later step can check.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trsr_lite import embedded, prompts
+from trsr_lite.engine.base import Prompt, Tokenizer
+from trsr_lite.errors import ModelError, SettingsError
+from trsr_lite.records import Item
+from trsr_lite.settings import Settings
+from trsr_lite.training import tree
+
+WEIGHTS = ("*.safetensors", "*.gguf")
+LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+REMEMBERED = 1 << 16  # texts whose tokens are kept; items come again and again
+
+
+@dataclass(frozen=True)
+class Base:
+    """Where a base model is: a folder, and the GGUF file in it if it is one; a hub id if it is on the hub.
+
+    Attributes
+    ----------
+    name: as the user wrote it.
+    path: a local folder, or the hub id.
+    gguf: file name inside `path`, or None.
+    revision: hub revision asked for.
+    """
+
+    name: str
+    path: str
+    gguf: str | None = None
+    revision: str | None = None
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """Arguments of `from_pretrained`."""
+        return {"gguf_file": self.gguf} if self.gguf else {"revision": self.revision} if self.revision else {}
+
+
+def locate(name: str, *, revision: str | None = None, offline: bool = False) -> Base:
+    """A base from `smollm2`, a `.gguf` file, a local folder or a hub id."""
+    path = embedded.locate(offline=offline) if name == embedded.NAME else Path(name)
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise ModelError(f"{path}: there is no such file")
+        return Base(name, str(path.parent), path.name)
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise ModelError(f"{path}: not a model: it has no config.json")
+        return Base(name, str(path))
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise ModelError(f"{name}: there is no such model", hint="give `smollm2`, a folder, a .gguf file or a hub id")
+    return Base(name, name, None, revision)
+
+
+def identity(base: Base, model: Any) -> dict[str, str]:
+    """What `run.json` records of a base: its name, and its weights' digest or its commit on the hub."""
+    facts = {"name": base.name, "architecture": type(model).__name__}
+    if base.gguf:
+        return {**facts, "digest": _digest([Path(base.path) / base.gguf])}
+    if Path(base.path).is_dir():
+        return {**facts, "digest": _digest(sorted(Path(base.path).glob("*.safetensors")))}
+    return {**facts, "revision": str(model.config._commit_hash)}
+
+
+def load(base: Base, dtype: torch.dtype, *, offline: bool = False, four_bit: bool = False) -> Any:
+    """The model, on the CPU unless 4-bit, with tree attention and a float32 head."""
+    from transformers import AutoModelForCausalLM, GgufConfig
+
+    tree.register()
+    extra = dict(base.source)
+    if base.gguf:
+        extra["quantization_config"] = GgufConfig(dequantize=True)
+    if four_bit:
+        extra["quantization_config"] = _four_bit(dtype)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            base.path,
+            dtype=dtype,
+            attn_implementation=tree.NAME,
+            local_files_only=offline,
+            trust_remote_code=False,
+            use_safetensors=None if base.gguf else True,
+            **extra,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ModelError(
+            f"{base.name}: cannot be loaded as a base: {(str(error) or repr(error)).splitlines()[0]}",
+            hint="a base is a causal language model with safetensors or GGUF weights that transformers knows",
+        ) from error
+    if getattr(model.config, "quantization_config", None) is not None and not (base.gguf or four_bit):
+        raise ModelError(
+            f"{base.name}: its weights are quantized, which cannot be merged later",
+            hint="give the unquantized model; `--four-bit` quantizes it while training",
+        )
+    head: Any = model.get_output_embeddings()
+    if type(head) is not torch.nn.Linear or getattr(head, "bias", None) is not None:
+        raise ModelError(f"{base.name}: a {type(model).__name__} has an output layer that cannot be trained here")
+    model.set_output_embeddings(Float32Head(head))
+    model.config.use_cache = False
+    return model
+
+
+class Float32Head(torch.nn.Linear):
+    """The output layer, computed in float32: a bfloat16 margin would have steps of up to 0.1."""
+
+    def __init__(self, head: torch.nn.Linear) -> None:
+        super().__init__(head.in_features, head.out_features, bias=False, device="meta")
+        self.weight = head.weight
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        """(…, width) -> (…, vocabulary), float32."""
+        with torch.autocast(states.device.type, enabled=False):
+            return torch.nn.functional.linear(states.float(), self.weight.float())
+
+
+class HfTokenizer:
+    """A transformers tokenizer as a `Tokenizer`: token for token what llama.cpp makes of the converted model."""
+
+    def __init__(self, tokenizer: Any, *, chat_template: str | None = None) -> None:
+        self.tokenizer = tokenizer
+        self.chat_template = chat_template or tokenizer.chat_template
+        self.bos, self.eos = (tokenizer.bos_token or "", tokenizer.eos_token or "")
+        opening = tokenizer.encode("a", add_special_tokens=True)
+        self._opening = opening[:1] if opening[:1] == [tokenizer.bos_token_id] else []
+        self._encode = functools.lru_cache(REMEMBERED)(self._tokens)
+
+    @classmethod
+    def load(cls, base: Base, *, offline: bool = False) -> HfTokenizer:
+        """The tokenizer of a base."""
+        from transformers import AutoTokenizer
+
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(
+                base.path, local_files_only=offline, trust_remote_code=False, **base.source
+            )
+        except (OSError, ValueError, KeyError) as error:
+            raise ModelError(
+                f"{base.name}: its tokenizer cannot be loaded: {(str(error) or repr(error)).splitlines()[0]}"
+            ) from error
+        return cls(tokenizer)
+
+    def encode(self, text: str) -> list[int]:
+        """Tokens of outside text; never a special token."""
+        return list(self._encode(text))
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Text of tokens; a cut multi-byte character at the end is dropped."""
+        text: str = self.tokenizer.decode(tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        return text.rstrip("\ufffd")
+
+    def tokenize(self, prompt: Prompt, *, start: bool = True) -> list[int]:
+        """Tokens of a prompt, with the opening token where the model wants one and the prompt has none."""
+        tokens: list[int] = []
+        for text, special in prompt:
+            tokens += self.tokenizer.encode(text, add_special_tokens=False) if special else self._encode(text)
+        if start and self._opening and tokens[:1] != self._opening:
+            tokens = [*self._opening, *tokens]
+        return tokens
+
+    def _tokens(self, text: str) -> tuple[int, ...]:
+        return tuple(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
+
+
+def answer_ids(settings: Settings, tokenizer: Tokenizer, name: str) -> tuple[int, int]:
+    """Token ids of (yes, no) after a scoring prompt; raises `ModelError` where they are not one distinct token each."""
+    probe = Item("probe", {"title": "A title"})
+    plain = settings.updated(attributes=())
+    asked = prompts.scoring(None, (), [probe], plain, tokenizer)
+    try:
+        return prompts.answer_ids(asked.suffixes[0], tokenizer)
+    except SettingsError as error:
+        raise ModelError(f"{name}: {error}", hint="choose another base") from error
+
+
+def best_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where the device computes in it at speed, else float32."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    if device.type == "cpu":
+        fast = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+        return torch.bfloat16 if fast.get("avx512_bf16") or fast.get("amx_bf16") else torch.float32
+    return torch.float32
+
+
+def _four_bit(dtype: torch.dtype) -> Any:
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise SettingsError("a 4-bit base needs bitsandbytes", hint="pip install bitsandbytes")
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+
+
+def _digest(files: Sequence[Path]) -> str:
+    digest = hashlib.blake2b(digest_size=20)
+    for path in files:
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 22):
+                digest.update(chunk)
+    return f"b2:{digest.hexdigest()}"

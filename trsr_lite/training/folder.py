@@ -1,0 +1,95 @@
+"""The run folder: what a run was asked, what it stands on, and what came out.
+
+    run.json       configuration, data and base with their digests, versions; at the end, metrics
+    log.jsonl      one line for each step and each validation
+    checkpoints/   the newest and the best, to continue from
+    adapter/       what was trained (`model/` after `--full`)
+    curves.png     the log as a picture, with the extra `plot`
+
+Invariant: `run.json` exists from the first moment and always parses; `adapter/` exists only when it is whole and has
+been read back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from trsr_lite.errors import SettingsError, TrsrError
+from trsr_lite.training.options import difference
+
+RUN = "run.json"
+SCHEMA = 1
+
+
+def open_run(folder: Path, config: Mapping[str, Any], *, resume: bool, force: bool) -> dict[str, Any]:
+    """The record of a run to continue, or a new one; raises `SettingsError` rather than mixing two runs."""
+    exists = folder.is_dir() and any(folder.iterdir()) if folder.exists() else False
+    if folder.exists() and not folder.is_dir():
+        raise SettingsError(f"{folder}: is a file, not a folder")
+    if resume:
+        record = read(folder)
+        if wrong := difference(_flat(config), _flat(record["config"])):
+            raise SettingsError(f"{folder}: {wrong}", hint="repeat the run's own options, or choose another `--output`")
+        return record
+    if exists and not force:
+        raise SettingsError(
+            f"{folder}: already exists", hint="continue it with `--resume`, replace it with `--force`, or name another"
+        )
+    if exists and not (folder / RUN).is_file():
+        raise SettingsError(f"{folder}: is not a run, so `--force` does not delete it", hint="name another folder")
+    with disk(folder):
+        if exists:
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True)
+        record = {"schema": SCHEMA, "status": "running", "config": dict(config)}
+        write(folder, record)
+    return record
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """The record of a run."""
+    try:
+        record: dict[str, Any] = orjson.loads((folder / RUN).read_bytes())
+    except FileNotFoundError:
+        raise SettingsError(f"{folder}: not a run: it has no {RUN}", hint="start it without `--resume`") from None
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise SettingsError(f"{folder / RUN}: cannot be read: {error}") from error
+    if record.get("schema", 0) > SCHEMA:
+        raise SettingsError(
+            f"{folder}: made by a newer trsr-lite (schema {record['schema']})", hint="upgrade trsr-lite"
+        )
+    return record
+
+
+def write(folder: Path, record: Mapping[str, Any]) -> None:
+    """Replace the record, in one step."""
+    beside = folder / f".{RUN}"
+    beside.write_bytes(orjson.dumps(record, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    beside.replace(folder / RUN)
+
+
+@contextlib.contextmanager
+def disk(folder: Path) -> Any:
+    """Errors of the file system, such as a full disk, as one line."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise TrsrError(
+            f"{error.filename or folder}: cannot be written: {os.strerror(error.errno)}",
+            hint="finished checkpoints are kept: make room, then continue with `--resume`",
+        ) from error
+
+
+def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of all parts, as JSON holds them."""
+    plain = orjson.loads(orjson.dumps(config))
+    return {name: value for part in plain.values() for name, value in part.items()}

@@ -1,0 +1,63 @@
+"""What is learned: losses over the answer logits of packs.
+
+Invariant: losses are computed in float32 from float32 logits, summed over rows, so that the caller divides by the
+number of rows of a whole step, however they were packed or spread over devices.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn.functional import cross_entropy, log_softmax
+
+from trsr_lite.training.rows import Pack
+
+
+@dataclass(frozen=True)
+class Objective:
+    """`listwise`: softmax over the margins of one row's candidates. `answer`: cross-entropy of the yes/no token.
+
+    Attributes
+    ----------
+    listwise, answer, text: weights; `text` is the paper's loss over every token of every prompt.
+    answers: token ids of (yes, no).
+    """
+
+    answers: tuple[int, int]
+    listwise: float = 0.0
+    answer: float = 0.0
+    text: float = 0.0
+
+    def __call__(self, logits: torch.Tensor, pack: Pack) -> torch.Tensor:
+        """The sum of the rows' losses, a scalar; `logits`: (C + N, vocabulary), candidates first, then texts."""
+        logits = logits.float()
+        answers, text = logits[: len(pack.ends)], logits[len(pack.ends) :]
+        total = logits.new_zeros(())
+        if self.listwise and pack.candidates:
+            parts = zip(
+                margins(answers, self.answers).split(pack.candidates), pack.labels.split(pack.candidates), strict=True
+            )
+            total = total + self.listwise * sum((_listwise(*part) for part in parts), logits.new_zeros(()))
+        if self.answer and pack.candidates:
+            yes, no = self.answers
+            each = cross_entropy(answers, torch.where(pack.labels == 1, yes, no), reduction="none")
+            total = total + self.answer * sum(
+                (part.mean() for part in each.split(pack.candidates)), logits.new_zeros(())
+            )
+        if self.text and len(pack.text_at):
+            each = cross_entropy(text, pack.text_ids, reduction="none") * pack.text_weights
+            total = total + self.text * each.sum()
+        return total
+
+
+def margins(logits: torch.Tensor, answers: tuple[int, int]) -> torch.Tensor:
+    """logit(yes) − logit(no): (…, vocabulary) -> (…)."""
+    return logits[..., answers[0]] - logits[..., answers[1]]
+
+
+def _listwise(margins: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Mean over the positives of −log p(positive among itself and the negatives)."""
+    negatives = margins[labels == 0]
+    losses = [-log_softmax(torch.cat((positive[None], negatives)), dim=0)[0] for positive in margins[labels == 1]]
+    return torch.stack(losses).mean()

@@ -1,0 +1,252 @@
+"""One training run, from raw data to an adapter that was read back from disk.
+
+Invariant: a finished run's adapter gives the margins that were validated; a run that was killed continues to the same
+result. Nothing is trained before the base, the data and the summaries are known to be usable.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import platform
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from accelerate import PartialState
+
+from trsr_lite import __version__
+from trsr_lite.datasets import dataset as datasets
+from trsr_lite.datasets.options import DataOptions
+from trsr_lite.errors import TrsrError
+from trsr_lite.prompts import PROMPT_VERSION
+from trsr_lite.recommender import Recommender
+from trsr_lite.records import Item
+from trsr_lite.result import OnProgress, Progress
+from trsr_lite.settings import Settings
+from trsr_lite.training import adapter, base, folder, plot, trainer, validation
+from trsr_lite.training.lists import Lists
+from trsr_lite.training.objective import Objective
+from trsr_lite.training.options import TrainOptions
+from trsr_lite.training.schedule import Schedule
+from trsr_lite.training.texts import Texts
+from trsr_lite.training.trainer import METRIC, OnEvent
+
+PROBES = 4  # validation rows scored again with the adapter from disk
+TOLERANCE = 1e-3  # logits
+
+
+@dataclass(frozen=True)
+class PairOptions:
+    """Pairs to train a summarizer on: a JSON Lines file, and the fraction of it that is held out."""
+
+    pairs: str
+    validation: float = 0.1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run: its folder, its steps, the best validation metrics, and its seconds."""
+
+    run: Path
+    steps: int
+    best: Mapping[str, float]
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON of `trsr-lite train --json`."""
+        return {
+            "schema": folder.SCHEMA,
+            "run": str(self.run),
+            "steps": self.steps,
+            "best": dict(self.best),
+            "seconds": round(self.seconds, 1),
+        }
+
+
+def train(
+    options: TrainOptions,
+    settings: Settings,
+    data: DataOptions | PairOptions,
+    output: str | Path,
+    *,
+    resume: bool = False,
+    force: bool = False,
+    offline: bool = False,
+    cache_dir: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    progress: OnProgress | None = None,
+    on_event: OnEvent | None = None,
+) -> Outcome:
+    """Train as the options say, into the folder `output`.
+
+    `progress` hears of the summaries, `on_event` of every step and validation (see `trainer.OnEvent`). Started with
+    `torchrun`, every process calls this alike. Raises `SettingsError`, `DataError`, `ModelError`, `TrsrError`.
+    """
+    began, output, state = time.perf_counter(), Path(output), PartialState()
+    config = {"options": asdict(options), "settings": settings.to_dict(), "data": asdict(data)}
+    with _in_turn(state):
+        record = folder.open_run(output, config, resume=resume or not state.is_main_process, force=force)
+    transformers.utils.logging.disable_progress_bar()
+    transformers.set_seed(options.seed)
+    located = base.locate(options.base, revision=options.revision, offline=offline)
+    tokenizer = base.HfTokenizer.load(located, offline=offline)
+    answers = base.answer_ids(settings, tokenizer, options.base)
+
+    def summarize(histories: Sequence[Sequence[Item]]) -> list[str | None]:
+        opened = Recommender.load(
+            options.summarizer,
+            cache_dir=cache_dir,
+            data_dir=data_dir,
+            offline=offline,
+            progress=progress,
+            **{name: getattr(settings, name) for name in settings.to_dict()},
+        )
+        with opened as recommender, _in_turn(state):
+            record["summarizer"] = recommender.bundle.summarizer.digest
+            return [found.text for found in recommender.summaries(histories, progress=progress)]
+
+    with contextlib.ExitStack() as opened:
+        source: Lists | Texts
+        if isinstance(data, PairOptions):
+            source = Texts(
+                Path(data.pairs),
+                settings,
+                tokenizer,
+                held_out=data.validation,
+                seed=options.seed,
+                most=options.validation_users,
+            )
+            objective = Objective(answers, text=1.0)
+        else:
+            dataset = opened.enter_context(datasets.load(data))
+            summarizer = summarize if settings.strategy != "none" else None
+            source = Lists(dataset, settings, tokenizer, summarizer, options.validation_users)
+            objective = Objective(answers, **options.weights)
+        if progress:
+            progress(Progress("load the base model", 0.0))
+        dtype = base.best_dtype(state.device) if options.dtype == "auto" else getattr(torch, options.dtype)
+        model = base.load(located, torch.float32 if options.full else dtype, offline=offline, four_bit=options.four_bit)
+        record |= {
+            "base": base.identity(located, model),
+            "answers": list(answers),
+            "prompt_version": PROMPT_VERSION,
+            "data": source.facts(),
+            "dtype": str(model.dtype).removeprefix("torch."),
+            "versions": _versions(),
+        }
+        if state.is_main_process:
+            folder.write(output, record)
+        fitted = _fit(adapter.attach(model, options), source, options, output, objective, resume, on_event, state)
+        probes = source.validation[:PROBES]
+    known = validation.score(fitted.model, probes, objective, batch_tokens=options.batch_tokens)
+    staged = output / f".{adapter.place(options)}"
+    with folder.disk(output):
+        fitted.trainer.save_model(str(staged))
+        if state.is_main_process:
+            again = adapter.read_back(staged, located, options, model.dtype, state.device, offline=offline)
+            _check_same(
+                known, validation.score(again, probes, objective, batch_tokens=options.batch_tokens, alone=True)
+            )
+            shutil.rmtree(output / adapter.place(options), ignore_errors=True)
+            staged.rename(output / adapter.place(options))
+            record |= {"status": "finished", "steps": fitted.steps, "best": fitted.best}
+            record |= {"shortened_rows": fitted.shortened, "seconds": time.perf_counter() - began}
+            folder.write(output, record)
+            plot.curves(output)
+    state.wait_for_everyone()
+    return Outcome(output, fitted.steps, fitted.best, time.perf_counter() - began)
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    trainer: trainer.PackTrainer
+    model: Any
+    steps: int
+    best: dict[str, float]
+    shortened: int
+
+
+def _fit(
+    model: Any,
+    source: Lists | Texts,
+    options: TrainOptions,
+    output: Path,
+    objective: Objective,
+    resume: bool,
+    on_event: OnEvent | None,
+    state: PartialState,
+) -> _Fitted:
+    schedule = Schedule(
+        source.train,
+        source.row,
+        epochs=options.epochs,
+        batch_rows=options.batch_rows,
+        batch_tokens=options.batch_tokens,
+        seed=options.seed,
+        max_steps=options.max_steps,
+        world=state.num_processes,
+        answers=objective.answers,
+        whole_text=options.whole_text,
+    )
+
+    def validate(model: Any) -> dict[str, float]:
+        return source.metrics(validation.score(model, source.validation, objective, batch_tokens=options.batch_tokens))
+
+    checkpoint, start = trainer.latest_checkpoint(output) if resume else (None, 0)
+    fitter = trainer.make(model, schedule, options, output, objective, validate, on_event, start)
+    with folder.disk(output), _memory():
+        fitter.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    lines = [line for line in trainer.read_log(output) if METRIC in line]
+    best = max(lines, key=lambda line: line[METRIC])
+    metrics = {name: value for name, value in best.items() if name != "steps"}
+    return _Fitted(fitter, fitter.model, fitter.state.global_step, metrics, schedule.dropped)
+
+
+def _check_same(known: Sequence[np.ndarray[Any, Any]], found: Sequence[np.ndarray[Any, Any]]) -> None:
+    difference = max(float(np.abs(one - other).max()) for one, other in zip(known, found, strict=True))
+    if not difference <= TOLERANCE:
+        raise TrsrError(
+            f"the adapter read back from disk gives other margins (by up to {difference:.3g})",
+            hint="this is a fault of the saved files: the checkpoints are kept, please report it",
+        )
+
+
+@contextlib.contextmanager
+def _in_turn(state: PartialState) -> Iterator[None]:
+    """The main process first: what it writes, the others find."""
+    if not state.is_main_process:
+        state.wait_for_everyone()
+    yield
+    if state.is_main_process:
+        state.wait_for_everyone()
+
+
+@contextlib.contextmanager
+def _memory() -> Iterator[None]:
+    """Running out of memory, as a message with what to lower."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        text = str(error).lower()
+        if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "alloc" not in text:
+            raise
+        raise TrsrError(
+            "out of memory while training",
+            hint="lower `--batch-tokens`, `--train-negatives` or `--prompt-tokens`, or use `--gradient-checkpointing`",
+        ) from error
+
+
+def _versions() -> dict[str, str]:
+    names = ("torch", "transformers", "peft", "accelerate", "tokenizers", "llama-cpp-python")
+    return {
+        "trsr-lite": __version__,
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in names},
+    }

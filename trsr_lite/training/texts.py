@@ -1,0 +1,72 @@
+"""What the summarizer learns from: pairs of a prompt and its summary.
+
+Invariant: a row's prompt is that of `summarize`, and what is learned continues the opening that the prompt ends in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trsr_lite import pairs, prompts
+from trsr_lite.engine.base import ChatTokenizer, Segment
+from trsr_lite.errors import DataError
+from trsr_lite.pairs import Pair
+from trsr_lite.settings import Settings
+from trsr_lite.summarize import framed
+from trsr_lite.training import validation
+from trsr_lite.training.rows import Row
+
+
+class Texts:
+    """Rows of the pairs in a file; a fraction of them, chosen by the seed, is held out."""
+
+    def __init__(
+        self, path: Path, settings: Settings, tokenizer: ChatTokenizer, *, held_out: float, seed: int, most: int
+    ) -> None:
+        self.path = path
+        self._rows = [_row(pair, where, settings, tokenizer) for where, pair in pairs.read(path)]
+        order = np.random.default_rng(seed).permutation(len(self._rows)).tolist()
+        count = round(held_out * len(order))
+        if not 0 < count < len(order):
+            raise DataError(
+                f"{path}: {len(order)} pairs, of which {count} would be held out; both parts need at least one",
+                hint="give more pairs, or another `--validation`",
+            )
+        self.train = sorted(order[count:])
+        self.validation = [self._rows[number] for number in sorted(order[:count][:most])]
+
+    def row(self, number: int, epoch: int) -> Row:
+        """The row of a pair."""
+        return self._rows[number]
+
+    def metrics(self, scores: Sequence[np.ndarray[Any, Any]]) -> dict[str, float]:
+        """Validation metrics of the scores of `validation`."""
+        return validation.text(scores)
+
+    def facts(self) -> dict[str, Any]:
+        """What `run.json` says of the data."""
+        digest = hashlib.blake2b(self.path.read_bytes(), digest_size=20).hexdigest()
+        counts = {"train": len(self.train), "validation": len(self._rows) - len(self.train)}
+        return {"files": {self.path.name: f"b2:{digest}"}, "cases": counts}
+
+
+def _row(pair: Pair, where: str, settings: Settings, tokenizer: ChatTokenizer) -> Row:
+    message, opening = pairs.asked(pair, settings, tokenizer)
+    text = prompts.fold(pair.summary)
+    if not text.startswith(opening):
+        raise DataError(f"{where}: the summary must begin with {opening!r}", hint="or choose another `--domain`")
+    has_template = bool(tokenizer.chat_template)
+    end = Segment(tokenizer.eos if has_template else "\n", special=has_template)
+    tokens = tokenizer.tokenize((Segment(text[len(opening) :]), end), start=False)
+    if len(tokens) > settings.summary_tokens:
+        raise DataError(
+            f"{where}: the summary has {len(tokens)} tokens; at most {settings.summary_tokens} are generated",
+            hint="shorten it, or raise `--summary-tokens`",
+        )
+    prompt = tokenizer.tokenize(framed(message, opening, tokenizer))
+    return Row(tuple(prompt), (tuple(tokens),))

@@ -1,0 +1,230 @@
+"""transformers' Trainer over packs: its optimizer, checkpoints, devices and resuming, with our rows and losses.
+
+Invariant: a step's loss is the mean over its users, however they are packed or spread over devices; a checkpoint that
+is used again is complete; a loss that is not a number ends the run before it reaches a checkpoint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import transformers
+
+from trsr_lite.errors import TrsrError
+from trsr_lite.training.objective import Objective
+from trsr_lite.training.options import TrainOptions
+from trsr_lite.training.rows import Pack
+from trsr_lite.training.schedule import Schedule
+
+CHECKPOINTS = "checkpoints"
+COMPLETE = "complete"
+LOG = "log.jsonl"
+METRIC = "score"  # what the best checkpoint has most of
+KEPT = 2
+
+OnEvent = Callable[[Mapping[str, Any]], None]
+"""Called with each line of the log: `step` and `loss`, or `step` and validation metrics."""
+
+
+class PackTrainer(transformers.Trainer):
+    """A Trainer whose batches are `Schedule` items and whose validation is `validate(model) -> metrics`."""
+
+    def __init__(self, *, objective: Objective, validate: Callable[[Any], dict[str, float]], **parts: Any) -> None:
+        super().__init__(data_collator=lambda items: items[0], **parts)
+        self.losses = objective
+        self.validate = validate
+        self.model_accepts_loss_kwargs = False
+        self.tokens = 0
+
+    def training_step(
+        self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None
+    ) -> torch.Tensor:
+        """One step's share of one device: forward and backward over its packs; the loss, detached."""
+        model.train()
+        total = torch.zeros((), device=self.args.device)
+        scale = inputs["weight"] * self.args.world_size / inputs["rows"]
+        for left, pack in zip(range(len(inputs["packs"]) - 1, -1, -1), inputs["packs"], strict=True):
+            pack = pack.to(self.args.device)
+            with self.accelerator.no_sync(model) if left else contextlib.nullcontext():
+                loss = self.losses(forward(model, pack), pack) * scale
+                if not torch.isfinite(loss):
+                    raise TrsrError(
+                        f"the loss became {loss.item()} in step {self.state.global_step + 1}",
+                        hint="the last good checkpoint is kept: lower `--learning-rate`, or use `--dtype float32`",
+                    )
+                self.accelerator.backward(loss)
+            total += loss.detach()
+            self.tokens += pack.tokens
+        return total
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """The validation metrics, logged."""
+        metrics = {f"eval_{name}": value for name, value in self.validate(self.model_wrapped).items()}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Not counted here: the benchmark does."""
+        return 0
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> torch.utils.data.Sampler[int]:
+        return torch.utils.data.SequentialSampler(
+            cast(Schedule, train_dataset or self.train_dataset)
+        )  # the schedule has its own order
+
+
+class Log(transformers.TrainerCallback):
+    """Writes the log as JSON Lines, marks complete checkpoints, and tells the caller."""
+
+    def __init__(self, folder: Path, on_event: OnEvent | None, start: int) -> None:
+        self.path, self.on_event = folder / LOG, on_event
+        self.trainer: PackTrainer | None = None
+        self._time, self._tokens = time.perf_counter(), 0
+        kept = [line for line in read_log(folder) if line["step"] <= start]
+        self.path.write_text("".join(f"{json.dumps(line)}\n" for line in kept), encoding="utf-8")
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        """One line for each logged step, and one for each validation."""
+        if not state.is_world_process_zero or self.trainer is None:
+            return
+        if any(name.startswith("eval_") for name in logs):
+            line = {name.removeprefix("eval_"): value for name, value in logs.items() if name.startswith("eval_")}
+        elif "loss" in logs:
+            now, tokens = time.perf_counter(), self.trainer.tokens
+            rate = (tokens - self._tokens) / (now - self._time)
+            self._time, self._tokens = now, tokens
+            line = {name: float(logs[name]) for name in ("loss", "grad_norm", "learning_rate") if name in logs}
+            line["tokens_per_second"] = round(rate, 1)
+        else:
+            return
+        line = {"step": state.global_step, "steps": state.max_steps, **line}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(f"{json.dumps(line)}\n")
+        if self.on_event:
+            self.on_event(line)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """The last step is validated and saved, whatever its number."""
+        if state.global_step == state.max_steps:
+            control.should_evaluate = control.should_save = True
+
+    def on_evaluate(self, *_: Any, **__: Any) -> None:
+        """Validation does not count for the training rate."""
+        if self.trainer is not None:
+            self._time, self._tokens = time.perf_counter(), self.trainer.tokens
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """The checkpoint is whole now."""
+        if state.is_world_process_zero:
+            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
+
+
+def forward(model: Any, pack: Pack) -> torch.Tensor:
+    """Logits of a pack's candidates and texts: (C + N, vocabulary), float32."""
+    try:
+        logits: torch.Tensor = model(
+            input_ids=pack.input_ids,
+            position_ids=pack.position_ids,
+            logits_to_keep=torch.cat((pack.ends, pack.text_at)),
+            trees=pack.trees,
+            use_cache=False,
+        ).logits[0]
+    except (NotImplementedError, TypeError) as error:
+        raise TrsrError(f"this base model cannot be trained here: {error}", hint="choose another base") from error
+    return logits
+
+
+def make(
+    model: Any,
+    schedule: Schedule,
+    options: TrainOptions,
+    folder: Path,
+    objective: Objective,
+    validate: Callable[[Any], dict[str, float]],
+    on_event: OnEvent | None,
+    start: int,
+) -> PackTrainer:
+    """A trainer that validates, saves and logs into `folder`, continuing after step `start`."""
+    every = min(options.validate_every or max(1, schedule.steps // 10), schedule.steps)
+    log = Log(folder, on_event, start)
+    callbacks: list[transformers.TrainerCallback] = [log]
+    if options.patience:
+        callbacks.append(transformers.EarlyStoppingCallback(options.patience))
+    arguments = transformers.TrainingArguments(
+        output_dir=str(folder / CHECKPOINTS),
+        max_steps=schedule.steps,
+        per_device_train_batch_size=1,
+        learning_rate=options.learning_rate,
+        lr_scheduler_type=options.schedule if options.schedule != "constant" else "constant_with_warmup",
+        warmup_steps=round(options.warmup * schedule.steps),
+        weight_decay=options.weight_decay,
+        adam_beta1=options.beta1,
+        adam_beta2=options.beta2,
+        max_grad_norm=options.clip,
+        bf16=options.full and next(model.parameters()).dtype == torch.float32 and _bfloat16(options),
+        eval_strategy="steps",
+        eval_steps=every,
+        save_strategy="steps",
+        save_steps=every,
+        save_total_limit=KEPT,
+        load_best_model_at_end=True,
+        metric_for_best_model=f"eval_{METRIC}",
+        greater_is_better=True,
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        seed=options.seed,
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+        ddp_find_unused_parameters=False,
+    )
+    trainer = PackTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=schedule,
+        eval_dataset=[0],  # never read: `evaluate` validates
+        objective=objective,
+        validate=validate,
+        callbacks=callbacks,
+    )
+    trainer.remove_callback(transformers.PrinterCallback)
+    log.trainer = trainer
+    return trainer
+
+
+def latest_checkpoint(folder: Path) -> tuple[Path | None, int]:
+    """The newest complete checkpoint of a run and its step; (None, 0) without one."""
+    found = [
+        (int(path.name.rpartition("-")[2]), path)
+        for path in (folder / CHECKPOINTS).glob("checkpoint-*")
+        if (path / COMPLETE).exists()
+    ]
+    step, path = max(found, default=(0, None))
+    return path, step
+
+
+def read_log(folder: Path) -> Sequence[dict[str, Any]]:
+    """The lines of a run's log; a line that a crash cut short is left out."""
+    lines = []
+    with contextlib.suppress(FileNotFoundError):
+        for line in (folder / LOG).read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(json.JSONDecodeError):
+                lines.append(json.loads(line))
+    return lines
+
+
+def _bfloat16(options: TrainOptions) -> bool:
+    from trsr_lite.training.base import best_dtype
+
+    return options.dtype == "bfloat16" or (
+        options.dtype == "auto"
+        and best_dtype(torch.device("cuda" if torch.cuda.is_available() else "cpu")) is torch.bfloat16
+    )

@@ -1,0 +1,78 @@
+"""Validation: packs without gradients, spread over devices, to one number that says which checkpoint is best.
+
+Invariant: every device ends with the same metrics, so that all of them choose alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from trsr_lite.errors import TrsrError
+from trsr_lite.evaluation import metrics
+from trsr_lite.training.objective import Objective, margins
+from trsr_lite.training.rows import Row, fill, pack
+from trsr_lite.training.trainer import METRIC, forward
+
+CUTOFFS = (3, 5, 10)
+
+
+@torch.no_grad()
+def score(
+    model: Any, rows: Sequence[Row], objective: Objective, *, batch_tokens: int, alone: bool = False
+) -> list[npt.NDArray[np.float32]]:
+    """For each row the margins of its candidates, or for a text its mean loss (a batch shares one), in order.
+
+    Every device must call this with the same rows, and scores its share; `alone`, one scores all.
+    """
+    rank, world = (0, 1) if alone else _place()
+    mine = range(rank, len(rows), world)
+    found: dict[int, npt.NDArray[np.float32]] = {}
+    model.eval()
+    device = next(model.parameters()).device
+    for places in fill([rows[index] for index in mine], batch_tokens):
+        part = pack([rows[mine[place]] for place in places]).to(device)
+        logits = forward(model, part)
+        if part.candidates:
+            values = list(margins(logits, objective.answers).split(part.candidates))
+        else:
+            values = [objective(logits, part)[None] / part.rows] * part.rows
+        for place, value in zip(places, values, strict=True):
+            found[mine[place]] = value.float().cpu().numpy()
+    if world > 1:
+        shares: list[Any] = [None] * world
+        torch.distributed.all_gather_object(shares, found)
+        found = {index: value for share in shares for index, value in share.items()}
+    return [found[index] for index in range(len(rows))]
+
+
+def ranking(scores: Sequence[npt.NDArray[np.float32]], rows: Sequence[Row]) -> dict[str, float]:
+    """Recall, MRR, nDCG and AUC; `score` is Recall@3 + 5 + 10, as the authors choose checkpoints."""
+    if not all(np.isfinite(values).all() for values in scores):
+        raise TrsrError(
+            "the model's margins are no longer numbers",
+            hint="the last good checkpoint is kept: lower `--learning-rate`, or use `--dtype float32`",
+        )
+    found = metrics.summary(
+        ((values, np.asarray(row.labels)) for values, row in zip(scores, rows, strict=True)), CUTOFFS
+    )
+    return {**found, METRIC: sum(found[f"recall@{k}"] for k in CUTOFFS)}
+
+
+def text(scores: Sequence[npt.NDArray[np.float32]]) -> dict[str, float]:
+    """Mean loss of a token; `score` is its negative."""
+    loss = float(np.mean([values.mean() for values in scores]))
+    if not np.isfinite(loss):
+        raise TrsrError("the validation loss is no longer a number", hint="lower `--learning-rate`")
+    return {"loss": loss, METRIC: -loss}
+
+
+def _place() -> tuple[int, int]:
+    """The rank of this process and the number of processes."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1
