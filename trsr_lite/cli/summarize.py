@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from trsr_lite.cli import options
+from trsr_lite.errors import DataError
 
 
 @click.command("summarize")
@@ -14,13 +16,21 @@ from trsr_lite.cli import options
 @options.model
 @options.settings
 @click.option("--show-blocks", is_flag=True, help="Show every summary and whether it was cached or made now.")
+@click.option(
+    "--pairs-out",
+    metavar="FILE",
+    help="Append what every summary of every user in the file was made from, for `train --role summarizer`.",
+)
 @options.machine
 @options.folders
 @options.as_json
-def command(show_blocks: bool, as_json: bool, **chosen: Any) -> None:
+def command(show_blocks: bool, pairs_out: str | None, as_json: bool, **chosen: Any) -> None:
     """Summarize what a user likes; only what the cache lacks is generated."""
     from trsr_lite.cli import session
 
+    if pairs_out:
+        _write_pairs(pairs_out, as_json, chosen)
+        return
     user, _ = session.read_input(chosen)
     with session.reporting() as progress, session.load(chosen, progress) as recommender, session.naming(chosen):
         result = recommender.summarize(user, progress=progress)
@@ -34,3 +44,21 @@ def command(show_blocks: bool, as_json: bool, **chosen: Any) -> None:
         if show_blocks:
             tables.print_summaries(result, console)
             tables.print_stats(result, console)
+
+
+def _write_pairs(path: str, as_json: bool, chosen: dict[str, Any]) -> None:
+    from trsr_lite import pairs
+    from trsr_lite.cli import session, tables
+    from trsr_lite.records import read_users
+
+    users = list(read_users(chosen["user_file"], sort_history=chosen["sort_history"]))
+    users = [user for user in users if chosen["user_id"] in (None, user.user_id)]
+    if not users:
+        raise DataError(f"{chosen['user_file']}: no user called {chosen['user_id']!r}")
+    with session.reporting() as progress, session.load(chosen, progress) as recommender, session.naming(chosen):
+        found = recommender.summaries([user.history for user in users], progress=progress)
+    written = pairs.append(pairs.of(node for summary in found for node in summary.nodes), Path(path))
+    if as_json:
+        tables.print_json({"schema": 1, "users": len(users), "pairs": written, "file": path})
+    else:
+        click.echo(f"{written} pairs of {len(users)} users appended to {path}")

@@ -61,10 +61,12 @@ def command(output: str, resume: bool, force: bool, as_json: bool, **chosen: Any
     train, settings, data = _resolve(given, run.PairOptions)
     from trsr_lite.cli import session, tables
 
-    with session.reporting() as progress:
+    with session.reporting(log=True) as progress:
         outcome = run.train(
             train, settings, data, output, resume=resume, force=force, progress=progress, on_event=_show, **folders
         )
+    if os.environ.get("RANK", "0") != "0":  # torchrun: one process speaks
+        return
     if as_json:
         tables.print_json(outcome.to_dict())
     else:
@@ -98,7 +100,10 @@ def _resolve(given: Mapping[str, Any], pair_options: type) -> tuple[TrainOptions
 
 
 def _show(line: Mapping[str, Any]) -> None:
-    """One line of the log, on stderr."""
+    """What was read, then one line of the log, on stderr."""
+    if "data" in line:
+        click.echo("\n".join(line["data"]), err=True)
+        return
     facts = " · ".join(
         f"{name} {value:.4g}" for name, value in line.items() if name not in ("step", "steps") and value is not None
     )

@@ -86,7 +86,8 @@ def train(
 ) -> Outcome:
     """Train as the options say, into the folder `output`.
 
-    `progress` hears of the summaries, `on_event` of every step and validation (see `trainer.OnEvent`). Started with
+    `progress` hears of the summaries, `on_event` of the data, of every step and every validation (see
+    `trainer.OnEvent`). Started with
     `torchrun`, every process calls this alike. Raises `SettingsError`, `DataError`, `ModelError`, `TrsrError`.
     """
     began, output, state = time.perf_counter(), Path(output), PartialState()
@@ -110,7 +111,8 @@ def train(
         )
         with opened as recommender, _in_turn(state):
             record["summarizer"] = recommender.bundle.summarizer.digest
-            return [found.text for found in recommender.summaries(histories, progress=progress)]
+            report = _rated(progress, len(histories)) if progress else None
+            return [found.text for found in recommender.summaries(histories, progress=report)]
 
     with contextlib.ExitStack() as opened:
         source: Lists | Texts
@@ -126,6 +128,8 @@ def train(
             objective = Objective(answers, text=1.0)
         else:
             dataset = opened.enter_context(datasets.load(data))
+            if on_event and state.is_main_process:
+                on_event({"data": dataset.report.lines()})
             summarizer = summarize if settings.strategy != "none" else None
             source = Lists(dataset, settings, tokenizer, summarizer, options.validation_users)
             objective = Objective(answers, **options.weights)
@@ -216,6 +220,17 @@ def _check_same(known: Sequence[np.ndarray[Any, Any]], found: Sequence[np.ndarra
             f"the adapter read back from disk gives other margins (by up to {difference:.3g})",
             hint="this is a fault of the saved files: the checkpoints are kept, please report it",
         )
+
+
+def _rated(progress: OnProgress, users: int) -> OnProgress:
+    """Progress of the summaries with the users a second so far."""
+    began = time.perf_counter()
+
+    def report(done: Progress) -> None:
+        rate = done.fraction * users / max(time.perf_counter() - began, 1e-9)
+        progress(Progress(f"summarize {users} users, {rate:.2f} a second", done.fraction))
+
+    return report
 
 
 @contextlib.contextmanager

@@ -29,7 +29,8 @@ METRIC = "score"  # what the best checkpoint has most of
 KEPT = 2
 
 OnEvent = Callable[[Mapping[str, Any]], None]
-"""Called with each line of the log: `step` and `loss`, or `step` and validation metrics."""
+"""Called with `data` (what was read, in lines), then with each line of the log: `step` and `loss`, or `step` and
+validation metrics."""
 
 
 class PackTrainer(transformers.Trainer):

@@ -1,0 +1,189 @@
+"""What packing saves in training, and what it costs: SmolLM2-135M with LoRA on every linear layer.
+
+Each row is one user: a prefix of 600 tokens and candidates of 60. Compared are one pack for the row, one prompt for
+each candidate (the same loss from the same examples), and transformers' plain Trainer with peft and torch's own causal
+attention on as many tokens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import transformers
+
+from benchmarks.measure import in_turns, ratio, report
+from trsr_lite.training import adapter, base
+from trsr_lite.training.objective import Objective, margins
+from trsr_lite.training.options import TrainOptions
+from trsr_lite.training.rows import Row, pack
+from trsr_lite.training.trainer import forward
+
+PREFIX, SUFFIX, ROUNDS = 600, 60, 3
+ANSWERS = (10407, 4607)
+REQUIRED = {2: "≥ 1.6×", 5: "≥ 3×"}
+OPTIONS = TrainOptions(dropout=0.0)
+LOSSES = Objective(ANSWERS, listwise=1.0, answer=0.2)
+
+
+def row(candidates: int) -> Row:
+    """A row of random tokens."""
+    draw = torch.Generator().manual_seed(candidates)
+    tokens = torch.randint(3, 40000, (PREFIX + candidates * SUFFIX,), generator=draw).tolist()
+    ends = [tuple(tokens[start : start + SUFFIX]) for start in range(PREFIX, len(tokens), SUFFIX)]
+    return Row(tuple(tokens[:PREFIX]), tuple(ends), (1,) + (0,) * (candidates - 1))
+
+
+def packed(model: Any, one: Row, device: torch.device) -> torch.Tensor:
+    """Forward and backward of one row as a pack; the loss."""
+    part = pack([one]).to(device)
+    loss = LOSSES(forward(model, part), part)
+    loss.backward()
+    return loss.detach()
+
+
+def apart(model: Any, one: Row, device: torch.device) -> torch.Tensor:
+    """The same with one prompt for each candidate, in one padded batch as a plain loop has it."""
+    part = pack([one]).to(device)
+    whole = torch.tensor([one.prefix + suffix for suffix in one.suffixes], device=device)
+    logits = model(input_ids=whole, logits_to_keep=1, use_cache=False).logits[:, 0]
+    loss = LOSSES(logits, part)
+    loss.backward()
+    return loss.detach()
+
+
+def examples(model: Any, plain: Any, device: torch.device) -> tuple[list[tuple[str, str, str]], dict[str, Any]]:
+    """Examples per second in training and validation, packed against apart."""
+    rows, data = [], {}
+    for candidates, required in REQUIRED.items():
+        one = row(candidates)
+        seconds = in_turns(
+            {
+                "packed": lambda one=one: _timed(packed, model, one, device),
+                "apart": lambda one=one: _timed(apart, plain, one, device),
+            },
+            ROUNDS,
+        )
+        data[f"1:{candidates - 1}"] = seconds
+        gain = ratio(seconds["apart"], seconds["packed"])
+        rows.append((f"training 1:{candidates - 1}, packed against one prompt a candidate", f"{gain:.2f}×", required))
+    one = row(21)
+
+    def validate(model: Any, pieces: Sequence[Row]) -> None:
+        with torch.no_grad():
+            for piece in pieces:
+                part = pack([piece]).to(device)
+                margins(forward(model, part), ANSWERS).tolist()
+
+    def validate_apart() -> None:
+        with torch.no_grad():
+            for suffix in one.suffixes:
+                whole = torch.tensor([one.prefix + suffix], device=device)
+                margins(plain(input_ids=whole, logits_to_keep=1, use_cache=False).logits[0, 0], ANSWERS).item()
+
+    seconds = in_turns({"packed": lambda: validate(model, [one]), "apart": validate_apart}, ROUNDS)
+    data["validation"] = seconds
+    rows.append(("validation with 21 candidates", f"{ratio(seconds['apart'], seconds['packed']):.2f}×", "≥ 6×"))
+    return rows, data
+
+
+def throughput(model: Any, plain: Any, device: torch.device) -> tuple[list[tuple[str, str, str]], dict[str, Any]]:
+    """Tokens per second of packs against a plain Trainer step on one sequence of as many tokens."""
+    rows, data = [], {}
+    arguments = transformers.TrainingArguments("unused", report_to="none", use_cpu=device.type == "cpu")
+    trainer = transformers.Trainer(model=plain, args=arguments, train_dataset=[0])
+    trainer.current_gradient_accumulation_steps = 1  # what `train` would set
+    for candidates in (2, 5, 21):
+        one = row(candidates)
+        ids = torch.tensor([[token for part in (one.prefix, *one.suffixes) for token in part]], device=device)
+        labels = torch.full_like(ids, -100)
+        labels[0, -1] = ANSWERS[0]  # supervised as the paper's yes or no
+
+        def step(ids: torch.Tensor = ids, labels: torch.Tensor = labels) -> None:
+            trainer.training_step(plain, {"input_ids": ids, "labels": labels})
+            plain.zero_grad()
+
+        seconds = in_turns({"packed": lambda one=one: _timed(packed, model, one, device), "plain": step}, ROUNDS)
+        rate = ratio(seconds["plain"], seconds["packed"])
+        data[f"{ids.shape[1]} tokens"] = seconds
+        rows.append((f"tokens/s against a plain Trainer, {ids.shape[1]} tokens", f"{rate:.2f}×", "≥ 0.95×"))
+    return rows, data
+
+
+def same(model: Any, plain: Any, device: torch.device) -> list[tuple[str, str, str]]:
+    """Loss and gradients, packed against apart, in the model's precision."""
+    one = row(5)
+    losses, gradients = [], []
+    for work, which in ((packed, model), (apart, plain)):
+        which.zero_grad()
+        losses.append(float(work(which, one, device)))
+        gradients.append(torch.cat([p.grad.flatten() for _, p in sorted(_trained(which))]))
+        which.zero_grad()
+    off = float((gradients[0] - gradients[1]).norm() / gradients[1].norm())
+    return [
+        ("loss, packed against apart (relative)", f"{abs(losses[0] / losses[1] - 1):.1e}", "≤ 1e-4"),
+        ("gradients, packed against apart (relative)", f"{off:.1e}", "≤ 1e-4"),
+    ]
+
+
+def models(name: str, dtype: torch.dtype, device: torch.device) -> tuple[Any, Any]:
+    """A base with an adapter twice, with the same weights: tree attention, and torch's own."""
+    made = []
+    for attention in (None, "sdpa"):
+        torch.manual_seed(0)
+        model = base.load(base.locate(name), dtype)
+        if attention:
+            model.set_attn_implementation(attention)
+        adapted = adapter.attach(model, OPTIONS).to(device)
+        for _, parameter in sorted(_trained(adapted)):
+            torch.nn.init.normal_(parameter, std=0.01)
+        made.append(adapted.train())
+    return made[0], made[1]
+
+
+def main() -> None:
+    """Measure, print and write `results/training.json`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--base", default="smollm2")
+    arguments = parser.parse_args()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    rows = same(*models(arguments.base, torch.float32, device), device)
+    dtype = base.best_dtype(device)
+    model, plain = models(arguments.base, dtype, device)
+    more, data = examples(model, plain, device)
+    rates, tokens = throughput(model, plain, device)
+    report(
+        "training",
+        [*rows, *more, *rates],
+        {
+            "base": arguments.base,
+            "device": torch.cuda.get_device_name()
+            if device.type == "cuda"
+            else f"cpu, {torch.get_num_threads()} threads",
+            "dtype": str(dtype).removeprefix("torch."),
+            "torch": torch.__version__,
+            "examples": data,
+            "tokens": tokens,
+        },
+    )
+
+
+def _trained(model: Any) -> list[tuple[str, Any]]:
+    return [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+
+
+def _timed(work: Any, model: Any, one: Row, device: torch.device) -> float:
+    start = time.perf_counter()
+    work(model, one, device)
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    seconds = time.perf_counter() - start
+    model.zero_grad()
+    return seconds
+
+
+if __name__ == "__main__":
+    main()
