@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from trsr_lite.errors import SettingsError as SettingsError
     from trsr_lite.errors import StoreError as StoreError
     from trsr_lite.errors import TrsrError as TrsrError
+    from trsr_lite.errors import VerificationError as VerificationError
     from trsr_lite.recommender import Recommender as Recommender
     from trsr_lite.records import Item as Item
     from trsr_lite.records import User as User
@@ -53,6 +54,7 @@ _HOMES = {
     "StoreError": "errors",
     "TrsrError": "errors",
     "User": "records",
+    "VerificationError": "errors",
     "read_candidates": "records",
     "read_user": "records",
     "read_users": "records",
@@ -75,6 +77,7 @@ __all__ = [
     "StoreError",
     "TrsrError",
     "User",
+    "VerificationError",
     "__version__",
     "read_candidates",
     "read_user",

@@ -6,6 +6,7 @@ and names only files inside its folder. A bare GGUF file becomes a bundle of its
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from trsr_lite import probes
 from trsr_lite.errors import ModelError, TrsrError
 from trsr_lite.prompts import PROMPT_VERSION
 from trsr_lite.scoring import Calibration
@@ -26,12 +28,26 @@ NO_MANIFEST = "a bare GGUF carries no manifest: prompt settings are the defaults
 
 @dataclass(frozen=True)
 class ModelFile:
-    """One GGUF: where it is, its content hash (`b2:…`), its size in bytes and its tensor type."""
+    """One GGUF: where it is, its content hash (`b2:…`), its size in bytes and its tensor type.
+
+    `adapter` is a LoRA GGUF that is applied to it at run time; several roles may share a base that way. `sha256` is the
+    hash by which a hub knows the file.
+    """
 
     path: Path
     digest: str
     size: int
     type: str | None = None
+    adapter: ModelFile | None = None
+    sha256: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """Content hash of what a model computes with: the file, and its adapter if it has one."""
+        if self.adapter is None:
+            return self.digest
+        both = f"{self.digest}+{self.adapter.digest}".encode()
+        return f"b2:{hashlib.blake2b(both, digest_size=20).hexdigest()}"
 
 
 @dataclass(frozen=True)
@@ -44,6 +60,11 @@ class Bundle:
     answers: token ids of (yes, no) that the recommender was made with, checked against its tokenizer; None if unknown.
     noise_floor: margin differences up to this can come from computing in batches.
     measured: figures from when it was made, for people.
+    probes: the recommender's tokens of `probes.TEXTS`, checked against its tokenizer; None if unknown.
+    template: digest of all prompt text it was made with.
+    base: what it was tuned from: name, and digest or revision.
+    verified: how its ranking compares with that of the model it was converted from.
+    versions: of the programs that made it.
     """
 
     name: str
@@ -55,6 +76,11 @@ class Bundle:
     calibration: Calibration = field(default_factory=Calibration)
     noise_floor: float = 0.0
     measured: Mapping[str, Any] = field(default_factory=dict)
+    probes: tuple[tuple[int, ...], ...] | None = None
+    template: str | None = None
+    base: Mapping[str, Any] = field(default_factory=dict)
+    verified: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def hint(self) -> str | None:
@@ -67,7 +93,9 @@ class Bundle:
             "schema": SCHEMA,
             "name": self.name,
             "prompt_version": PROMPT_VERSION,
+            "template": self.template,
             "trained": self.trained,
+            "base": dict(self.base),
             "settings": self.settings.to_dict(),
             "summarizer": _entry(self.summarizer),
             "recommender": _entry(self.recommender),
@@ -75,6 +103,9 @@ class Bundle:
             "calibration": asdict(self.calibration),
             "noise_floor": self.noise_floor,
             "measured": dict(self.measured),
+            "verified": dict(self.verified),
+            "versions": dict(self.versions),
+            "probes": [list(tokens) for tokens in self.probes] if self.probes else None,
         }
 
     def write(self, folder: Path) -> None:
@@ -86,7 +117,7 @@ class Bundle:
 def load(path: Path, digest: Callable[[Path], str]) -> Bundle:
     """The bundle in a folder, or around one GGUF file; `digest` computes (or remembers) a file's content hash."""
     if path.is_dir():
-        return _read(path)
+        return _read(path, digest)
     if not path.exists():
         raise ModelError(
             f"{path}: there is no such model",
@@ -96,7 +127,7 @@ def load(path: Path, digest: Callable[[Path], str]) -> Bundle:
     return Bundle(path.stem, file, file)
 
 
-def _read(folder: Path) -> Bundle:
+def _read(folder: Path, digest: Callable[[Path], str]) -> Bundle:
     manifest = folder / MANIFEST
     try:
         data = orjson.loads(manifest.read_bytes())
@@ -115,6 +146,11 @@ def _read(folder: Path) -> Bundle:
                 f"{manifest}: trained on prompt version {data['prompt_version']}; this trsr-lite has {PROMPT_VERSION}",
                 hint="use the trsr-lite version it was made with, or train it again",
             )
+        if data["trained"] and data.get("template") not in (None, probes.template()):
+            raise ModelError(
+                f"{manifest}: trained on other prompts of version {data['prompt_version']}",
+                hint="use the trsr-lite version it was made with, or train it again",
+            )
         answers = data["answers"]
         if answers is not None and not (len(answers) == 2 and all(type(answer) is int for answer in answers)):
             raise ValueError(f"answers {answers!r}")
@@ -122,14 +158,19 @@ def _read(folder: Path) -> Bundle:
             raise ValueError(f"trained {data['trained']!r}, noise_floor {data['noise_floor']!r}")
         return Bundle(
             name=data["name"],
-            summarizer=_file(folder, data["summarizer"]),
-            recommender=_file(folder, data["recommender"]),
+            summarizer=_file(folder, data["summarizer"], digest),
+            recommender=_file(folder, data["recommender"], digest),
             settings=Settings.from_dict(data["settings"]),
             trained=data["trained"],
             answers=(answers[0], answers[1]) if answers else None,
             calibration=Calibration(**data["calibration"]),
             noise_floor=float(data["noise_floor"]),
             measured=data["measured"],
+            probes=tuple(tuple(map(int, tokens)) for tokens in data["probes"]) if data.get("probes") else None,
+            template=data.get("template"),
+            base=data.get("base", {}),
+            verified=data.get("verified", {}),
+            versions=data.get("versions", {}),
         )
     except (KeyError, TypeError, IndexError, ValueError) as error:
         raise ModelError(f"{manifest}: incomplete or of the wrong shape: {error!r}") from error
@@ -140,10 +181,13 @@ def _read(folder: Path) -> Bundle:
 
 
 def _entry(file: ModelFile) -> dict[str, Any]:
-    return {"file": file.path.name, "digest": file.digest, "size": file.size, "type": file.type}
+    entry = {"file": file.path.name, "digest": file.digest, "size": file.size, "type": file.type}
+    if file.sha256:
+        entry["sha256"] = file.sha256
+    return {**entry, "adapter": _entry(file.adapter)} if file.adapter else entry
 
 
-def _file(folder: Path, entry: Mapping[str, Any]) -> ModelFile:
+def _file(folder: Path, entry: Mapping[str, Any], digest: Callable[[Path], str]) -> ModelFile:
     name = entry["file"]
     if Path(name).name != name or name in ("", ".", ".."):
         raise ModelError(f"{folder / MANIFEST}: file {name!r} is not inside the bundle")
@@ -155,4 +199,10 @@ def _file(folder: Path, entry: Mapping[str, Any]) -> ModelFile:
             f"{path}: {path.stat().st_size} bytes, but its manifest says {entry['size']}",
             hint="the file is damaged or incomplete: get the bundle again",
         )
-    return ModelFile(path, entry["digest"], entry["size"], entry["type"])
+    if (found := digest(path)) != entry["digest"]:
+        raise ModelError(
+            f"{path}: its content hash is {found}, but its manifest says {entry['digest']}",
+            hint="the file was changed or is damaged: get the bundle again",
+        )
+    adapter = _file(folder, entry["adapter"], digest) if entry.get("adapter") else None
+    return ModelFile(path, entry["digest"], entry["size"], entry["type"], adapter, entry.get("sha256"))

@@ -6,6 +6,7 @@
     ├── SettingsError    2  a setting, option or config value that cannot be
     ├── ModelError       3  model or bundle missing, broken or incompatible
     ├── DataError        4  a user, item or candidate that cannot be used
+    ├── VerificationError 5  a converted model ranks otherwise than the one that was trained
     └── Cancelled      130  stopped on request
 
 Invariant: a message is one line that names the thing, the value and, in `hint`, the next step. Foreign exceptions
@@ -50,6 +51,12 @@ class DataError(TrsrError):
     """A user, item or candidate cannot be used; the message names the place and the field."""
 
     exit_code = 4
+
+
+class VerificationError(TrsrError):
+    """A converted model does not rank as the one it was made from."""
+
+    exit_code = 5
 
 
 class Cancelled(TrsrError):

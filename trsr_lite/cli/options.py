@@ -47,7 +47,12 @@ candidates = click.option(
     "--candidates", "candidate_file", metavar="FILE", help="Items to rank: JSON or JSON Lines [default: the user's own]"
 )
 model = option(
-    "-m", "--model", default="smollm2", show_default=True, metavar="MODEL", help="A bundle folder or a .gguf file."
+    "-m",
+    "--model",
+    default="smollm2",
+    show_default=True,
+    metavar="MODEL",
+    help="A bundle folder, a .gguf file or user/repo[:TYPE].",
 )
 settings = _all(
     option("--strategy", type=click.Choice(STRATEGIES), help="How block summaries are combined [default: the model's]"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,9 +53,11 @@ def naming(options: dict[str, Any]) -> Iterator[None]:
 def reporting(*, log: bool = False) -> Iterator[OnProgress]:
     """A progress callback: one line that rewrites itself on a terminal.
 
-    Elsewhere only the one-time preparation is announced, and with `log` every tenth of what takes long.
+    Elsewhere only preparing and fetching, done once, are announced, and with `log` every tenth of what takes long.
     """
     terminal = sys.stderr.isatty()
+    if not terminal:
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # the hub's client reads it when it is imported
     announced, tenths = False, 0
 
     def show(progress: Progress) -> None:
@@ -65,6 +68,8 @@ def reporting(*, log: bool = False) -> Iterator[OnProgress]:
         elif progress.stage.startswith("prepare") and not announced:
             click.echo("preparing the embedded model for this machine (once, some seconds)", err=True)
             announced = True
+        elif progress.stage.startswith("fetch"):
+            click.echo(progress.stage, err=True)
         elif log and int(progress.fraction * 10) > tenths:
             tenths = int(progress.fraction * 10)
             click.echo(f"{progress.stage}: {progress.fraction:.0%}", err=True)

@@ -16,6 +16,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from trsr_lite.bundle import Bundle
 from trsr_lite.prompts import fold
 from trsr_lite.result import Result
 
@@ -80,6 +81,26 @@ def print_stats(result: Result, console: Console) -> None:
         style="dim",
         highlight=False,
     )
+
+
+def print_conversion(bundle: Bundle, console: Console) -> None:
+    """A bundle that was made, and the proof of its ranking."""
+    print_comparisons(bundle.verified["steps"], console)
+    files = {"recommender": bundle.recommender, "summarizer": bundle.summarizer}
+    facts = [(role, f"{file.path.name} ({file.type}, {file.size / 2**20:.0f} MiB)") for role, file in files.items()]
+    types = ", ".join(f"{count} {name}" for name, count in bundle.measured["tensor_types"].items())
+    print_facts(f"Bundle {bundle.name}", [*facts, ("tensors", types), ("noise floor", bundle.noise_floor)], console)
+
+
+def print_comparisons(steps: Mapping[str, Mapping[str, Any]], console: Console) -> None:
+    """How each step ranks against the trained model."""
+    table = Table(
+        "step", "largest difference", "Kendall tau", "top 3", "Recall@3", "MRR@10", title="Did the ranking survive?"
+    )
+    for name, step in steps.items():
+        changes = [f"{value[0]:+.3f} [{value[1]:+.3f}, {value[2]:+.3f}]" for value in (step["recall"], step["mrr"])]
+        table.add_row(name, f"{step['max_difference']:.3f}", f"{step['tau']:.4f}", f"{step['top']:.3f}", *changes)
+    console.print(table)
 
 
 def print_facts(title: str, facts: Iterable[tuple[str, Any]], console: Console) -> None:

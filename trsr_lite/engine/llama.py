@@ -35,15 +35,33 @@ ROUND = 256  # llama.cpp pads the KV cache to this
 
 
 class LlamaEngine:
-    """An `Engine` on one GGUF file. `identity` is the file's content hash, which the caller knows."""
+    """An `Engine` on one GGUF file, and a LoRA `adapter` for it at full scale where one is given.
 
-    def __init__(self, path: Path, *, identity: str, options: EngineOptions | None = None, vocab_only: bool = False):
+    `identity` is the content hash of both, which the caller knows. `beside` is an engine on the same file, whose
+    weights in memory are shared.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        identity: str,
+        options: EngineOptions | None = None,
+        vocab_only: bool = False,
+        adapter: Path | None = None,
+        beside: LlamaEngine | None = None,
+    ) -> None:
         self.identity = identity
         self.options = options or EngineOptions()
         self.threads = self.options.threads or default_threads()
         self._lock = threading.RLock()
         self._busy = False
-        self._model = native.Model(path, gpu_layers=self.options.gpu_layers, vocab_only=vocab_only)
+        self._model: native.Model = (
+            beside._model.share()
+            if beside
+            else native.Model(path, gpu_layers=self.options.gpu_layers, vocab_only=vocab_only)
+        )
+        self._adapter = self._model.adapter(adapter) if adapter and not vocab_only else None
         self._abort = native.AbortFlag(native.library())
         self._context: native.Context | None = None
         self._closed = False
@@ -231,6 +249,7 @@ class LlamaEngine:
                 threads=self.threads,
                 flash=flash,
                 abort=self._abort,
+                adapter=self._adapter,
             )
         self._context.clear()
         return self._context

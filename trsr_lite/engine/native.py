@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trsr_lite.engine.threads import short_spin
-from trsr_lite.errors import ModelError
+from trsr_lite.errors import Closed, ModelError
 
 logger = logging.getLogger("trsr_lite.llama")
 
@@ -33,7 +33,8 @@ FILE_TYPES = {
 SYMBOLS = (
     "llama_decode", "llama_get_logits_ith", "llama_get_memory", "llama_memory_clear", "llama_memory_seq_cp",
     "llama_memory_seq_rm", "llama_model_load_from_file", "llama_init_from_model", "llama_model_quantize",
-    "llama_set_abort_callback", "llama_model_n_swa", "llama_model_is_hybrid", "llama_model_is_recurrent",
+    "llama_set_abort_callback", "llama_adapter_lora_init", "llama_set_adapters_lora",
+    "llama_model_n_swa", "llama_model_is_hybrid", "llama_model_is_recurrent",
 )  # fmt: skip
 LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.ERROR}  # ggml_log_level
 ABORTED = 2
@@ -166,7 +167,10 @@ class AbortFlag:
 
 
 class Model:
-    """A GGUF file in memory and its vocabulary; `vocab_only` loads no weights."""
+    """A GGUF file in memory and its vocabulary; `vocab_only` loads no weights.
+
+    Several engines may `share` one; it is freed when the last of them has closed it.
+    """
 
     def __init__(self, path: Path, *, gpu_layers: int | None = None, vocab_only: bool = False) -> None:
         check_gguf(path)
@@ -193,6 +197,26 @@ class Model:
         self.eos_token: int = lib.llama_vocab_eos(self._vocab)
         template = lib.llama_model_chat_template(self._handle, None)
         self.chat_template: str | None = template.decode() if template else None
+        self._users = 1
+
+    def share(self) -> Model:
+        """The same model for one more user, who must close it too."""
+        if not self._handle:
+            raise Closed("the model was closed")
+        self._users += 1
+        return self
+
+    def adapter(self, path: Path) -> Any:
+        """A LoRA adapter for contexts of this model, freed with it; raises `ModelError` where it does not fit."""
+        check_gguf(path)
+        _recent_errors.clear()
+        handle = self._lib.llama_adapter_lora_init(self._handle, str(path).encode())
+        _check_interrupt()
+        if not handle:
+            raise ModelError(
+                f"{path}: llama.cpp cannot load this adapter: {_reason()}", hint="it must belong to the base beside it"
+            )
+        return handle
 
     @property
     def can_rewind(self) -> bool:
@@ -266,8 +290,9 @@ class Model:
         return Context(self._lib, self._handle, self.vocab_size, **shape)
 
     def close(self) -> None:
-        """Free the model; contexts must be closed before."""
-        if self._handle:
+        """Give the model back; the last user frees it. Contexts must be closed before."""
+        self._users -= 1
+        if self._handle and self._users <= 0:
             self._lib.llama_model_free(self._handle)
             self._handle = None
 
@@ -290,6 +315,7 @@ class Context:
         threads: int,
         flash: bool,
         abort: AbortFlag,
+        adapter: Any = None,
     ) -> None:
         params = lib.llama_context_default_params()
         params.n_ctx, params.n_batch, params.n_ubatch = cells, batch, batch
@@ -310,6 +336,10 @@ class Context:
         self._memory = lib.llama_get_memory(self._handle)
         lib.llama_set_abort_callback(self._handle, abort.callback, abort.data)
         self._allocate(batch)
+        if adapter is not None:
+            adapters, scales = (type(adapter) * 1)(adapter), (ctypes.c_float * 1)(1.0)
+            if lib.llama_set_adapters_lora(self._handle, adapters, 1, scales):
+                raise ModelError(f"llama.cpp cannot use the adapter: {_reason()}")
 
     def _allocate(self, size: int) -> None:
         """One llama_batch whose arrays are numpy's: filling it costs no Python loop."""

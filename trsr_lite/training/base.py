@@ -16,8 +16,9 @@ from typing import Any
 
 import torch
 
-from trsr_lite import embedded, prompts
+from trsr_lite import embedded, probes, prompts
 from trsr_lite.engine.base import Prompt, Tokenizer
+from trsr_lite.engine.llama import LlamaEngine
 from trsr_lite.errors import ModelError, SettingsError
 from trsr_lite.records import Item
 from trsr_lite.settings import Settings
@@ -79,7 +80,8 @@ def identity(base: Base, model: Any) -> dict[str, str]:
 
 def load(base: Base, dtype: torch.dtype, *, offline: bool = False, four_bit: bool = False) -> Any:
     """The model, on the CPU unless 4-bit, with tree attention and a float32 head."""
-    from transformers import AutoModelForCausalLM, GgufConfig
+    from safetensors import SafetensorError
+    from transformers import AutoConfig, AutoModelForCausalLM, GgufConfig
 
     tree.register()
     extra = dict(base.source)
@@ -87,26 +89,23 @@ def load(base: Base, dtype: torch.dtype, *, offline: bool = False, four_bit: boo
         extra["quantization_config"] = GgufConfig(dequantize=True)
     if four_bit:
         extra["quantization_config"] = _four_bit(dtype)
+    where = {"local_files_only": offline, "trust_remote_code": False}
     try:
+        if not base.gguf:
+            _refuse_quantized(base, AutoConfig.from_pretrained(base.path, **where, **base.source))
         model = AutoModelForCausalLM.from_pretrained(
             base.path,
             dtype=dtype,
             attn_implementation=tree.NAME,
-            local_files_only=offline,
-            trust_remote_code=False,
             use_safetensors=None if base.gguf else True,
+            **where,
             **extra,
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise ModelError(
             f"{base.name}: cannot be loaded as a base: {(str(error) or repr(error)).splitlines()[0]}",
             hint="a base is a causal language model with safetensors or GGUF weights that transformers knows",
         ) from error
-    if getattr(model.config, "quantization_config", None) is not None and not (base.gguf or four_bit):
-        raise ModelError(
-            f"{base.name}: its weights are quantized, which cannot be merged later",
-            hint="give the unquantized model; `--four-bit` quantizes it while training",
-        )
     head: Any = model.get_output_embeddings()
     if type(head) is not torch.nn.Linear or getattr(head, "bias", None) is not None:
         raise ModelError(f"{base.name}: a {type(model).__name__} has an output layer that cannot be trained here")
@@ -152,7 +151,30 @@ class HfTokenizer:
             raise ModelError(
                 f"{base.name}: its tokenizer cannot be loaded: {(str(error) or repr(error)).splitlines()[0]}"
             ) from error
-        return cls(tokenizer)
+        found = cls(tokenizer)
+        return found._as_in(Path(base.path) / base.gguf, base.name) if base.gguf else found
+
+    def _as_in(self, path: Path, name: str) -> HfTokenizer:
+        """The tokenizer itself, if it reads texts as llama.cpp does from the same GGUF.
+
+        transformers leaves out that some vocabularies split numbers into digits (SmolLM2's): that is tried, too.
+        """
+        from tokenizers.pre_tokenizers import ByteLevel, Digits
+        from tokenizers.pre_tokenizers import Sequence as Both
+
+        engine = LlamaEngine(path, identity="", vocab_only=True)
+        wanted = probes.tokens(engine)
+        engine.close()
+        if probes.first_difference(probes.tokens(self), wanted):
+            digits = Both([Digits(individual_digits=True), ByteLevel(add_prefix_space=False)])
+            self.tokenizer.backend_tokenizer.pre_tokenizer = digits
+            self._encode.cache_clear()
+        if text := probes.first_difference(probes.tokens(self), wanted):
+            raise ModelError(
+                f"{name}: transformers reads {text} from this GGUF differently than llama.cpp",
+                hint="train on the original model: a hub id or a folder with safetensors",
+            )
+        return self
 
     def encode(self, text: str) -> list[int]:
         """Tokens of outside text; never a special token."""
@@ -190,11 +212,20 @@ def answer_ids(settings: Settings, tokenizer: Tokenizer, name: str) -> tuple[int
 def best_dtype(device: torch.device) -> torch.dtype:
     """bfloat16 where the device computes in it at speed, else float32."""
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+        return torch.bfloat16 if torch.cuda.get_device_capability() >= (8, 0) else torch.float32  # not emulated
     if device.type == "cpu":
         fast = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
         return torch.bfloat16 if fast.get("avx512_bf16") or fast.get("amx_bf16") else torch.float32
     return torch.float32
+
+
+def _refuse_quantized(base: Base, config: Any) -> None:
+    """Before loading, because transformers would ask for another package, or silently undo it."""
+    if getattr(config, "quantization_config", None) is not None:
+        raise ModelError(
+            f"{base.name}: its weights are quantized, which cannot be merged later",
+            hint="give the unquantized model; `--four-bit` quantizes it while training",
+        )
 
 
 def _four_bit(dtype: torch.dtype) -> Any:

@@ -1,6 +1,7 @@
 """The run folder: what a run was asked, what it stands on, and what came out.
 
     run.json       configuration, data and base with their digests, versions; at the end, metrics
+    lists.jsonl    the validation lists, for `convert` to verify the ranking on: texts of your data
     log.jsonl      one line for each step and each validation
     checkpoints/   the newest and the best, to continue from
     adapter/       what was trained (`model/` after `--full`)
@@ -25,7 +26,9 @@ from trsr_lite.errors import SettingsError, TrsrError
 from trsr_lite.training.options import difference
 
 RUN = "run.json"
+LISTS = "lists.jsonl"
 SCHEMA = 1
+_TORCH_WRITER = "inline_container"  # the file of torch that every failed `torch.save` names
 
 
 def open_run(folder: Path, config: Mapping[str, Any], *, resume: bool, force: bool) -> dict[str, Any]:
@@ -47,7 +50,7 @@ def open_run(folder: Path, config: Mapping[str, Any], *, resume: bool, force: bo
     with disk(folder):
         if exists:
             shutil.rmtree(folder)
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         record = {"schema": SCHEMA, "status": "running", "config": dict(config)}
         write(folder, record)
     return record
@@ -68,6 +71,17 @@ def read(folder: Path) -> dict[str, Any]:
     return record
 
 
+def check_same(folder: Path, record: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+    """Raise `SettingsError` where what a run stands on is no longer what it was."""
+    now, before = ({name: part.get(name) for name in facts} for part in (facts, record))
+    for name, value in orjson.loads(orjson.dumps(now)).items():
+        if before[name] is not None and value != before[name]:
+            raise SettingsError(
+                f"{folder}: its {name} is no longer what it was: {_first_difference(value, before[name])}",
+                hint="bring it back, or start a new run with another `--output`",
+            )
+
+
 def write(folder: Path, record: Mapping[str, Any]) -> None:
     """Replace the record, in one step."""
     beside = folder / f".{RUN}"
@@ -78,15 +92,29 @@ def write(folder: Path, record: Mapping[str, Any]) -> None:
 @contextlib.contextmanager
 def disk(folder: Path) -> Any:
     """Errors of the file system, such as a full disk, as one line."""
+    from safetensors import SafetensorError
+
+    hint = "finished checkpoints are kept: make room, then continue with `--resume`"
     try:
         yield
     except OSError as error:
         if error.errno is None:
             raise
         raise TrsrError(
-            f"{error.filename or folder}: cannot be written: {os.strerror(error.errno)}",
-            hint="finished checkpoints are kept: make room, then continue with `--resume`",
+            f"{error.filename or folder}: cannot be written: {os.strerror(error.errno)}", hint=hint
         ) from error
+    except (SafetensorError, RuntimeError) as error:  # theirs is no OSError, and torch's names no cause
+        if isinstance(error, RuntimeError) and _TORCH_WRITER not in str(error):
+            raise
+        raise TrsrError(f"{folder}: cannot be written: {error}", hint=hint) from error
+
+
+def _first_difference(now: Any, before: Any) -> str:
+    if isinstance(now, dict) and isinstance(before, dict):
+        for name in sorted({*now, *before}):
+            if now.get(name) != before.get(name):
+                return f"{name}: {_first_difference(now.get(name), before.get(name))}"
+    return f"{now!r}, and was {before!r}"
 
 
 def _flat(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -94,7 +94,7 @@ class TrainOptions:
     epochs: int = 3
     max_steps: int | None = None
     batch_rows: int = 8
-    batch_tokens: int = 8192
+    batch_tokens: int = 4096
     learning_rate: float = 5e-4
     schedule: str = "cosine"
     warmup: float = 0.05

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import os
 import platform
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,16 +31,18 @@ from trsr_lite.recommender import Recommender
 from trsr_lite.records import Item
 from trsr_lite.result import OnProgress, Progress
 from trsr_lite.settings import Settings
-from trsr_lite.training import adapter, base, folder, plot, trainer, validation
+from trsr_lite.training import adapter, base, folder, lists, plot, trainer, validation
 from trsr_lite.training.lists import Lists
 from trsr_lite.training.objective import Objective
 from trsr_lite.training.options import TrainOptions
+from trsr_lite.training.rows import Row
 from trsr_lite.training.schedule import Schedule
 from trsr_lite.training.texts import Texts
 from trsr_lite.training.trainer import METRIC, OnEvent
 
 PROBES = 4  # validation rows scored again with the adapter from disk
 TOLERANCE = 1e-3  # logits
+PROBE = Row((1, 2), ((3,), (3, 4)), (1, 0))  # shows whether a model takes packed rows at all
 
 
 @dataclass(frozen=True)
@@ -87,19 +90,30 @@ def train(
     """Train as the options say, into the folder `output`.
 
     `progress` hears of the summaries, `on_event` of the data, of every step and every validation (see
-    `trainer.OnEvent`). Started with
-    `torchrun`, every process calls this alike. Raises `SettingsError`, `DataError`, `ModelError`, `TrsrError`.
+    `trainer.OnEvent`). Started with `torchrun`, every process calls this alike. Raises `SettingsError`, `DataError`,
+    `ModelError`, `TrsrError`.
     """
-    began, output, state = time.perf_counter(), Path(output), PartialState()
+    began, output, state = time.perf_counter(), Path(output), _place()
     config = {"options": asdict(options), "settings": settings.to_dict(), "data": asdict(data)}
     with _in_turn(state):
         record = folder.open_run(output, config, resume=resume or not state.is_main_process, force=force)
+    if resume and record["status"] == "finished" and (output / adapter.place(options)).is_dir():
+        return Outcome(output, record["steps"], record["best"], record["seconds"])
     transformers.utils.logging.disable_progress_bar()
     transformers.set_seed(options.seed)
+    report, heard = progress or (lambda _: None), on_event if state.is_main_process else None
+
+    # 1. A base that can answer, before anything that takes long
+    report(Progress("load the base model", 0.0))
     located = base.locate(options.base, revision=options.revision, offline=offline)
     tokenizer = base.HfTokenizer.load(located, offline=offline)
     answers = base.answer_ids(settings, tokenizer, options.base)
+    dtype = base.best_dtype(state.device) if options.dtype == "auto" else getattr(torch, options.dtype)
+    model = base.load(located, torch.float32 if options.full else dtype, offline=offline, four_bit=options.four_bit)
+    objective = Objective(answers, **(options.weights if isinstance(data, DataOptions) else {"text": 1.0}))
+    validation.score(model, [PROBE], objective, batch_tokens=options.batch_tokens, alone=True)
 
+    # 2. What is learned: lists with their summaries, or pairs
     def summarize(histories: Sequence[Sequence[Item]]) -> list[str | None]:
         opened = Recommender.load(
             options.summarizer,
@@ -110,62 +124,54 @@ def train(
             **{name: getattr(settings, name) for name in settings.to_dict()},
         )
         with opened as recommender, _in_turn(state):
-            record["summarizer"] = recommender.bundle.summarizer.digest
-            report = _rated(progress, len(histories)) if progress else None
-            return [found.text for found in recommender.summaries(histories, progress=report)]
+            record["summarizer"] = recommender.bundle.summarizer.identity
+            rated = _rated(report, len(histories))
+            return [found.text for found in recommender.summaries(histories, progress=rated)]
 
     with contextlib.ExitStack() as opened:
         source: Lists | Texts
         if isinstance(data, PairOptions):
-            source = Texts(
-                Path(data.pairs),
-                settings,
-                tokenizer,
-                held_out=data.validation,
-                seed=options.seed,
-                most=options.validation_users,
-            )
-            objective = Objective(answers, text=1.0)
+            held_out: dict[str, Any] = {
+                "held_out": data.validation,
+                "seed": options.seed,
+                "most": options.validation_users,
+            }
+            source = Texts(Path(data.pairs), settings, tokenizer, **held_out)
         else:
             dataset = opened.enter_context(datasets.load(data))
-            if on_event and state.is_main_process:
-                on_event({"data": dataset.report.lines()})
+            if heard:
+                heard({"data": dataset.report.lines()})
             summarizer = summarize if settings.strategy != "none" else None
             source = Lists(dataset, settings, tokenizer, summarizer, options.validation_users)
-            objective = Objective(answers, **options.weights)
-        if progress:
-            progress(Progress("load the base model", 0.0))
-        dtype = base.best_dtype(state.device) if options.dtype == "auto" else getattr(torch, options.dtype)
-        model = base.load(located, torch.float32 if options.full else dtype, offline=offline, four_bit=options.four_bit)
-        record |= {
+        facts = {
             "base": base.identity(located, model),
             "answers": list(answers),
             "prompt_version": PROMPT_VERSION,
             "data": source.facts(),
-            "dtype": str(model.dtype).removeprefix("torch."),
-            "versions": _versions(),
         }
+        if resume:
+            folder.check_same(output, record, facts)
+        record |= {**facts, "dtype": str(model.dtype).removeprefix("torch."), "versions": _versions()}
         if state.is_main_process:
             folder.write(output, record)
-        fitted = _fit(adapter.attach(model, options), source, options, output, objective, resume, on_event, state)
-        probes = source.validation[:PROBES]
-    known = validation.score(fitted.model, probes, objective, batch_tokens=options.batch_tokens)
-    staged = output / f".{adapter.place(options)}"
-    with folder.disk(output):
-        fitted.trainer.save_model(str(staged))
-        if state.is_main_process:
-            again = adapter.read_back(staged, located, options, model.dtype, state.device, offline=offline)
-            _check_same(
-                known, validation.score(again, probes, objective, batch_tokens=options.batch_tokens, alone=True)
-            )
-            shutil.rmtree(output / adapter.place(options), ignore_errors=True)
-            staged.rename(output / adapter.place(options))
-            record |= {"status": "finished", "steps": fitted.steps, "best": fitted.best}
-            record |= {"shortened_rows": fitted.shortened, "seconds": time.perf_counter() - began}
-            folder.write(output, record)
+            if isinstance(source, Lists):
+                lists.write(source.lists, output / folder.LISTS)
+
+        # 3. Learn, keep, and read back
+        fitted = _fit(adapter.attach(model, options), source, options, output, objective, resume, heard, state)
+
+    def reload(staged: Path) -> Any:
+        return adapter.read_back(staged, located, options, model.dtype, state.device, offline=offline)
+
+    _keep(fitted, source.validation[:PROBES], objective, options, output, reload, state)
+    seconds = time.perf_counter() - began
+    if state.is_main_process:
+        record |= {"status": "finished", "steps": fitted.steps, "best": fitted.best}
+        with folder.disk(output):
+            folder.write(output, {**record, "shortened_rows": fitted.shortened, "seconds": seconds})
             plot.curves(output)
     state.wait_for_everyone()
-    return Outcome(output, fitted.steps, fitted.best, time.perf_counter() - began)
+    return Outcome(output, fitted.steps, fitted.best, seconds)
 
 
 @dataclass(frozen=True)
@@ -204,6 +210,9 @@ def _fit(
         return source.metrics(validation.score(model, source.validation, objective, batch_tokens=options.batch_tokens))
 
     checkpoint, start = trainer.latest_checkpoint(output) if resume else (None, 0)
+    if checkpoint and state.is_main_process:
+        trainer.relocate(checkpoint)
+    state.wait_for_everyone()
     fitter = trainer.make(model, schedule, options, output, objective, validate, on_event, start)
     with folder.disk(output), _memory():
         fitter.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -222,6 +231,29 @@ def _check_same(known: Sequence[np.ndarray[Any, Any]], found: Sequence[np.ndarra
         )
 
 
+def _keep(
+    fitted: _Fitted,
+    probes: Sequence[Row],
+    objective: Objective,
+    options: TrainOptions,
+    output: Path,
+    reload: Callable[[Path], Any],
+    state: PartialState,
+) -> None:
+    """Save what was trained, read it back, and give it its name only if it still says the same."""
+    known = validation.score(fitted.model, probes, objective, batch_tokens=options.batch_tokens)
+    staged, final = output / f".{adapter.place(options)}", output / adapter.place(options)
+    with folder.disk(output):
+        fitted.trainer.save_model(str(staged))
+        if state.is_main_process:
+            again = reload(staged)
+            with fitted.trainer.accelerator.autocast():  # as the trained model computes; off but for bfloat16 `full`
+                found = validation.score(again, probes, objective, batch_tokens=options.batch_tokens, alone=True)
+            _check_same(known, found)
+            shutil.rmtree(final, ignore_errors=True)
+            staged.rename(final)
+
+
 def _rated(progress: OnProgress, users: int) -> OnProgress:
     """Progress of the summaries with the users a second so far."""
     began = time.perf_counter()
@@ -231,6 +263,12 @@ def _rated(progress: OnProgress, users: int) -> OnProgress:
         progress(Progress(f"summarize {users} users, {rate:.2f} a second", done.fraction))
 
     return report
+
+
+def _place() -> PartialState:
+    """Where this process stands among those of `torchrun`; on a CPU, accelerate lets them meet only if told to."""
+    gpu = torch.cuda.is_available() or torch.xpu.is_available()
+    return PartialState(cpu="LOCAL_RANK" in os.environ and not gpu)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from trsr_lite.errors import SettingsError
 from trsr_lite.training.rows import Row, fill, pack
 
 
@@ -35,7 +36,9 @@ class Schedule:
         **packing: Any,
     ) -> None:
         self.numbers, self.row, self.seed = list(numbers), row, seed
-        self.batch_rows, self.batch_tokens, self.world = max(batch_rows, world), batch_tokens, world
+        if batch_rows < world:
+            raise SettingsError(f"batch_rows is {batch_rows}; with {world} processes it must be at least {world}")
+        self.batch_rows, self.batch_tokens, self.world = batch_rows, batch_tokens, world
         self.per_epoch = -(-len(self.numbers) // self.batch_rows)
         self.steps = min(epochs * self.per_epoch, max_steps or epochs * self.per_epoch)
         self.packing = packing

@@ -5,6 +5,7 @@ Invariant: the settings, prompts and summarizer are those of the run.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -56,6 +57,12 @@ class Scorer:
             self.model = adapter.read_back(place, located, self.options, kept, device, offline=offline)
         answers = self.record["answers"]
         self.objective = Objective((answers[0], answers[1]))
+
+    def with_model(self, model: Any) -> Scorer:
+        """The same settings and prompts with another model."""
+        other = copy.copy(self)
+        other.model = model.to(PartialState().device)
+        return other
 
     def row(self, history: Sequence[Item], summary: str | None, candidates: Sequence[Item]) -> Row:
         """The prompts of one list."""

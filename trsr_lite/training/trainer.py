@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import torch
 import transformers
+from accelerate import PartialState
 
 from trsr_lite.errors import TrsrError
 from trsr_lite.training.objective import Objective
@@ -24,6 +25,7 @@ from trsr_lite.training.schedule import Schedule
 
 CHECKPOINTS = "checkpoints"
 COMPLETE = "complete"
+STATE = "trainer_state.json"
 LOG = "log.jsonl"
 METRIC = "score"  # what the best checkpoint has most of
 KEPT = 2
@@ -181,6 +183,7 @@ def make(
         logging_steps=1,
         logging_nan_inf_filter=False,
         seed=options.seed,
+        use_cpu=PartialState().device.type == "cpu",  # or it refuses bfloat16
         report_to="none",
         disable_tqdm=True,
         remove_unused_columns=False,
@@ -210,6 +213,15 @@ def latest_checkpoint(folder: Path) -> tuple[Path | None, int]:
     ]
     step, path = max(found, default=(0, None))
     return path, step
+
+
+def relocate(checkpoint: Path) -> None:
+    """Let a checkpoint of a run that was moved, or is named otherwise now, find the best one beside it."""
+    path = checkpoint / STATE
+    state = json.loads(path.read_text(encoding="utf-8"))
+    if best := state["best_model_checkpoint"]:
+        state["best_model_checkpoint"] = str(checkpoint.with_name(Path(best).name))
+        path.write_text(json.dumps(state, indent=2), encoding="utf-8")
 
 
 def read_log(folder: Path) -> Sequence[dict[str, Any]]:

@@ -52,9 +52,6 @@ def forward(
             raise NotImplementedError(f"attention with {name}")
     if not trees or query.shape[0] != 1:
         raise NotImplementedError("attention that does not hand `trees` down to its layers")
-    groups = query.shape[1] // key.shape[1]
-    if groups > 1:
-        key, value = (states.repeat_interleave(groups, dim=1) for states in (key, value))
     parts = []
     for tree in trees:
         parts += _row(query[0], key[0], value[0], tree, scaling, dropout)
@@ -64,7 +61,11 @@ def forward(
 def _row(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, tree: Tree, scale: float | None, dropout: float
 ) -> list[torch.Tensor]:
-    """One row's outputs, prefix and suffixes, each (heads, tokens, width); the inputs are (heads, T, width)."""
+    """One row's outputs, prefix and suffixes, each (heads, tokens, width).
+
+    `query`: (heads, T, width); `key`, `value`: (kv_heads, T, width), of which each serves a group of heads.
+    """
+    shared: dict[str, Any] = {"scale": scale, "dropout_p": dropout, "enable_gqa": query.shape[0] != key.shape[0]}
     middle = tree.start + tree.prefix
     end = middle + sum(tree.suffixes)
     prefix = slice(tree.start, middle)
@@ -73,8 +74,7 @@ def _row(
         key[None, :, prefix],
         value[None, :, prefix],
         is_causal=True,
-        scale=scale,
-        dropout_p=dropout,
+        **shared,
     )[0]
     if not tree.suffixes:
         return [done]
@@ -85,12 +85,10 @@ def _row(
         return torch.nn.utils.rnn.pad_sequence(list(parts), batch_first=True).transpose(1, 2)
 
     def behind(states: torch.Tensor) -> torch.Tensor:
-        shared = states[None, :, prefix].expand(count, -1, -1, -1)
-        return torch.cat((shared, padded(states)), dim=2)
+        before = states[None, :, prefix].expand(count, -1, -1, -1)
+        return torch.cat((before, padded(states)), dim=2)
 
     # Padding stands after a suffix, where no token of it looks, so one mask serves all candidates.
     sees = torch.ones(longest, tree.prefix + longest, dtype=torch.bool, device=query.device).tril(tree.prefix)
-    ends = scaled_dot_product_attention(
-        padded(query), behind(key), behind(value), attn_mask=sees, scale=scale, dropout_p=dropout
-    )
+    ends = scaled_dot_product_attention(padded(query), behind(key), behind(value), attn_mask=sees, **shared)
     return [done, *(ends[index, :, :length] for index, length in enumerate(tree.suffixes))]

@@ -1,0 +1,79 @@
+"""The losses, against sums written out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from trsr_lite.training.objective import Objective, margins
+from trsr_lite.training.rows import Row, pack
+
+ANSWERS = (3, 1)
+TWO_ROWS = pack([Row((1,), ((1,), (1,), (1,)), (0, 1, 0)), Row((1,), ((1,), (1,), (1,), (1,)), (1, 0, 1, 0))])
+LOGITS = torch.tensor(
+    [[float((7 * row + 3 * column * column) % 11) / 4 for column in range(5)] for row in range(7)], requires_grad=True
+)
+MARGINS = [row[3] - row[1] for row in LOGITS.tolist()]
+LABELS = [0, 1, 0, 1, 0, 1, 0]
+
+
+def softmax_loss(index: int, over: list[int]) -> float:
+    return -math.log(math.exp(MARGINS[index]) / sum(math.exp(MARGINS[other]) for other in over))
+
+
+LISTWISE = softmax_loss(1, [0, 1, 2]) + (softmax_loss(3, [3, 4, 6]) + softmax_loss(5, [5, 4, 6])) / 2
+
+
+def answer_loss(index: int) -> float:
+    row = LOGITS[index].tolist()
+    return math.log(sum(map(math.exp, row))) - row[ANSWERS[0] if LABELS[index] else ANSWERS[1]]
+
+
+ANSWER = sum(map(answer_loss, range(3))) / 3 + sum(map(answer_loss, range(3, 7))) / 4
+
+
+def test_a_margin_is_yes_minus_no() -> None:
+    assert margins(LOGITS, ANSWERS).tolist() == pytest.approx(MARGINS)
+
+
+def test_listwise_compares_each_positive_with_the_negatives_of_its_row() -> None:
+    assert Objective(ANSWERS, listwise=1.0)(LOGITS, TWO_ROWS).item() == pytest.approx(LISTWISE, rel=1e-5)
+
+
+def test_answer_is_cross_entropy_over_the_vocabulary_averaged_in_each_row() -> None:
+    assert Objective(ANSWERS, answer=1.0)(LOGITS, TWO_ROWS).item() == pytest.approx(ANSWER, rel=1e-5)
+
+
+def test_both_is_their_weighted_sum() -> None:
+    found = Objective(ANSWERS, listwise=1.0, answer=0.2)(LOGITS, TWO_ROWS).item()
+    assert found == pytest.approx(LISTWISE + 0.2 * ANSWER, rel=1e-5)
+
+
+def test_text_is_cross_entropy_with_the_weights_of_the_pack() -> None:
+    part = pack([Row((1, 2), ((3, 4), (2,)), (1, 0))], ANSWERS, whole_text=True)
+    # Positions: prefix 1 -> 2, counted for two prompts; then 2 -> 3, 3 -> 4, 4 -> yes; and 2 -> 2, 2 -> no.
+    logits = torch.arange((2 + 6) * 5, dtype=torch.float32).reshape(8, 5) % 7 / 3
+    wanted, weights = [2, 3, 4, 3, 2, 1], [2, 1, 1, 1, 1, 1]
+    expected = 0.0
+    for row, token, weight in zip(logits[2:].tolist(), wanted, weights, strict=True):
+        expected += weight / 7 * (math.log(sum(map(math.exp, row))) - row[token])
+    assert Objective(ANSWERS, text=1.0)(logits, part).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_row_counts_once_however_many_candidates_it_has() -> None:
+    level = torch.zeros(7, 5)
+    assert Objective(ANSWERS, answer=1.0)(level, TWO_ROWS).item() == pytest.approx(2 * math.log(5))
+
+
+def test_a_row_without_negatives_adds_nothing_to_listwise() -> None:
+    part = pack([Row((1,), ((1,), (2,)), (1, 1))])
+    assert Objective(ANSWERS, listwise=1.0)(torch.randn(2, 5), part).item() == 0
+
+
+def test_the_loss_is_float32_and_stays_a_number_for_wide_logits() -> None:
+    wide = (torch.tensor([[0.0, 3e4, 0.0, -3e4, 0.0]] * 7)).bfloat16()
+    found = Objective(ANSWERS, listwise=1.0, answer=1.0)(wide, TWO_ROWS)
+    assert found.dtype == torch.float32
+    assert torch.isfinite(found)

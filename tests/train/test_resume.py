@@ -1,0 +1,227 @@
+"""A run that was killed continues to what an undisturbed one gives; two runs are never mixed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from trsr_lite import SettingsError
+from trsr_lite.training import adapter, folder, trainer
+
+from .conftest import STEPS, Fit, log_of, program, tiny_examples, tiny_settings, validations, weights
+
+KILLED_AFTER = 6
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from train.conftest import tiny_examples, tiny_options, tiny_settings
+from trsr_lite.training.run import train
+
+def on_event(line):
+    if line.get("step") == int(sys.argv[4]) + 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+base, data, output = map(Path, sys.argv[1:4])
+train(tiny_options(base), tiny_settings(), tiny_examples(data), output, on_event=on_event)
+"""
+
+
+@pytest.fixture(scope="module")
+def killed(tiny_base: Path, tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was killed one step after its second checkpoint; no test may change it."""
+    place = tmp_path_factory.mktemp("killed")
+    (place / "script.py").write_text(KILLED)
+    done = program(str(place / "script.py"), tiny_base, tiny_data, place / "run", str(KILLED_AFTER))
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    return place / "run"
+
+
+@pytest.fixture
+def stopped(killed: Path, tmp_path: Path) -> Path:
+    """A copy of the killed run, elsewhere; the killed run itself is out of sight."""
+    shutil.copytree(killed, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def same_runs(one: Path, other: Path) -> None:
+    assert log_of(one) == log_of(other)
+    found, expected = weights(one / "adapter"), weights(other / "adapter")
+    assert set(found) == set(expected)
+    for name, weight in expected.items():
+        assert torch.allclose(found[name], weight, rtol=0, atol=1e-6)
+    records = [json.loads((run / "run.json").read_text()) for run in (one, other)]
+    for name in set(records[0]) | set(records[1]) - {"seconds"}:
+        if name != "seconds":
+            assert records[0][name] == records[1][name], name
+
+
+def test_a_killed_run_says_that_it_is_not_finished(killed: Path) -> None:
+    record = json.loads((killed / "run.json").read_text())
+    assert record["status"] == "running"
+    assert not (killed / "adapter").exists()
+    assert trainer.latest_checkpoint(killed)[1] == KILLED_AFTER
+    assert log_of(killed)[-1]["step"] == KILLED_AFTER + 1
+
+
+def test_a_killed_run_continues_to_the_same_result(fit: Fit, stopped: Path, finished: Path) -> None:
+    heard: list[Any] = []
+    fit(stopped, resume=True, on_event=heard.append)
+    assert heard[1]["step"] == KILLED_AFTER + 1
+    same_runs(stopped, finished)
+
+
+def test_a_checkpoint_that_was_not_finished_is_not_used(fit: Fit, stopped: Path, finished: Path) -> None:
+    half = stopped / "checkpoints" / f"checkpoint-{KILLED_AFTER}"
+    (half / "complete").unlink()
+    (half / "optimizer.pt").write_bytes(b"cut sho")
+    (half / "trainer_state.json").unlink()
+    heard: list[Any] = []
+    fit(stopped, resume=True, on_event=heard.append)
+    assert heard[1]["step"] == KILLED_AFTER // 2 + 1
+    same_runs(stopped, finished)
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_again(fit: Fit, stopped: Path, finished: Path) -> None:
+    shutil.rmtree(stopped / "checkpoints")
+    fit(stopped, resume=True)
+    same_runs(stopped, finished)
+
+
+def test_a_line_of_the_log_that_was_cut_short_is_left_out(fit: Fit, stopped: Path, finished: Path) -> None:
+    with (stopped / "log.jsonl").open("a") as file:
+        file.write('{"step": 8, "lo')
+    fit(stopped, resume=True)
+    same_runs(stopped, finished)
+
+
+def test_a_run_can_be_moved_before_it_is_continued(
+    fit: Fit, tmp_path: Path, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After its last checkpoint even: the adapter is made of the best one, wherever that lies now."""
+    assert max(validations(finished), key=lambda line: line["score"])["step"] < STEPS
+    with monkeypatch.context() as patch:
+        patch.setattr(adapter, "read_back", _stop)
+        with pytest.raises(RuntimeError, match="stop"):
+            fit(tmp_path / "here")
+    assert not (tmp_path / "here" / "adapter").exists()
+    (tmp_path / "here").rename(tmp_path / "there")
+    fit(tmp_path / "there", resume=True)
+    same_runs(tmp_path / "there", finished)
+
+
+def test_a_finished_run_is_not_harmed_by_resuming_it(fit: Fit, finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "run")
+    outcome = fit(tmp_path / "run", resume=True)
+    assert outcome.steps == 12
+    assert outcome.best == json.loads((finished / "run.json").read_text())["best"]
+    same_runs(tmp_path / "run", finished)
+
+
+def test_a_run_that_ended_early_is_not_carried_on_by_resuming_it(fit: Fit, tmp_path: Path) -> None:
+    options = {"learning_rate": 1e-9, "validate_every": 1, "patience": 2}
+    first = fit(tmp_path / "run", **options)
+    again = fit(tmp_path / "run", resume=True, **options)
+    assert (again.steps, again.best) == (first.steps, first.best) == (3, first.best)
+
+
+# Two runs are never mixed
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"learning_rate": 0.5}, "learning_rate is 0.5, and was 0.02 in this run"),
+        ({"layers": ("q_proj",)}, r"layers is \['q_proj'\], and was \['q_proj', 'k_proj'"),
+        ({"max_steps": None}, "max_steps is None, and was 12 in this run"),
+    ],
+)
+def test_a_run_is_not_continued_with_other_options(fit: Fit, stopped: Path, changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingsError, match=said) as caught:
+        fit(stopped, resume=True, **changes)
+    assert caught.value.hint is not None
+    assert trainer.latest_checkpoint(stopped)[1] == KILLED_AFTER
+
+
+def test_a_run_is_not_continued_with_other_settings_or_data(fit: Fit, stopped: Path, tiny_data: Path) -> None:
+    with pytest.raises(SettingsError, match="domain is 'item', and was 'news'"):
+        fit(stopped, resume=True, settings=tiny_settings(domain="item"))
+    with pytest.raises(SettingsError, match="test_negatives is 3, and was 10"):
+        fit(stopped, resume=True, data=tiny_examples(tiny_data, test_negatives=3))
+
+
+def test_a_run_is_not_continued_on_changed_data(fit: Fit, stopped: Path, tiny_data: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_data, tmp_path / "data")
+    run = tmp_path / "other"
+    with pytest.raises(RuntimeError, match="stop"):
+        fit(run, data=tiny_examples(tmp_path / "data"), on_event=_stop_at(4))
+    with (tmp_path / "data" / "items.jsonl").open("a") as file:
+        file.write('{"id": "late", "title": "football late"}\n')
+    with pytest.raises(SettingsError, match=r"items\.jsonl"):
+        fit(run, data=tiny_examples(tmp_path / "data"), resume=True)
+
+
+def _stop(*_: Any, **__: Any) -> Any:
+    raise RuntimeError("stop")
+
+
+def _stop_at(step: int) -> Any:
+    def on_event(line: Any) -> None:
+        if line.get("step") == step:
+            raise RuntimeError("stop")
+
+    return on_event
+
+
+def test_an_existing_folder_is_refused_and_stays(fit: Fit, stopped: Path) -> None:
+    before = sorted(path for path in stopped.rglob("*"))
+    with pytest.raises(SettingsError, match="already exists") as caught:
+        fit(stopped)
+    assert "--resume" in str(caught.value.hint)
+    assert "--force" in str(caught.value.hint)
+    assert sorted(path for path in stopped.rglob("*")) == before
+
+
+def test_force_replaces_a_run(fit: Fit, stopped: Path) -> None:
+    fit(stopped, force=True, max_steps=2)
+    assert [path.name for path in (stopped / "checkpoints").iterdir()] == ["checkpoint-2"]
+
+
+def test_force_never_deletes_a_folder_that_is_not_a_run(fit: Fit, tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("mine")
+    with pytest.raises(SettingsError, match="is not a run, so `--force` does not delete it"):
+        fit(tmp_path / "thesis", force=True)
+    assert (tmp_path / "thesis" / "chapter.txt").read_text() == "mine"
+
+
+def test_a_file_in_the_way_is_an_error(fit: Fit, tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("mine")
+    with pytest.raises(SettingsError, match="is a file, not a folder"):
+        fit(tmp_path / "run", force=True)
+
+
+def test_an_empty_folder_may_be_filled(tmp_path: Path) -> None:
+    record = folder.open_run(tmp_path, {"options": {}}, resume=False, force=False)
+    assert folder.read(tmp_path) == record == {"schema": 1, "status": "running", "config": {"options": {}}}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "not a run: it has no run.json"),
+        ("{", "run.json: cannot be read"),
+        ('{"schema": 99, "config": {}}', "made by a newer trsr-lite"),
+    ],
+)
+def test_a_folder_that_cannot_be_continued_says_why(fit: Fit, tmp_path: Path, content: str | None, said: str) -> None:
+    if content is not None:
+        (tmp_path / "run.json").write_text(content)
+    with pytest.raises(SettingsError, match=said):
+        fit(tmp_path, resume=True)

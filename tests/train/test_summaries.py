@@ -1,0 +1,134 @@
+"""Summaries that training reads: made by the model that will serve, once, and shown as in inference."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trsr_lite import Item, Recommender, Settings, User, prompts
+from trsr_lite.cache import file_digest
+from trsr_lite.datasets import dataset as datasets
+from trsr_lite.engine.llama import LlamaEngine
+from trsr_lite.training import run
+from trsr_lite.training.base import Base, HfTokenizer
+from trsr_lite.training.lists import Lists
+
+from .conftest import Fit, tiny_examples, tiny_settings, write_data
+
+HISTORIES = [
+    [Item(f"i{number}", {"title": f"Story {number}"}) for number in range(user, user + user % 13)] for user in range(70)
+]
+HIERARCHICAL = {"strategy": "hierarchical", "block_size": 3, "summary_tokens": 8, "prompt_tokens": 700}
+
+
+@pytest.mark.parametrize("strategy", ["hierarchical", "recurrent", "none"])
+def test_summaries_of_many_histories_are_those_of_each_alone(make_recommender: Any, strategy: str, fake: Any) -> None:
+    chosen = Settings(strategy=strategy, block_size=2, fan_in=2)
+    together = make_recommender(chosen)
+    found = [summary.text for summary in together.summaries(HISTORIES)]
+    blocks = [prompt for prompt in fake.prompts if prompt.startswith("Summarize")]
+    assert len(blocks) == len(set(blocks))  # what users share is made once
+    together.store.clear()
+    alone = make_recommender(chosen)
+    assert found == [alone.summarize(User(None, tuple(history))).summary for history in HISTORIES]
+    assert any(found) == (strategy != "none")
+    assert None in found
+
+
+def test_summaries_are_kept_and_not_made_again(make_recommender: Any, fake: Any) -> None:
+    first = make_recommender().summaries(HISTORIES)
+    made = len(fake.prompts)
+    assert made > 0
+    again = make_recommender().summaries(HISTORIES)
+    assert len(fake.prompts) == made
+    assert [summary.text for summary in again] == [summary.text for summary in first]
+    assert sum(summary.calls for summary in again) == 0
+
+
+def test_no_histories_have_no_summaries(fake_recommender: Recommender) -> None:
+    assert fake_recommender.summaries([]) == []
+
+
+# Rows
+
+
+def test_a_row_shows_the_summary_of_its_user(tiny_base: Path, tiny_data: Path) -> None:
+    asked: list[list[Sequence[Item]]] = []
+
+    def summarizer(histories: Sequence[Sequence[Item]]) -> list[str | None]:
+        asked.append(list(histories))
+        return [None if index == 0 else f"likes {history[0].id} most" for index, history in enumerate(histories)]
+
+    tokenizer = HfTokenizer.load(Base("tiny", str(tiny_base)), offline=True)
+    with datasets.load(tiny_examples(tiny_data)) as dataset:
+        lists = Lists(dataset, tiny_settings(), tokenizer, summarizer, 5)
+        numbers = [*dataset.numbers("train"), *list(dataset.numbers("validation"))[:5]]
+        assert asked == [list(dataset.histories(numbers))]
+        rows = [*(lists.row(number, 3) for number in dataset.numbers("train")), *lists.validation]
+        for place, (number, row) in enumerate(zip(numbers, rows, strict=True)):
+            text = tokenizer.decode(row.prefix)
+            expected = f"likes {dataset.example(number).history[0].id} most" if place else prompts.NO_SUMMARY
+            assert f"### Preference\n{expected}\n" in text
+
+
+def test_a_test_user_is_neither_summarized_nor_read(tiny_base: Path, tiny_data: Path) -> None:
+    tokenizer = HfTokenizer.load(Base("tiny", str(tiny_base)), offline=True)
+    seen: list[Any] = []
+    with datasets.load(tiny_examples(tiny_data)) as dataset:
+        Lists(dataset, tiny_settings(), tokenizer, lambda found: seen.extend(found) or [None] * len(found), 200)
+        test = list(dataset.histories(dataset.numbers("test")))
+    assert (len(seen), len(test)) == (36, 4)
+    assert not [history for history in test if history in seen]
+
+
+# A run
+
+
+def test_a_run_makes_its_summaries_once_with_the_model_that_will_serve(
+    fit: Fit, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+    sources: list[Lists] = []
+    progress: list[Any] = []
+    plain = LlamaEngine.generate
+
+    def generate(self: LlamaEngine, prompts: Any, **more: Any) -> Any:
+        made.append(len(prompts))
+        return plain(self, prompts, **more)
+
+    class Seen(Lists):
+        def __init__(self, *parts: Any) -> None:
+            super().__init__(*parts)
+            sources.append(self)
+
+    monkeypatch.setattr(LlamaEngine, "generate", generate)
+    monkeypatch.setattr(run, "Lists", Seen)
+    monkeypatch.setenv("TRSR_LITE_THREADS", "1")
+    shared = {
+        "summarizer": str(tiny),
+        "settings": tiny_settings(**HIERARCHICAL),
+        "cache_dir": tmp_path / "cache",
+        "data": tiny_examples(write_data(tmp_path / "data", users=15)),
+        "max_steps": 1,
+    }
+    fit(tmp_path / "one", progress=progress.append, **shared)
+    first, total = list(made), sum(made)
+    assert total == 13 * 3  # two blocks of three items for every user but those of the test, and their merge
+    fit(tmp_path / "two", **shared)
+    assert made == first
+    assert sources[0]._summaries == sources[1]._summaries
+    record = json.loads((tmp_path / "one" / "run.json").read_text())
+    assert record["summarizer"] == file_digest(tiny)
+    assert any("summarize" in step.stage for step in progress)
+    source = sources[0]
+    texts = [source.tokenizer.decode(row.prefix) for row in source.validation]
+    numbers = list(source._summaries)[-len(texts) :]
+    for number, text in zip(numbers, texts, strict=True):
+        summary = source._summaries[number]
+        assert summary is not None
+        assert summary.startswith("The reader likes articles about")
+        assert "### Preference\nThe reader likes articles about" in text

@@ -1,0 +1,164 @@
+"""`trsr-lite convert`: a run to a bundle, or one step of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from trsr_lite.cli import fields, options
+from trsr_lite.conversion.options import CHOICES, ConvertOptions
+from trsr_lite.errors import SettingsError
+
+WHOLE = "bundle"
+
+
+class StepGroup(click.Group):
+    """`convert RUN …` is `convert bundle RUN …`; a step is named first."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the default command before anything that is not a step."""
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = [WHOLE, *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group("convert", cls=StepGroup)
+def command() -> None:
+    """Turn a training run into a bundle: merge, GGUF, quantize, verify.
+
+    `trsr-lite convert RUN --output BUNDLE` does everything; each step is a command of its own, too.
+    """
+
+
+llama_cpp = click.option(
+    "--llama-cpp", metavar="DIR", help="A llama.cpp checkout whose converter is used [default: the installed version's]"
+)
+output = click.option("--output", required=True, metavar="PATH", help="What is written.")
+force = click.option("--force", is_flag=True, help="Replace an existing output.")
+
+
+@command.command(WHOLE)
+@click.argument("run")
+@output
+@force
+@fields.options(ConvertOptions, choices=CHOICES)
+@llama_cpp
+@options.folders
+@options.offline
+@options.as_json
+def whole(run: str, output: str, force: bool, llama_cpp: str | None, as_json: bool, **chosen: Any) -> None:
+    """Convert RUN to a bundle and verify it; finished steps are kept if it is stopped."""
+    from trsr_lite.cli import session, tables
+
+    folders = {name: chosen.pop(name) for name in ("cache_dir", "data_dir", "offline")}
+    pipeline = _library("pipeline")
+    with session.reporting(log=True):
+        conversion = pipeline.Conversion(
+            Path(run),
+            Path(output),
+            _converter(llama_cpp, folders),
+            ConvertOptions(**{name: value for name, value in chosen.items() if value is not None}),
+            force=force,
+            offline=folders["offline"],
+            on_step=lambda step: click.echo(f"… {step}", err=True),
+        )
+        for number, step in enumerate(conversion.steps(), 1):
+            click.echo(f"{number}. {step}", err=True)
+        bundle = conversion.convert()
+    if as_json:
+        tables.print_json(bundle.to_dict())
+    else:
+        tables.print_conversion(bundle, tables.console())
+
+
+@command.command("merge")
+@click.argument("run")
+@output
+@force
+@options.offline
+def merge(run: str, output: str, force: bool, offline: bool) -> None:
+    """Merge the adapter of RUN into its base, in float32, as a Hugging Face folder."""
+    target = _free(output, force)
+    merging = _library("merge")
+    merging.merge_run(Path(run), target, offline=offline)
+    click.echo(target)
+
+
+@command.command("gguf")
+@click.argument("model")
+@output
+@force
+@click.option(
+    "--type",
+    "file_type",
+    type=click.Choice(["F16", "BF16", "F32"]),
+    default="F16",
+    show_default=True,
+    help="Floating-point type of the tensors.",
+)
+@llama_cpp
+@options.folders
+@options.offline
+def gguf(model: str, output: str, force: bool, file_type: str, llama_cpp: str | None, **folders: Any) -> None:
+    """Write the Hugging Face folder MODEL as GGUF with llama.cpp's own converter."""
+    target = _free(output, force)
+    _library("gguf").convert(_converter(llama_cpp, folders), Path(model), target, file_type)
+    click.echo(target)
+
+
+@command.command("quantize")
+@click.argument("model")
+@output
+@force
+@click.option("--type", "file_type", metavar="TYPE", required=True, help="Tensor type, such as Q8_0.")
+def quantize(model: str, output: str, force: bool, file_type: str) -> None:
+    """Write the floating-point GGUF MODEL with another tensor type, and show the types of its tensors."""
+    from trsr_lite.cli import tables
+
+    target, step = _free(output, force), _library("gguf")
+    step.quantize(Path(model), target, file_type)
+    tables.print_facts(str(target), step.tensor_types(target).items(), tables.console())
+
+
+@command.command("verify")
+@click.argument("model")
+@click.option("--run", required=True, metavar="RUN", help="The run that MODEL was made from.")
+@click.option("--lists", type=click.IntRange(min=1), default=100, show_default=True, help="Held-out lists, at most.")
+@options.offline
+@options.as_json
+def verify(model: str, run: str, lists: int, offline: bool, as_json: bool) -> None:
+    """Compare the ranking of MODEL (a bundle or a .gguf file) with that of RUN; exit 5 if it did not survive."""
+    from trsr_lite.cli import tables
+
+    report = _library("pipeline").verify_model(Path(model), Path(run), lists=lists, offline=offline)
+    if as_json:
+        tables.print_json({"schema": 1, **report})
+    else:
+        tables.print_comparisons(report["steps"], tables.console())
+
+
+def _library(name: str) -> Any:
+    """A module of `conversion`, or how to get what it needs."""
+    import importlib
+    import os
+
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    try:
+        return importlib.import_module(f"trsr_lite.conversion.{name}")
+    except ImportError as error:
+        raise SettingsError(f"conversion needs {error.name}", hint="pip install 'trsr-lite[train]'") from error
+
+
+def _converter(folder: str | None, folders: dict[str, Any]) -> Any:
+    import platformdirs
+
+    cache = Path(folders["cache_dir"] or platformdirs.user_cache_dir("trsr-lite", False))
+    return _library("converter").find(Path(folder) if folder else None, cache, offline=folders["offline"])
+
+
+def _free(path: str, force: bool) -> Path:
+    if Path(path).exists() and not force:
+        raise SettingsError(f"{path}: already exists", hint="replace it with `--force`, or name another")
+    return Path(path)

@@ -1,0 +1,123 @@
+"""llama.cpp's own converter scripts, of exactly the llama.cpp that runs.
+
+They are in no wheel, but in the source distribution of the installed llama-cpp-python: fetched once with pip, and kept.
+
+Invariant: the scripts belong to the installed version, and their digest is recorded in what they convert.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from trsr_lite.engine import native
+from trsr_lite.errors import ModelError
+
+PACKAGE = "llama-cpp-python"
+MODEL_SCRIPT = "convert_hf_to_gguf.py"
+LORA_SCRIPT = "convert_lora_to_gguf.py"
+PARTS = (MODEL_SCRIPT, LORA_SCRIPT, "conversion", "gguf-py/gguf")
+FETCH_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Converter:
+    """A folder with the scripts, and the digest of all of them."""
+
+    folder: Path
+    digest: str
+
+    def run(self, script: str, arguments: Sequence[str | Path]) -> None:
+        """Run a script on local files; its last line is the reason of a failure."""
+        command = [sys.executable, str(self.folder / script), *map(str, arguments)]
+        quiet = {**os.environ, "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
+        quiet.pop("NO_LOCAL_GGUF", None)
+        done = subprocess.run(command, env=quiet, capture_output=True, text=True, check=False)
+        if done.returncode:
+            lines = [line for line in done.stderr.splitlines() if line.strip()] or [f"exit code {done.returncode}"]
+            raise ModelError(
+                f"{script}: {lines[-1]}",
+                hint="llama.cpp's converter must know the base's architecture and tokenizer: try a base that it lists",
+            )
+
+
+def find(folder: Path | None, cache: Path, *, offline: bool = False) -> Converter:
+    """The scripts in a llama.cpp checkout, or those of the installed version, from the cache or fetched now."""
+    if folder is not None:
+        for name in (MODEL_SCRIPT, LORA_SCRIPT):
+            if not (folder / name).is_file():
+                raise ModelError(f"{folder}: not a llama.cpp checkout: it has no {name}")
+        return Converter(folder, _digest(folder))
+    version = native.version()
+    kept = cache / "llama.cpp" / version
+    if not kept.is_dir():
+        if offline:
+            raise ModelError(_missing(version), hint=f"run once without `--offline`, or {_command(version)}")
+        _fetch(version, kept)
+    return Converter(kept, _digest(kept))
+
+
+def _fetch(version: str, target: Path) -> None:
+    """Download the source distribution and unpack the scripts alone, in one step."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=target.parent) as place:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        command += ["--no-binary", ":all:", "--dest", place, f"{PACKAGE}=={version}"]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=FETCH_SECONDS)
+            reason = (done.stderr.strip().splitlines() or [""])[-1]
+        except subprocess.TimeoutExpired:
+            reason = f"no answer in {FETCH_SECONDS} s"
+        archives = list(Path(place).glob("*.tar.gz"))
+        if len(archives) != 1:
+            raise ModelError(f"{_missing(version)}: {reason}", hint=_command(version))
+        unpacked = Path(place) / "scripts"
+        _unpack(archives[0], unpacked)
+        if not target.exists():
+            unpacked.rename(target)
+
+
+def _unpack(archive: Path, target: Path) -> None:
+    with tarfile.open(archive) as content:
+        for member in content:
+            path = PurePosixPath(member.name)
+            inside = PurePosixPath(*path.parts[3:]) if path.parts[1:3] == ("vendor", "llama.cpp") else None
+            if inside is None or not member.isfile() or ".." in path.parts:
+                continue
+            if not any(inside == PurePosixPath(part) or PurePosixPath(part) in inside.parents for part in PARTS):
+                continue
+            source = content.extractfile(member)
+            if source is None:
+                continue
+            (target / inside).parent.mkdir(parents=True, exist_ok=True)
+            with (target / inside).open("wb") as file:
+                shutil.copyfileobj(source, file)
+    if not (target / MODEL_SCRIPT).is_file():
+        raise ModelError(f"{archive.name}: holds no {MODEL_SCRIPT}", hint="give a checkout with `--llama-cpp`")
+
+
+def _digest(folder: Path) -> str:
+    digest = hashlib.blake2b(digest_size=20)
+    files = [folder / MODEL_SCRIPT, folder / LORA_SCRIPT, *sorted((folder / "conversion").glob("*.py"))]
+    for path in files:
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return f"b2:{digest.hexdigest()}"
+
+
+def _missing(version: str) -> str:
+    return f"llama.cpp's converter for {PACKAGE} {version} is not on this machine and cannot be fetched"
+
+
+def _command(version: str) -> str:
+    return (
+        f"get it with `pip download --no-deps --no-binary :all: {PACKAGE}=={version}`, unpack it, and give its "
+        "vendor/llama.cpp with `--llama-cpp`"
+    )

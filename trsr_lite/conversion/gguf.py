@@ -1,0 +1,65 @@
+"""GGUF files: made by llama.cpp's converter, quantized in process, and looked into.
+
+Invariant: quantizing starts from floating-point tensors only.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from trsr_lite.bundle import ModelFile
+from trsr_lite.cache import file_digest
+from trsr_lite.conversion.converter import LORA_SCRIPT, MODEL_SCRIPT, Converter
+from trsr_lite.conversion.options import FLOATS
+from trsr_lite.engine import native
+from trsr_lite.engine.threads import default_threads
+from trsr_lite.errors import ModelError, SettingsError
+
+
+def convert(converter: Converter, model: Path, target: Path, file_type: str) -> None:
+    """Write a Hugging Face model folder as one GGUF of a floating-point type."""
+    converter.run(MODEL_SCRIPT, [model, "--outfile", target, "--outtype", file_type.lower()])
+
+
+def convert_adapter(converter: Converter, adapter: Path, base: Path, target: Path) -> None:
+    """Write a LoRA adapter as GGUF; `base` is a folder with the base's configuration and tokenizer."""
+    converter.run(LORA_SCRIPT, ["--base", base, "--outfile", target, "--outtype", "f16", adapter])
+
+
+def quantize(source: Path, target: Path, file_type: str) -> None:
+    """Write a floating-point GGUF with another tensor type."""
+    types = tensor_types(source)
+    low = [name for name in types if name not in FLOATS]
+    if low:
+        raise SettingsError(
+            f"{source}: its tensors are {', '.join(low)} already; quantizing twice loses quality twice",
+            hint=f"start from {', '.join(FLOATS)}, or keep the file as it is",
+        )
+    native.quantize(source, target, file_type, default_threads())
+
+
+def tensor_types(path: Path) -> dict[str, int]:
+    """Tensor type -> number of tensors, most frequent first. K-quants fall back where rows are not multiples of 256."""
+    try:
+        from gguf import GGUFReader
+    except ImportError as error:
+        raise SettingsError(f"conversion needs {error.name}", hint="pip install 'trsr-lite[train]'") from error
+    native.check_gguf(path)
+    try:
+        reader = GGUFReader(path)
+    except (ValueError, OSError, IndexError) as error:
+        raise ModelError(f"{path}: not a GGUF that can be read: {error}") from error
+    counts = Counter(tensor.tensor_type.name for tensor in reader.tensors)
+    return dict(counts.most_common())
+
+
+def entry(path: Path, file_type: str | None, adapter: ModelFile | None = None) -> ModelFile:
+    """A file of a bundle with both of its hashes."""
+    import hashlib
+
+    sha = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 22):
+            sha.update(chunk)
+    return ModelFile(path, file_digest(path), path.stat().st_size, file_type, adapter, sha.hexdigest())

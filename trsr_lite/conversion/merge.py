@@ -1,0 +1,88 @@
+"""An adapter merged into its base, in float32.
+
+Invariant: the base is the one the adapter was trained on, unquantized; what is written is a plain Hugging Face model
+with its tokenizer, which llama.cpp's converter reads.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trsr_lite.errors import ModelError
+from trsr_lite.training import adapter, base, folder
+from trsr_lite.training.base import Base
+from trsr_lite.training.options import TrainOptions
+
+ALLOWED = frozenset(base.LAYERS)
+
+
+def merge_run(run: Path, target: Path, *, offline: bool) -> None:
+    """Write the merged model of a run to `target`, which appears whole."""
+    record = folder.read(run)
+    options = TrainOptions(**record["config"]["options"])
+    located = base.locate(options.base, revision=options.revision, offline=offline)
+    place = target.with_name(f".{target.name}.part")
+    shutil.rmtree(place, ignore_errors=True)
+    merge(run, located, options, place, known=record["base"], offline=offline)
+    if target.exists():
+        shutil.rmtree(target)
+    place.rename(target)
+
+
+def merge(
+    run: Path, located: Base, options: TrainOptions, target: Path, *, known: dict[str, str], offline: bool
+) -> None:
+    """Write the merged model of a run to `target`; `known` is the base's identity as the run recorded it."""
+    trained = run / adapter.place(options)
+    if options.full:
+        model = base.load(Base(str(trained), str(trained)), torch.float32, offline=True)
+    else:
+        check_adapter(trained)
+        model = base.load(located, torch.float32, offline=offline)
+        check_base(located, model, known)
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, str(trained)).merge_and_unload(safe_merge=True)
+    save(model, located, target, offline=offline)
+
+
+def save(model: Any, located: Base, target: Path, *, offline: bool) -> None:
+    """Write a model in float32 with the tokenizer of its base."""
+    model.config.tie_word_embeddings = model.get_input_embeddings().weight is model.get_output_embeddings().weight
+    model.save_pretrained(target)
+    tokenizer = base.HfTokenizer.load(located, offline=offline).tokenizer
+    tokenizer.save_pretrained(target)
+
+
+def check_base(located: Base, model: Any, known: dict[str, str]) -> None:
+    """Raise `ModelError` where the base is not the one that was trained on."""
+    found = base.identity(located, model)
+    for name, value in known.items():
+        if name != "name" and found.get(name) != value:
+            raise ModelError(
+                f"{located.name}: the base has changed since training: {name} is {found.get(name)}, and was {value}",
+                hint="get the base of the run, or train again on this one",
+            )
+
+
+def check_adapter(trained: Path) -> None:
+    """Raise `ModelError` where an adapter has parts that no GGUF can carry."""
+    try:
+        config = json.loads((trained / "adapter_config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{trained}: not an adapter: {error}") from error
+    targets = config.get("target_modules") or []
+    foreign = [name for name in ([targets] if isinstance(targets, str) else targets) if name not in ALLOWED]
+    if foreign or config.get("modules_to_save") or config.get("trainable_token_indices"):
+        parts = foreign or config.get("modules_to_save") or ["new tokens"]
+        raise ModelError(
+            f"{trained}: the adapter changes {', '.join(map(str, parts))}, which cannot be converted",
+            hint=f"train it on {', '.join(base.LAYERS)} only",
+        )
+    if config.get("peft_type") != "LORA" or config.get("use_dora") or config.get("bias", "none") != "none":
+        raise ModelError(f"{trained}: a {config.get('peft_type')} adapter of a kind that cannot be converted")

@@ -1,0 +1,56 @@
+"""How a run becomes a bundle, and what its ranking must keep on the way.
+
+Invariant: each default is written here; a threshold that is loosened is written into the bundle's report.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trsr_lite.engine.native import FILE_TYPES
+from trsr_lite.errors import SettingsError
+
+FLOATS = ("F16", "BF16", "F32")
+AUTO = "auto"
+AUTO_TYPES = ("BF16", "F16", "Q8_0", "Q6_K", "IQ4_NL", "Q4_0")
+
+
+@dataclass(frozen=True)
+class ConvertOptions:
+    """What is converted to what, and the thresholds of verification.
+
+    Attributes
+    ----------
+    recommender_type: tensor type of the recommender, or `auto`: the fastest here that passes verification.
+    summarizer: model that writes the summaries: the run's own without it, a run of `--role summarizer`, a .gguf file,
+        a folder or a hub id.
+    summarizer_type: tensor type of the summarizer; one that is quantized already stays as it is.
+    adapter_only: keep the base and the adapter apart: one base in memory serves both roles.
+    lists: held-out lists that verification ranks, at most.
+    max_margin: largest difference of a margin between the adapter in torch and the float GGUF.
+    min_tau_float: least mean Kendall tau between the adapter in torch and the float GGUF.
+    min_tau: least mean Kendall tau between the adapter in torch and the quantized GGUF.
+    max_recall_loss: largest loss of Recall@3 by quantizing.
+    """
+
+    recommender_type: str = "Q8_0"
+    summarizer: str | None = None
+    summarizer_type: str = "Q4_0"
+    adapter_only: bool = False
+    lists: int = 100
+    max_margin: float = 0.05
+    min_tau_float: float = 0.995
+    min_tau: float = 0.98
+    max_recall_loss: float = 0.01
+
+    def __post_init__(self) -> None:
+        for name, extra in (("recommender_type", (AUTO,)), ("summarizer_type", ())):
+            if getattr(self, name) not in (*FILE_TYPES, *extra):
+                raise SettingsError(
+                    f"{name} is {getattr(self, name)!r}; it must be one of {', '.join((*FILE_TYPES, *extra))}"
+                )
+        if self.lists < 1:
+            raise SettingsError(f"lists is {self.lists}; verification needs at least 1")
+
+
+CHOICES = {"recommender_type": (*FILE_TYPES, AUTO), "summarizer_type": tuple(FILE_TYPES)}

@@ -1,0 +1,87 @@
+"""The verification of one conversion: each step judged against the trained model, and a report of all of them.
+
+Invariant: the report holds every comparison that was made, also when a step fails, and names the one that failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+import torch
+
+from trsr_lite import probes
+from trsr_lite.conversion import gguf, verify
+from trsr_lite.conversion.options import ConvertOptions
+from trsr_lite.conversion.verify import Comparison, Margins
+from trsr_lite.engine.llama import LlamaEngine
+from trsr_lite.errors import VerificationError
+from trsr_lite.training import base
+from trsr_lite.training.base import Base
+from trsr_lite.training.lists import HeldOut
+from trsr_lite.training.scorer import Scorer
+
+MERGED_LISTS = 8  # ranked by the merged model in torch too; its GGUF ranks all lists
+
+
+class Verification:
+    """Compares files with the model of `scorer` on `lists`, of which `reference` are its margins."""
+
+    def __init__(
+        self, scorer: Scorer, lists: Sequence[HeldOut], limits: ConvertOptions, reference: Margins | None = None
+    ) -> None:
+        self.scorer, self.lists, self.limits = scorer, list(lists), limits
+        rows = [one.row(scorer.settings, scorer.tokenizer) for one in lists] if reference is None else []
+        self.reference = scorer.margins(rows) if reference is None else reference
+        self.report: dict[str, Any] = {"lists": len(self.lists), "steps": {}}
+
+    def merged(self, folder: Path) -> None:
+        """Judge a merged model in torch."""
+        model = base.load(Base(str(folder), str(folder)), torch.float32, offline=True)
+        some = self.lists[:MERGED_LISTS]
+        rows = [one.row(self.scorer.settings, self.scorer.tokenizer) for one in some]
+        found = self.scorer.with_model(model).margins(rows)
+        self._judge("merged", verify.compare(self.reference[: len(some)], found, some), quantized=False)
+
+    def gguf(self, name: str, path: Path, adapter: Path | None = None, *, quantized: bool) -> None:
+        """Judge a GGUF, exact; fast scoring is compared too, and gives noise floor and calibration."""
+        settings = self.scorer.settings
+        engine = LlamaEngine(path, identity="", adapter=adapter)
+        try:
+            try:
+                verify.check_tokens(self.lists, settings, self.scorer.tokenizer, engine)
+            except VerificationError as error:
+                self.report["lost"] = name
+                raise VerificationError(f"{name}: {error}") from error
+            exact = verify.margins(engine, self.lists, settings, exact=True)
+            self._judge(name, verify.compare(self.reference, exact, self.lists), quantized=quantized)
+            fast = verify.margins(engine, self.lists, settings, exact=False)
+            self.report["steps"][f"{name} fast"] = verify.compare(self.reference, fast, self.lists).to_dict()
+            self.report |= {
+                "noise_floor": verify.noise_floor(fast, exact),
+                "calibration": dict(verify.calibrate(fast, self.lists)),
+                "tensor_types": gguf.tensor_types(path),
+                "probes": [list(tokens) for tokens in probes.tokens(engine)],
+            }
+        finally:
+            engine.close()
+
+    def write(self, path: Path) -> None:
+        """Keep the report."""
+        path.write_bytes(orjson.dumps(self.report, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+
+    def _judge(self, name: str, found: Comparison, *, quantized: bool) -> None:
+        self.report["steps"][name] = found.to_dict()
+        limits, faults = self.limits, []
+        if not quantized and not found.max_difference <= limits.max_margin:
+            faults.append(f"margins differ by up to {found.max_difference:.3f} (allowed {limits.max_margin})")
+        least = limits.min_tau if quantized else limits.min_tau_float
+        if not found.tau >= least:
+            faults.append(f"Kendall tau is {found.tau:.4f} (at least {least})")
+        if quantized and not -found.recall[0] <= limits.max_recall_loss:
+            faults.append(f"Recall@3 fell by {-found.recall[0]:.3f} (allowed {limits.max_recall_loss})")
+        if faults:
+            self.report["lost"] = name
+            raise VerificationError(f"{name} does not rank as the trained model: {'; '.join(faults)}")

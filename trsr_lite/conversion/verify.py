@@ -1,0 +1,159 @@
+"""Did the ranking survive? Margins of the model that was trained against those of every file made from it.
+
+Invariant: both sides rank the same lists from the same text; tokens are compared before margins, and a step is judged
+against the adapter in torch, float32, not against the step before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from trsr_lite import probes, prompts
+from trsr_lite.engine.base import Engine, Tokenizer
+from trsr_lite.errors import VerificationError
+from trsr_lite.evaluation import metrics
+from trsr_lite.settings import Settings
+from trsr_lite.training.lists import HeldOut
+
+Margins = Sequence[npt.NDArray[np.float32]]
+TOP = 3
+TIE = 0.01  # logits: items with the same text come this close, and then nobody is right about their order
+DRAWS = 2000
+NOISE_SAFETY = 2.0  # a bundle meets longer lists than it was verified on
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How one model's margins compare with the reference's, over all lists.
+
+    Attributes
+    ----------
+    max_difference: largest |margin − reference margin|.
+    tau: mean Kendall tau-b.
+    top: mean overlap of the first three.
+    recall, mrr: (change, low, high) of Recall@3 and MRR@10 with 95 % paired bootstrap intervals.
+    """
+
+    max_difference: float
+    tau: float
+    top: float
+    recall: tuple[float, float, float]
+    mrr: tuple[float, float, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Rounded plain JSON values."""
+        return {
+            name: [round(part, 5) for part in value] if isinstance(value, tuple) else round(value, 5)
+            for name, value in asdict(self).items()
+        }
+
+
+def check_tokens(lists: Sequence[HeldOut], settings: Settings, ours: Tokenizer, theirs: Tokenizer) -> None:
+    """Raise `VerificationError` where two tokenizers read a probe, an answer or a prompt differently."""
+    if (text := probes.first_difference(probes.tokens(ours), probes.tokens(theirs))) is not None:
+        raise VerificationError(f"the GGUF's tokenizer reads {text} differently than the tokenizer of the base")
+    for one in lists:
+        asked = [
+            prompts.scoring(one.summary, one.recent, one.candidates, settings, tokenizer)
+            for tokenizer in (ours, theirs)
+        ]
+        left, right = (
+            [tokenizer.tokenize(part.prefix), *(tokenizer.tokenize(end, start=False) for end in part.suffixes)]
+            for tokenizer, part in zip((ours, theirs), asked, strict=True)
+        )
+        if left != right:
+            place = next(index for index, pair in enumerate(zip(left, right, strict=True)) if pair[0] != pair[1])
+            what = "the shared prompt" if place == 0 else f"candidate {one.candidates[place - 1].id!r}"
+            raise VerificationError(f"the GGUF's tokenizer reads {what} of a list differently than that of the base")
+        answers = [
+            prompts.answer_ids(part.suffixes[0], tokenizer)
+            for tokenizer, part in zip((ours, theirs), asked, strict=True)
+        ]
+        if answers[0] != answers[1]:
+            raise VerificationError(f"the answers are tokens {answers[1]} in the GGUF and {answers[0]} in the base")
+
+
+def margins(engine: Engine, lists: Sequence[HeldOut], settings: Settings, *, exact: bool) -> Margins:
+    """(candidates,) margins of each list, as `recommend` computes them."""
+    found = []
+    for one in lists:
+        asked = prompts.scoring(one.summary, one.recent, one.candidates, settings, engine)
+        prefix = engine.tokenize(asked.prefix)
+        suffixes = [engine.tokenize(suffix, start=False) for suffix in asked.suffixes]
+        answers = prompts.answer_ids(asked.suffixes[0], engine)
+        scored = engine.margins(prefix, suffixes, answers, exact=exact)
+        found.append(np.array([entry.margin for entry in scored], np.float32))
+    return found
+
+
+def compare(reference: Margins, found: Margins, lists: Sequence[HeldOut]) -> Comparison:
+    """The differences of margins, ranks and metrics."""
+    labels = [np.asarray(one.labels) for one in lists]
+
+    def change(metric: Any, k: int) -> tuple[float, float, float]:
+        each = np.array(
+            [
+                metric(new, label, k) - metric(old, label, k)
+                for old, new, label in zip(reference, found, labels, strict=True)
+            ]
+        )
+        draws = np.random.default_rng(0).integers(0, len(each), (DRAWS, len(each)))
+        low, high = np.quantile(each[draws].mean(axis=1), (0.025, 0.975))
+        return float(each.mean()), float(low), float(high)
+
+    pairs = list(zip(reference, found, strict=True))
+    return Comparison(
+        max_difference=max(float(np.abs(old - new).max()) for old, new in pairs),
+        tau=float(np.mean([kendall(old, new) for old, new in pairs])),
+        top=float(np.mean([len(_top(old) & _top(new)) / min(TOP, len(old)) for old, new in pairs])),
+        recall=change(metrics.recall_at, 3),
+        mrr=change(metrics.mrr_at, 10),
+    )
+
+
+def kendall(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> float:
+    """Kendall's tau-b of two margin vectors; margins closer than `TIE` are ties. 1 where nothing is ordered."""
+    left, right = np.triu_indices(len(one), 1)
+    signs, others = (
+        np.sign(values[left] - values[right]) * (np.abs(values[left] - values[right]) >= TIE) for values in (one, other)
+    )
+    scale = float(np.sqrt(np.count_nonzero(signs) * np.count_nonzero(others)))
+    return float(signs @ others) / scale if scale else 1.0
+
+
+def noise_floor(fast: Margins, exact: Margins) -> float:
+    """How far computing in batches can move one margin against another of its list."""
+    moved = [one - other for one, other in zip(fast, exact, strict=True)]
+    return round(NOISE_SAFETY * max(float(values.max() - values.min()) for values in moved), 4)
+
+
+def calibrate(found: Margins, lists: Sequence[HeldOut]) -> Mapping[str, float]:
+    """Temperature and bias for which sigmoid((margin − bias) / temperature) fits the labels best.
+
+    Positives and negatives count alike, so that 0.5 means as likely as not, whatever the length of the lists.
+    """
+    values = np.concatenate([np.asarray(margin, np.float64) for margin in found])
+    labels = np.concatenate([np.asarray(one.labels, np.float64) for one in lists])
+    weights = np.where(labels == 1, 0.5 / labels.sum(), 0.5 / (1 - labels).sum())
+    slope, offset = 1.0 / max(values.std(), 1e-6), 0.0
+    for _ in range(100):  # Newton's method on a convex loss, with a little ridge against separable lists
+        inputs = slope * values + offset
+        probability = 1 / (1 + np.exp(-np.clip(inputs, -50, 50)))
+        error, curve = weights * (probability - labels), weights * probability * (1 - probability)
+        gradient = np.array([error @ values + 1e-4 * slope, error.sum() + 1e-4 * offset])
+        hessian = np.array([[curve @ values**2, curve @ values], [curve @ values, curve.sum()]]) + 1e-4 * np.eye(2)
+        step = np.linalg.solve(hessian, gradient)
+        slope, offset = slope - step[0], offset - step[1]
+        if np.abs(step).max() < 1e-10:
+            break
+    slope = max(slope, 1e-3)  # a model that ranks backwards is not turned round by a score
+    return {"temperature": round(float(1 / slope), 5), "bias": round(float(-offset / slope), 5)}
+
+
+def _top(values: npt.NDArray[Any]) -> set[int]:
+    return set(np.argsort(-values, kind="stable")[:TOP].tolist())
