@@ -19,9 +19,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from trsr_lite import hub
+from trsr_lite import hub, publish
 from trsr_lite.bundle import MANIFEST, Bundle, ModelFile
 from trsr_lite.cache import file_digest
+from trsr_lite.errors import SettingsError
 from trsr_lite.hub import Reference
 
 ROOT = Path(__file__).parents[1]
@@ -624,8 +625,8 @@ def test_publishing_without_a_login_says_how_to_log_in(stub: Stub, tmp_path: Pat
 
 @pytest.mark.parametrize("name", ["news", "a/b/c", "a/b:Q8_0", "a/b@v1", "../b", "a--b/c"])
 def test_a_name_that_cannot_be_a_repository_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(hub.SettingsError, match="is not the name of a repository"):
-        hub.push(tmp_path, name)
+    with pytest.raises(SettingsError, match="is not the name of a repository"):
+        publish.push(tmp_path, name)
 
 
 # The command line and the library

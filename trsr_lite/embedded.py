@@ -21,8 +21,8 @@ from trsr_lite import hub, prompts
 from trsr_lite.bundle import MANIFEST, Bundle, ModelFile
 from trsr_lite.cache import file_digest
 from trsr_lite.engine import native
-from trsr_lite.engine.base import EngineOptions
 from trsr_lite.engine.llama import LlamaEngine
+from trsr_lite.engine.rates import measure
 from trsr_lite.engine.threads import default_threads
 from trsr_lite.errors import ModelError
 from trsr_lite.records import Item
@@ -40,7 +40,6 @@ REVISION = "ab810cf68114990406fdf996510dd3d3c6adbdf5"
 LOSSLESS_TYPES = ("BF16", "F16", "Q8_0")
 SPACE = 700_000_000  # bytes needed while all types lie side by side
 STALE_SECONDS = 3600
-ROUNDS = 3
 WORTH_A_FILE = 1.1  # a second model in memory must decode this much faster than the first
 NOISE_SAFETY = 2.0  # the probe is small; a real list has more candidates and longer texts
 
@@ -106,7 +105,7 @@ def _build(source: Path, place: Path, on_step: Callable[[str], None]) -> None:
         on_step(f"measuring {name} on this machine")
         path = place / f"{NAME}-{name}.gguf"
         native.quantize(source, path, name, default_threads())
-        rates[name] = _rates(path)
+        rates[name] = measure(path)
     recommender = max(rates, key=lambda name: rates[name]["prefill"])
     summarizer = max(rates, key=lambda name: rates[name]["decode"])
     if rates[summarizer]["decode"] < WORTH_A_FILE * rates[recommender]["decode"]:
@@ -130,21 +129,6 @@ def _build(source: Path, place: Path, on_step: Callable[[str], None]) -> None:
     ).write(place)
 
 
-def _rates(path: Path) -> dict[str, float]:
-    """Tokens per second: `prefill` of one batch, `decode` of five texts together."""
-    engine = LlamaEngine(path, identity="", options=EngineOptions())
-    try:
-        words = engine.encode(" ".join(prompts.NO_SUMMARY for _ in range(200)))
-        prompt, texts = words[:512], [words[start : start + 16] for start in range(5)]
-        prefill, decode = [], []
-        for _ in range(ROUNDS):
-            prefill.append(_seconds(lambda: engine.margins(prompt[:-1], [prompt[-1:]], (0, 1))))
-            decode.append(_seconds(lambda: engine.generate(texts, max_tokens=24, stop="")))
-        return {"prefill": round(len(prompt) / min(prefill), 1), "decode": round(5 * 24 / min(decode), 1)}
-    finally:
-        engine.close()
-
-
 def _noise(path: Path) -> tuple[tuple[int, int], float]:
     """Answer ids, and how far batched scoring may move one margin against another."""
     settings = Settings()
@@ -164,12 +148,6 @@ def _noise(path: Path) -> tuple[tuple[int, int], float]:
         return answers, round(NOISE_SAFETY * max(differences), 4)
     finally:
         engine.close()
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def _remove_stale(place: Path) -> None:

@@ -1,15 +1,14 @@
-"""Bundles and GGUF files on the Hugging Face hub: fetched from its local cache whenever they are there, and published.
+"""Bundles and GGUF files from the Hugging Face hub, and from its local cache whenever they are there.
 
 Invariant: with `offline` no socket is opened, and without it none is opened for what the cache already has whole. Only
-safetensors, GGUF, JSON and Markdown are ever fetched, a bundle's files are all of one commit and have the hashes of its
-manifest, and nothing but a bundle's own files is ever published. No code of a repository is fetched or run.
+safetensors, GGUF, JSON and Markdown are ever fetched, and a bundle's files are all of one commit and have the hashes of
+its manifest. No code of a repository is fetched or run.
 """
 
 from __future__ import annotations
 
 import errno
 import functools
-import glob
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -22,12 +21,11 @@ import orjson
 from trsr_lite import bundle as bundles
 from trsr_lite.bundle import MANIFEST
 from trsr_lite.cache import file_digest
-from trsr_lite.errors import ModelError, SettingsError
+from trsr_lite.errors import ModelError
 from trsr_lite.result import OnProgress, Progress
 
 FETCHED = (".safetensors", ".gguf", ".json", ".md")
 README = "README.md"
-PUBLISHED = (MANIFEST, "report.json", "*.md", "LICENSE*")
 LOG_IN = "log in with `hf auth login`, or set `HF_TOKEN`"
 
 _REFERENCE = re.compile(
@@ -57,7 +55,7 @@ def parse(text: str) -> Reference | None:
         return None
     if found["repository"].lower().endswith(FETCHED) or Path(text).exists():
         return None
-    return Reference(**found.groupdict()) if _is_valid(found["repository"]) else None
+    return Reference(**found.groupdict()) if is_valid(found["repository"]) else None
 
 
 def fetch(repository: str, filename: str, *, revision: str, offline: bool = False) -> Path:
@@ -113,38 +111,6 @@ def pull(
     return _download_bundle(reference, manifest, digest, progress)
 
 
-def push(bundle: Path, repository: str, *, private: bool = False, revision: str | None = None) -> str:
-    """Publish a bundle's folder, in a repository that is made where there is none; returns the commit's address.
-
-    Raises `ModelError` if the bundle is broken, if anything else lies in its folder (nothing of the training data may
-    travel by accident), if `private` is asked for and the repository is public, or if the hub refuses.
-    """
-    found = _REFERENCE.fullmatch(repository)
-    if found is None or found["type"] or found["revision"] or not _is_valid(repository):
-        raise SettingsError(f"{repository!r} is not the name of a repository", hint="write `user/repo`")
-    names = _to_publish(bundle)
-    from huggingface_hub import HfApi
-
-    api = HfApi()
-    with _explained(Reference(repository, revision=revision), "published"):
-        api.create_repo(repository, private=private, exist_ok=True)
-        public = private and not api.model_info(repository).private
-    if public:
-        raise ModelError(
-            f"{repository} exists and is public, but was to be private",
-            hint="make it private in its settings on the hub, or leave out `--private`",
-        )
-    with _explained(Reference(repository, revision=revision), "published"):
-        commit = api.upload_folder(
-            repo_id=repository,
-            folder_path=bundle,
-            allow_patterns=[glob.escape(name) for name in names],
-            revision=revision,
-            commit_message=f"Upload the bundle {bundle.resolve().name} with trsr-lite",
-        )
-    return str(commit.commit_url)
-
-
 # From the cache
 
 
@@ -195,7 +161,7 @@ def _download_gguf(reference: Reference, progress: OnProgress | None) -> Path:
     """The GGUF file of a repository that is no bundle."""
     from huggingface_hub import HfApi
 
-    with _explained(reference):
+    with explained(reference):
         info = HfApi().model_info(reference.repository, revision=reference.revision)
     name = _only(_suitable([file.rfilename for file in info.siblings or ()], reference.type), reference)
     step = Progress(f"fetch {reference}: {name}", 0.0)
@@ -212,11 +178,11 @@ def _get(
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
-    if not _may_be_fetched(name):
+    if not may_be_fetched(name):
         raise ModelError(f"{reference}: {name!r} is not a plain name of a file that ends in {', '.join(FETCHED)}")
     if progress:
         progress(step)
-    with _explained(reference):
+    with explained(reference):
         try:
             return Path(hf_hub_download(reference.repository, name, revision=revision))
         except LocalEntryNotFoundError:
@@ -228,7 +194,8 @@ def _get(
 # What is taken
 
 
-def _may_be_fetched(name: str) -> bool:
+def may_be_fetched(name: str) -> bool:
+    """Whether a file of this name is of a kind that is ever fetched."""
     return re.fullmatch(r"[^/\\:\x00-\x1f]+", name) is not None and name.endswith(FETCHED)
 
 
@@ -250,7 +217,7 @@ def _named(manifest: Path, reference: Reference) -> list[tuple[str, str]]:
             f"{reference}: its {MANIFEST} is not a bundle's: {error!r}", hint="the repository holds no trsr-lite bundle"
         ) from error
     for name, _ in files:
-        if not isinstance(name, str) or not _may_be_fetched(name):
+        if not isinstance(name, str) or not may_be_fetched(name):
             raise ModelError(
                 f"{reference}: its {MANIFEST} names {name!r}, which is not a model file inside the bundle",
                 hint="do not use this bundle",
@@ -305,7 +272,7 @@ def _only(names: list[str], reference: Reference) -> str:
             f"{reference}: {names[0]} is one part of a model in several files",
             hint="choose a type that is one file, or merge the parts with `llama-gguf-split --merge`",
         )
-    names = [name for name in names if _may_be_fetched(name) and not _SPLIT.search(name)]
+    names = [name for name in names if may_be_fetched(name) and not _SPLIT.search(name)]
     if not names:
         kind = f" of type {reference.type}" if reference.type else ""
         raise ModelError(f"{reference} has neither a {MANIFEST} nor a GGUF file{kind}", hint="see its files on the hub")
@@ -318,31 +285,11 @@ def _only(names: list[str], reference: Reference) -> str:
     return names[0]
 
 
-def _to_publish(folder: Path) -> list[str]:
-    """The names of the files that make up a bundle; anything else in its folder is refused by its name."""
-    if not folder.is_dir():
-        raise ModelError(f"{folder}: there is no such folder", hint="give the folder of a bundle")
-    bundle = bundles.load(folder, functools.cache(file_digest))
-    models = (bundle.summarizer, bundle.recommender)
-    files = {file.path.name for model in models for file in (model, model.adapter) if file}
-    for name in sorted(files):
-        if not _may_be_fetched(name):
-            raise ModelError(f"{folder / name}: on the hub, the name of a model ends in {' or '.join(FETCHED[:2])}")
-    present = sorted(folder.iterdir())
-    own = [p.name for p in present if p.is_file() and (p.name in files or any(map(p.match, PUBLISHED)))]
-    foreign = [path.name for path in present if path.name not in own]
-    if foreign:
-        raise ModelError(
-            f"{folder}: not of the bundle, so nothing was published: {', '.join(foreign)}",
-            hint="move it elsewhere; a bundle is its manifest and models, `report.json`, `*.md` and `LICENSE`",
-        )
-    return own
-
-
 # Names and errors
 
 
-def _is_valid(repository: str) -> bool:
+def is_valid(repository: str) -> bool:
+    """Whether the hub could have a repository of this name."""
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined, unused-ignore]
 
@@ -354,7 +301,7 @@ def _is_valid(repository: str) -> bool:
 
 
 @contextmanager
-def _explained(reference: Reference, done: str = "fetched") -> Iterator[None]:
+def explained(reference: Reference, done: str = "fetched") -> Iterator[None]:
     """Turns whatever the hub's client raises into one line and a next step."""
     try:
         yield

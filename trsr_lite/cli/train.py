@@ -21,6 +21,7 @@ from trsr_lite.training.options import TrainOptions
 
 DOMAIN_OF = {"mind": "news", "amazon-m2": "product"}
 PAPER_SETTINGS = {"ragged": True, "fan_in": 8}  # the authors merge all block summaries in one prompt
+PAPER_ATTRIBUTES = {"mind": ("category", "subcategory", "title")}  # of Amazon-M2, all
 
 
 def _configure(context: click.Context, _: click.Parameter, path: str | None) -> None:
@@ -88,7 +89,8 @@ def _resolve(given: Mapping[str, Any], pair_options: type) -> tuple[TrainOptions
     if preset:
         if pairs:
             raise SettingsError("the preset `paper` is for recommenders")
-        given = {**paper_data(given["dataset"]), **hyper.paper(), **PAPER_SETTINGS, **given}
+        attributes = PAPER_ATTRIBUTES.get(given["dataset"], ())
+        given = {**paper_data(given["dataset"]), **hyper.paper(), **PAPER_SETTINGS, "attributes": attributes, **given}
     if not pairs and "domain" not in given:
         given["domain"] = DOMAIN_OF.get(given["dataset"], "item")
     data_kind = pair_options if pairs else DataOptions

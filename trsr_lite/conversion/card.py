@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 from trsr_lite.bundle import Bundle
@@ -13,6 +14,7 @@ def text(bundle: Bundle, record: Mapping[str, Any]) -> str:
     config, best = record["config"], record["best"]
     data, settings = config["data"], bundle.settings
     identity = record["base"].get("digest") or record["base"].get("revision")
+    model = f"base_model: {record['base']['name']}\n" if "revision" in record["base"] else ""
     rows = "\n".join(
         f"| {name} | {step['max_difference']:.3f} | {step['tau']:.4f} | {step['top']:.3f} | {_change(step['recall'])} "
         f"| {_change(step['mrr'])} |"
@@ -24,8 +26,7 @@ def text(bundle: Bundle, record: Mapping[str, Any]) -> str:
     )
     return f"""---
 library_name: trsr-lite
-base_model: {record["base"]["name"]}
-license: other
+{model}license: other
 tags: [recommendation, gguf, llama.cpp, trsr-lite]
 ---
 
@@ -39,7 +40,7 @@ A yes/no recommender for text-rich histories ({settings.domain}), fine-tuned and
 
 ## Made from
 
-- base: {record["base"]["name"]} ({identity}); **its licence applies**
+- base: {public_name(record["base"])} ({identity}); **its licence applies**
 - data: {data["dataset"]}, {record["data"]["cases"]["train"]} training cases, negatives {data["negatives"]}; **their
   terms apply to the weights; none of their texts are in this bundle**
 - objective {config["options"]["objective"]}, {record["steps"]} steps, strategy {settings.strategy}
@@ -56,6 +57,12 @@ Against the trained model in torch (float32), on {bundle.verified["lists"]} held
 Scores are sigmoid((margin − {bundle.calibration.bias:g}) / {bundle.calibration.temperature:g}); 0.5 means as likely
 as not. Differences below {bundle.noise_floor:g} are within the noise of batched scoring.
 """
+
+
+def public_name(base: Mapping[str, Any]) -> str:
+    """The name of a base without the folders of this machine; a hub id stays as it is."""
+    name = str(base["name"])
+    return name if "revision" in base else PurePath(name).name
 
 
 def _files(bundle: Bundle) -> dict[str, Any]:

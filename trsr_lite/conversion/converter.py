@@ -7,6 +7,7 @@ Invariant: the scripts belong to the installed version, and their digest is reco
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -26,6 +27,17 @@ MODEL_SCRIPT = "convert_hf_to_gguf.py"
 LORA_SCRIPT = "convert_lora_to_gguf.py"
 PARTS = (MODEL_SCRIPT, LORA_SCRIPT, "conversion", "gguf-py/gguf")
 FETCH_SECONDS = 600
+BACKEND = "scikit_build_core"  # the build backend of llama-cpp-python
+STAND_IN = """
+from pathlib import Path
+def prepare_metadata_for_build_wheel(folder, config_settings=None):
+    place = Path(folder) / "{name}-{version}.dist-info"
+    place.mkdir()
+    (place / "METADATA").write_text("Metadata-Version: 2.1\\nName: {package}\\nVersion: {version}\\n")
+    return place.name
+"""
+"""What pip asks instead of the build backend, which would be fetched and run for a minute only to name the package."""
+FULL = ("Errno 28", "No space left", "Errno 122")
 
 
 @dataclass(frozen=True)
@@ -43,6 +55,8 @@ class Converter:
         done = subprocess.run(command, env=quiet, capture_output=True, text=True, check=False)
         if done.returncode:
             lines = [line for line in done.stderr.splitlines() if line.strip()] or [f"exit code {done.returncode}"]
+            if any(sign in lines[-1] for sign in FULL):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(arguments[-1]))
             raise ModelError(
                 f"{script}: {lines[-1]}",
                 hint="llama.cpp's converter must know the base's architecture and tokenizer: try a base that it lists",
@@ -68,21 +82,47 @@ def find(folder: Path | None, cache: Path, *, offline: bool = False) -> Converte
 def _fetch(version: str, target: Path) -> None:
     """Download the source distribution and unpack the scripts alone, in one step."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=target.parent) as place:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        command += ["--no-binary", ":all:", "--dest", place, f"{PACKAGE}=={version}"]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=FETCH_SECONDS)
-            reason = (done.stderr.strip().splitlines() or [""])[-1]
-        except subprocess.TimeoutExpired:
-            reason = f"no answer in {FETCH_SECONDS} s"
-        archives = list(Path(place).glob("*.tar.gz"))
-        if len(archives) != 1:
+    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=target.parent) as folder:
+        place = Path(folder)
+        archive, reason = _download(version, place, _without_building(version, place / "backend"))
+        if archive is None:
+            archive, reason = _download(version, place, None)
+        if archive is None:
             raise ModelError(f"{_missing(version)}: {reason}", hint=_command(version))
-        unpacked = Path(place) / "scripts"
-        _unpack(archives[0], unpacked)
+        unpacked = place / "scripts"
+        _unpack(archive, unpacked)
         if not target.exists():
             unpacked.rename(target)
+
+
+def _download(version: str, place: Path, backend: Path | None) -> tuple[Path | None, str]:
+    """The source distribution, or the reason why there is none; `backend` replaces its build backend."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
+    command += ["--no-deps", "--no-binary", ":all:", "--dest", str(place), f"{PACKAGE}=={version}"]
+    environment = dict(os.environ)
+    if backend:
+        command.append("--no-build-isolation")
+        environment["PYTHONPATH"] = str(backend)
+    try:
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=False, timeout=FETCH_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        return None, f"no answer in {FETCH_SECONDS} s"
+    archives = list(place.glob("*.tar.gz"))
+    if done.returncode == 0 and len(archives) == 1:
+        return archives[0], ""
+    lines = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("[notice]")]
+    return None, lines[-1].removeprefix("ERROR: ") if lines else "pip gives no reason"
+
+
+def _without_building(version: str, place: Path) -> Path:
+    package = place / BACKEND
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    content = STAND_IN.format(name=PACKAGE.replace("-", "_"), package=PACKAGE, version=version)
+    (package / "build.py").write_text(content, encoding="utf-8")
+    return place
 
 
 def _unpack(archive: Path, target: Path) -> None:

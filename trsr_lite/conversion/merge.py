@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +20,34 @@ from trsr_lite.training.base import Base
 from trsr_lite.training.options import TrainOptions
 
 ALLOWED = frozenset(base.LAYERS)
+TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "vocab.json", "merges.txt", "chat_template.jinja", "chat_template.json",
+)  # fmt: skip
 
 
 def merge_run(run: Path, target: Path, *, offline: bool) -> None:
     """Write the merged model of a run to `target`, which appears whole."""
-    record = folder.read(run)
-    options = TrainOptions(**record["config"]["options"])
+    record, options = finished(run)
     located = base.locate(options.base, revision=options.revision, offline=offline)
     place = target.with_name(f".{target.name}.part")
     shutil.rmtree(place, ignore_errors=True)
-    merge(run, located, options, place, known=record["base"], offline=offline)
-    if target.exists():
-        shutil.rmtree(target)
-    place.rename(target)
+    try:
+        merge(run, located, options, place, known=record["base"], offline=offline)
+        if target.is_dir():
+            shutil.rmtree(target)
+        place.rename(target)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def finished(run: Path) -> tuple[dict[str, Any], TrainOptions]:
+    """The record and the options of a run that has come to its end."""
+    record = folder.read(run)
+    if record.get("status") != "finished":
+        raise ModelError(f"{run}: is not finished", hint="continue it with `trsr-lite train --resume`")
+    names = {field.name for field in fields(TrainOptions)}
+    return record, TrainOptions(**{name: value for name, value in record["config"]["options"].items() if name in names})
 
 
 def merge(
@@ -48,15 +64,38 @@ def merge(
         from peft import PeftModel
 
         model = PeftModel.from_pretrained(model, str(trained)).merge_and_unload(safe_merge=True)
-    save(model, located, target, offline=offline)
+    save(model, located, target, revision=known.get("revision"), offline=offline)
 
 
-def save(model: Any, located: Base, target: Path, *, offline: bool) -> None:
-    """Write a model in float32 with the tokenizer of its base."""
+def save(model: Any, located: Base, target: Path, *, revision: str | None = None, offline: bool) -> None:
+    """Write a model in float32, with the tokenizer of its base as it is: llama.cpp knows it by what it does."""
     model.config.tie_word_embeddings = model.get_input_embeddings().weight is model.get_output_embeddings().weight
     model.save_pretrained(target)
-    tokenizer = base.HfTokenizer.load(located, offline=offline).tokenizer
-    tokenizer.save_pretrained(target)
+    if located.gguf:
+        base.HfTokenizer.load(located, offline=offline).tokenizer.save_pretrained(target)
+        return
+    source = _tokenizer_folder(located, revision, offline=offline)
+    for name in TOKENIZER_FILES:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, target / name)
+
+
+def _tokenizer_folder(located: Base, revision: str | None, *, offline: bool) -> Path:
+    if Path(located.path).is_dir():
+        return Path(located.path)
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(
+            snapshot_download(
+                located.path,
+                revision=revision or located.revision,
+                allow_patterns=list(TOKENIZER_FILES),
+                local_files_only=offline,
+            )
+        )
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{located.name}: its tokenizer cannot be fetched: {str(error).splitlines()[0]}") from error
 
 
 def check_base(located: Base, model: Any, known: dict[str, str]) -> None:

@@ -7,8 +7,9 @@ appears, and the report in the staging folder says which step lost it.
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,13 @@ import torch
 from trsr_lite import __version__, bundle, probes
 from trsr_lite.bundle import Bundle, ModelFile
 from trsr_lite.cache import file_digest
-from trsr_lite.conversion import card, gguf, merge, verify
+from trsr_lite.conversion import card, gguf, merge, staging, verify
 from trsr_lite.conversion.converter import Converter
-from trsr_lite.conversion.options import FLOATS, ConvertOptions
+from trsr_lite.conversion.options import AUTO, AUTO_TYPES, FLOATS, ConvertOptions
 from trsr_lite.conversion.proof import Verification
 from trsr_lite.conversion.staging import Staging
-from trsr_lite.errors import DataError, VerificationError
+from trsr_lite.engine.rates import measure
+from trsr_lite.errors import DataError, SettingsError, VerificationError
 from trsr_lite.scoring import Calibration
 from trsr_lite.training import adapter, base, folder, lists
 from trsr_lite.training.base import Base
@@ -50,13 +52,22 @@ class Conversion:
         offline: bool = False,
         on_step: OnStep | None = None,
     ) -> None:
+        staging.check(target, force=force)
         self.run, self.options, self.converter, self.offline = run, options, converter, offline
         self.on_step = on_step or (lambda _: None)
-        self.record = folder.read(run)
+        self.record, train_options = merge.finished(run)
         self.lists = lists_of(run)[: options.lists]
-        trained = run / adapter.place(self.scorer.options)
+        self.trained = run / adapter.place(train_options)
+        if not train_options.full:
+            merge.check_adapter(self.trained)
+        elif options.adapter_only:
+            raise SettingsError(
+                f"{run}: all weights were trained: there is no adapter to keep apart",
+                hint="convert without `--adapter-only`",
+            )
+        files = [*sorted(self.trained.iterdir()), run / folder.LISTS]
         inputs = {
-            "run": {path.name: path.stat().st_mtime_ns for path in sorted(trained.iterdir())},
+            "run": {path.name: file_digest(path) for path in files},
             "options": {
                 name: value for name, value in asdict(options).items() if not name.startswith(("min_", "max_"))
             },
@@ -72,8 +83,8 @@ class Conversion:
 
     @property
     def float_type(self) -> str:
-        """The type that the converter writes."""
-        return self.options.recommender_type if self.options.recommender_type in FLOATS else "F16"
+        """The type that the converter writes; BF16 rounds too much to be judged as a conversion alone."""
+        return "F32" if self.options.recommender_type == "F32" else "F16"
 
     @property
     def located(self) -> Base:
@@ -87,8 +98,9 @@ class Conversion:
         first = "the base in float32" if self.options.adapter_only else "the adapter merged into the base in float32"
         return [
             f"{first}: {4 * parameters >> 20:,} MiB",
-            f"GGUF {self.float_type} with llama.cpp's converter: {2 * parameters >> 20:,} MiB",
-            f"recommender {self.options.recommender_type}",
+            f"GGUF {self.float_type} with llama.cpp's converter: "
+            f"{(4 if self.float_type == 'F32' else 2) * parameters >> 20:,} MiB",
+            f"recommender {', '.join(self._types)}",
             "summarizer",
             f"verify on {len(self.lists)} lists",
         ]
@@ -96,13 +108,21 @@ class Conversion:
     def convert(self) -> Bundle:
         """Every step; raises `VerificationError` where the ranking did not survive."""
         parameters = sum(parameter.numel() for parameter in self.scorer.model.parameters())
-        self.staging.require(9 * parameters)
+        self.staging.require((9 + (6 if self.options.recommender_type == AUTO else 0)) * parameters)
         reference = self._reference()
         floating = self._floating()
-        recommender = self._recommender(floating)
+        rates = self._quantized(floating)
+        adapted = gguf.entry(self.staging.folder / ADAPTER, "F16") if self.options.adapter_only else None
+        order = sorted(self._types, key=lambda name: -rates.get(name, 0.0))
+        chosen, report = self._verify(reference, floating, order, adapted)
+        recommender = gguf.entry(self._file(floating, chosen), chosen, adapted)
         summarizer = self._summarizer(recommender)
-        report = self._verify(reference, floating, recommender)
-        return self._bundle(recommender, summarizer, report)
+        return self._bundle(recommender, summarizer, report, rates)
+
+    @property
+    def _types(self) -> tuple[str, ...]:
+        """Types of which the recommender becomes one."""
+        return AUTO_TYPES if self.options.recommender_type == AUTO else (self.options.recommender_type,)
 
     # Steps
 
@@ -128,26 +148,36 @@ class Conversion:
         result, source = f"{name}-{self.float_type}.gguf", self.staging.folder / name
         self.staging.step("gguf", lambda place: gguf.convert(self.converter, source, place, self.float_type), result)
         if self.options.adapter_only:
-            trained = self.run / adapter.place(self.scorer.options)
-            merge.check_adapter(trained)
-            source = self.staging.folder / BASE
+            self.on_step("GGUF of the adapter")
             self.staging.step(
-                "adapter", lambda place: gguf.convert_adapter(self.converter, trained, source, place), ADAPTER
+                "adapter", lambda place: gguf.convert_adapter(self.converter, self.trained, source, place), ADAPTER
             )
         return self.staging.folder / result
 
-    def _recommender(self, floating: Path) -> ModelFile:
-        """The recommender of the wanted type."""
-        file_type = self.options.recommender_type
-        path = floating
-        if file_type not in FLOATS:
-            path = self.staging.folder / f"{BASE if self.options.adapter_only else 'recommender'}-{file_type}.gguf"
-            self.on_step(f"quantize to {file_type}")
-            self.staging.step("quantize", lambda place: gguf.quantize(floating, place, file_type), path.name)
-        with_adapter = None
-        if self.options.adapter_only:
-            with_adapter = gguf.entry(self.staging.folder / ADAPTER, "F16")
-        return gguf.entry(path, file_type, with_adapter)
+    def _quantized(self, floating: Path) -> dict[str, float]:
+        """Every type that is wanted, as a file; where there is a choice, the prefill rate of each here (tokens/s)."""
+        rates: dict[str, float] = {}
+        for name in self._types:
+            if name != self.float_type:
+                self.on_step(f"quantize to {name}")
+                self.staging.step(
+                    f"quantize {name}",
+                    lambda place, name=name: gguf.quantize(floating, place, name),  # type: ignore[misc]
+                    self._file(floating, name).name,
+                )
+            if len(self._types) > 1:
+                self.on_step(f"measure {name} on this machine")
+                path = self._file(floating, name)
+                rates[name] = self.staging.step(
+                    f"rate {name}",
+                    lambda _, path=path: measure(path, decode=False)["prefill"],  # type: ignore[misc]
+                )
+        return rates
+
+    def _file(self, floating: Path, file_type: str) -> Path:
+        if file_type == self.float_type:
+            return floating
+        return self.staging.folder / f"{BASE if self.options.adapter_only else 'recommender'}-{file_type}.gguf"
 
     def _summarizer(self, recommender: ModelFile) -> ModelFile:
         """The model that writes summaries: the shared base, the run's own, or the one that was asked for."""
@@ -163,25 +193,36 @@ class Conversion:
         return gguf.entry(self.staging.folder / f"{SUMMARIZER}.gguf", file_type)
 
     def _make_summarizer(self, name: str, place: Path) -> str:
-        import shutil
-
-        located = base.locate(name, offline=self.offline)
-        if located.gguf:
-            source = Path(located.path) / located.gguf
-            types = gguf.tensor_types(source)
-            if any(kind not in FLOATS for kind in types) or self.options.summarizer_type in types:
-                shutil.copyfile(source, place)
-                return next(iter(types))
-            gguf.quantize(source, place, self.options.summarizer_type)
-            return self.options.summarizer_type
-        whole, floating = place.with_name("making-whole"), place.with_name("making-float.gguf")
-        model = base.load(located, torch.float32, offline=self.offline)
-        merge.save(model, located, whole, offline=self.offline)
+        """Write the summarizer to `place`; returns its tensor type."""
+        whole, floating = (place.with_name(f"making-summarizer-{part}") for part in ("whole", "float"))
+        for path in (whole, floating):
+            staging.remove(path)
+        file_type = self.options.summarizer_type
+        if (Path(name) / folder.RUN).is_file():
+            merge.merge_run(Path(name), whole, offline=self.offline)
+        else:
+            located = base.locate(name, offline=self.offline)
+            if located.gguf:
+                return self._copy_summarizer(Path(located.path) / located.gguf, place)
+            model = base.load(located, torch.float32, offline=self.offline)
+            merge.save(model, located, whole, offline=self.offline)
         gguf.convert(self.converter, whole, floating, "F16")
         shutil.rmtree(whole)
-        gguf.quantize(floating, place, self.options.summarizer_type)
-        floating.unlink()
-        return self.options.summarizer_type
+        if file_type == "F16":
+            floating.rename(place)
+        else:
+            gguf.quantize(floating, place, file_type)
+            floating.unlink()
+        return file_type
+
+    def _copy_summarizer(self, source: Path, place: Path) -> str:
+        types, file_type = gguf.tensor_types(source), self.options.summarizer_type
+        low = [name for name in types if name not in FLOATS]
+        if low or file_type in types:
+            shutil.copyfile(source, place)
+            return low[0] if low else file_type
+        gguf.quantize(source, place, file_type)
+        return file_type
 
     def _save_base(self, place: Path) -> None:
         model = base.load(self.located, torch.float32, offline=self.offline)
@@ -191,29 +232,48 @@ class Conversion:
     def _merge(self, place: Path) -> None:
         merge.merge(self.run, self.located, self.scorer.options, place, known=self.record["base"], offline=self.offline)
 
-    def _verify(self, reference: verify.Margins, floating: Path, recommender: ModelFile) -> dict[str, Any]:
-        """The report of all comparisons; raises `VerificationError` at the first step that lost the ranking."""
+    def _verify(
+        self, reference: verify.Margins, floating: Path, order: Sequence[str], adapted: ModelFile | None
+    ) -> tuple[str, dict[str, Any]]:
+        """The first type of `order` that passes, and the report; raises `VerificationError` where the ranking is lost.
+
+        The float GGUF must pass whatever is chosen: what it loses is no matter of types.
+        """
         proof = Verification(self.scorer, self.lists, self.options, reference)
-        with_adapter = recommender.adapter.path if recommender.adapter else None
+        with_adapter = adapted.path if adapted else None
         try:
             if not self.options.adapter_only:
                 self.on_step("verify the merged model")
                 proof.merged(self.staging.folder / MERGED)
             self.on_step("verify the float GGUF")
             proof.gguf(self.float_type, floating, with_adapter, quantized=False)
-            if recommender.path != floating:
-                self.on_step(f"verify {recommender.type}")
-                proof.gguf(str(recommender.type), recommender.path, with_adapter, quantized=True)
+            for number, name in enumerate(order, 1):
+                if name == self.float_type:
+                    return name, proof.report
+                self.on_step(f"verify {name}")
+                try:
+                    proof.gguf(name, self._file(floating, name), with_adapter, quantized=True)
+                except VerificationError:
+                    if number == len(order):
+                        raise
+                    continue
+                return name, proof.report
+            raise AssertionError("no type was asked for")
         except VerificationError as error:
             hint = f"the files and {REPORT} are kept in {self.staging.folder}"
             raise VerificationError(str(error), hint=hint) from error
         finally:
             proof.write(self.staging.folder / REPORT)
-        return proof.report
 
     # The bundle
 
-    def _bundle(self, recommender: ModelFile, summarizer: ModelFile, report: Mapping[str, Any]) -> Bundle:
+    def _bundle(
+        self,
+        recommender: ModelFile,
+        summarizer: ModelFile,
+        report: Mapping[str, Any],
+        rates: Mapping[str, float],
+    ) -> Bundle:
         calibration = report["calibration"]
         answers = self.record["answers"]
         made = Bundle(
@@ -225,18 +285,30 @@ class Conversion:
             answers=(answers[0], answers[1]),
             calibration=Calibration(calibration["temperature"], calibration["bias"]),
             noise_floor=report["noise_floor"],
-            measured={"conversion_seconds": self.staging.seconds, "tensor_types": report["tensor_types"]},
+            measured={
+                "conversion_seconds": self.staging.seconds,
+                "tensor_types": report["tensor_types"],
+                **({"prefill_tokens_per_second": dict(rates)} if rates else {}),
+            },
             probes=tuple(map(tuple, report["probes"])),
             template=probes.template(),
-            base=dict(self.record["base"]),
+            base={**self.record["base"], "name": card.public_name(self.record["base"])},
             verified={"lists": report["lists"], "thresholds": self._thresholds(), "steps": report["steps"]},
             versions={**self.record["versions"], **_versions(), "converter": self.converter.digest},
         )
         made.write(self.staging.folder)
         (self.staging.folder / CARD).write_text(card.text(made, self.record), encoding="utf-8")
         files = {file.path.name for role in (recommender, summarizer) for file in (role, role.adapter) if file}
-        self.staging.finish([*sorted(files), "manifest.json", CARD, REPORT])
-        return made
+        self.staging.finish([*sorted(files), bundle.MANIFEST, CARD, REPORT])
+        return replace(made, recommender=self._placed(recommender), summarizer=self._placed(summarizer))
+
+    def _placed(self, file: ModelFile) -> ModelFile:
+        """A file of the bundle, where it is now."""
+        return replace(
+            file,
+            path=self.staging.target / file.path.name,
+            adapter=self._placed(file.adapter) if file.adapter else None,
+        )
 
     def _thresholds(self) -> dict[str, float]:
         return {name: value for name, value in asdict(self.options).items() if name.startswith(("min_", "max_"))}

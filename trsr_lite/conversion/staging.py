@@ -12,24 +12,32 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from safetensors import SafetensorError
 
+from trsr_lite.bundle import MANIFEST
 from trsr_lite.errors import ModelError, SettingsError, TrsrError
 
 MARKS = "steps.json"
+WHOLE, REPLACED = "bundle", "replaced"  # what `finish` moves, on its way
+AGAIN = "finished steps are kept: make room, then run the same command again"
+
+
+def check(target: Path, *, force: bool) -> None:
+    """Raise `SettingsError` where a bundle must not be made at `target`."""
+    if target.exists() and not force:
+        raise SettingsError(f"{target}: already exists", hint="replace it with `--force`, or name another folder")
+    if target.exists() and not (target / MANIFEST).is_file():
+        raise SettingsError(f"{target}: is not a bundle, so `--force` does not delete it", hint="name another folder")
 
 
 class Staging:
     """Beside `target`, named after it; `inputs` is everything the result depends on."""
 
     def __init__(self, target: Path, inputs: Mapping[str, Any], *, force: bool) -> None:
-        if target.exists() and not force:
-            raise SettingsError(f"{target}: already exists", hint="replace it with `--force`, or name another folder")
-        if target.exists() and not (target / "manifest.json").is_file():
-            raise SettingsError(
-                f"{target}: is not a bundle, so `--force` does not delete it", hint="name another folder"
-            )
         self.target = target
         self.folder = target.parent / f".{target.name}.convert"
+        self._undo_finish()
+        check(target, force=force)
         inputs = orjson.loads(orjson.dumps(inputs))
         self._marks = self._read()
         if self._marks.get("inputs") != inputs:
@@ -64,32 +72,42 @@ class Staging:
             return self._marks["steps"][name]["value"]
         start = time.perf_counter()
         place = self.folder / f"making-{result or name}"
-        _remove(place)
+        remove(place)
         try:
             value = make(place)
             if result:
-                _remove(self.folder / result)
+                remove(self.folder / result)
                 place.rename(self.folder / result)
         except OSError as error:
-            raise TrsrError(
-                f"step {name}: {error.filename or place}: {error.strerror or error}",
-                hint="finished steps are kept: make room, then run the same command again",
-            ) from error
+            raise TrsrError(f"step {name}: {error.filename or place}: {error.strerror or error}", hint=AGAIN) from error
+        except SafetensorError as error:  # no OSError, also where the disk is full
+            raise TrsrError(f"step {name}: {place}: cannot be written: {error}", hint=AGAIN) from error
         self._marks["steps"][name] = {"seconds": round(time.perf_counter() - start, 2), "value": value}
         self._write()
         return value
 
     def finish(self, names: list[str]) -> None:
         """Move the named files into the target, and forget the rest."""
-        place = self.folder / "bundle"
-        _remove(place)
-        place.mkdir()
-        for name in names:
-            (self.folder / name).rename(place / name)
-        if self.target.exists():
-            self.target.rename(self.folder / "replaced")
-        place.rename(self.target)
+        place = self.folder / WHOLE
+        remove(place)
+        try:
+            place.mkdir()
+            for name in names:
+                (self.folder / name).rename(place / name)
+            if self.target.exists():
+                self.target.rename(self.folder / REPLACED)
+            place.rename(self.target)
+        except OSError as error:
+            self._undo_finish()
+            raise TrsrError(f"{self.target}: cannot be written: {error.strerror or error}") from error
         shutil.rmtree(self.folder)
+
+    def _undo_finish(self) -> None:
+        """Bring back what `finish` had moved when it was interrupted."""
+        if (self.folder / REPLACED).is_dir() and not self.target.exists():
+            (self.folder / REPLACED).rename(self.target)
+        for path in (self.folder / WHOLE).glob("*"):
+            path.rename(self.folder / path.name)
 
     def _read(self) -> dict[str, Any]:
         try:
@@ -106,7 +124,8 @@ class Staging:
         beside.replace(self.folder / MARKS)
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Delete a file or a folder, if it is there."""
     if path.is_dir():
         shutil.rmtree(path)
     else:
