@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -57,10 +56,10 @@ def measure(name: str, strategy: str, negatives: str, seed: int, arguments: argp
     settings = Settings(**SETS[name]["settings"], strategy=strategy, item_tokens=ITEM_TOKENS)
     training = TrainOptions(**TRAINING, max_steps=arguments.steps, validate_every=arguments.steps // 3, seed=seed)
     place = arguments.runs / f"{name}-{strategy}-{negatives}-{seed}"
-    start = time.perf_counter()
-    resume = (place / run.folder.RUN).is_file()
-    outcome = run.train(training, settings, options, place, resume=resume, on_event=print)
-    seconds = time.perf_counter() - start
+    record = run.folder.read(place) if (place / run.folder.RUN).is_file() else {}
+    if record.get("status") != "finished":
+        run.train(training, settings, options, place, resume=bool(record), on_event=print)
+        record = run.folder.read(place)
     with datasets.load(options) as dataset:
         examples = list(dataset.examples("test"))
         scores = {
@@ -87,8 +86,8 @@ def measure(name: str, strategy: str, negatives: str, seed: int, arguments: argp
     log = run.trainer.read_log(place)
     return {
         "users": len(examples),
-        "rows": outcome.steps * training.batch_rows,
-        "training_seconds": round(seconds),
+        "rows": record["steps"] * training.batch_rows,
+        "training_seconds": round(record["seconds"]),
         "validation": [
             {key: round(line[key], 4) for key in ("step", "recall@3", "score")} for line in log if "score" in line
         ],

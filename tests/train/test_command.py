@@ -261,7 +261,7 @@ def test_help_shows_the_defaults_of_the_dataclasses(run: Run) -> None:
     code, out, _ = run("--help")
     assert code == 0
     text = "".join(out.split())
-    for shown in ("0.0005", "cosine", ",".join(LAYERS), "4096"):
+    for shown in ("0.0005", "cosine", ",".join(LAYERS), "200"):
         assert f"[default:{shown}]" in text
 
 

@@ -62,7 +62,8 @@ class TrainOptions:
     epochs: passes over the training users.
     max_steps: stop after this many steps.
     batch_rows: users in one step, over all devices.
-    batch_tokens: most tokens in one forward pass of one device.
+    batch_tokens: most tokens in one forward pass of one device; 2048 on a CPU and 8192 on a GPU without it. A longer
+        row goes alone.
     learning_rate: peak learning rate.
     schedule: course of the learning rate.
     warmup: part of the steps in which the learning rate rises.
@@ -87,14 +88,14 @@ class TrainOptions:
     full: bool = False
     rank: int = 16
     alpha: int = 32
-    dropout: float = 0.05
+    dropout: float = 0.0
     layers: tuple[str, ...] = LAYERS
     four_bit: bool = False
     dtype: str = "auto"
     epochs: int = 3
     max_steps: int | None = None
     batch_rows: int = 8
-    batch_tokens: int = 4096
+    batch_tokens: int | None = None
     learning_rate: float = 5e-4
     schedule: str = "cosine"
     warmup: float = 0.05

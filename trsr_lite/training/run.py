@@ -42,6 +42,7 @@ from trsr_lite.training.trainer import METRIC, OnEvent
 
 PROBES = 4  # validation rows scored again with the adapter from disk
 TOLERANCE = 1e-3  # logits
+BATCH_TOKENS = {"cpu": 2048, "gpu": 8192}  # a token of a 135M base with LoRA takes 2 MB of activations
 PROBE = Row((1, 2), ((3,), (3, 4)), (1, 0))  # shows whether a model takes packed rows at all
 
 
@@ -111,7 +112,7 @@ def train(
     dtype = base.best_dtype(state.device) if options.dtype == "auto" else getattr(torch, options.dtype)
     model = base.load(located, torch.float32 if options.full else dtype, offline=offline, four_bit=options.four_bit)
     objective = Objective(answers, **(options.weights if isinstance(data, DataOptions) else {"text": 1.0}))
-    validation.score(model, [PROBE], objective, batch_tokens=options.batch_tokens, alone=True)
+    validation.score(model, [PROBE], objective, alone=True)
 
     # 2. What is learned: lists with their summaries, or pairs
     def summarize(histories: Sequence[Sequence[Item]]) -> list[str | None]:
@@ -198,7 +199,7 @@ def _fit(
         source.row,
         epochs=options.epochs,
         batch_rows=options.batch_rows,
-        batch_tokens=options.batch_tokens,
+        batch_tokens=options.batch_tokens or BATCH_TOKENS["cpu" if state.device.type == "cpu" else "gpu"],
         seed=options.seed,
         max_steps=options.max_steps,
         world=state.num_processes,
@@ -207,7 +208,7 @@ def _fit(
     )
 
     def validate(model: Any) -> dict[str, float]:
-        return source.metrics(validation.score(model, source.validation, objective, batch_tokens=options.batch_tokens))
+        return source.metrics(validation.score(model, source.validation, objective))
 
     checkpoint, start = trainer.latest_checkpoint(output) if resume else (None, 0)
     if checkpoint and state.is_main_process:
@@ -241,14 +242,14 @@ def _keep(
     state: PartialState,
 ) -> None:
     """Save what was trained, read it back, and give it its name only if it still says the same."""
-    known = validation.score(fitted.model, probes, objective, batch_tokens=options.batch_tokens)
+    known = validation.score(fitted.model, probes, objective)
     staged, final = output / f".{adapter.place(options)}", output / adapter.place(options)
     with folder.disk(output):
         fitted.trainer.save_model(str(staged))
         if state.is_main_process:
             again = reload(staged)
             with fitted.trainer.accelerator.autocast():  # as the trained model computes; off but for bfloat16 `full`
-                found = validation.score(again, probes, objective, batch_tokens=options.batch_tokens, alone=True)
+                found = validation.score(again, probes, objective, alone=True)
             _check_same(known, found)
             shutil.rmtree(final, ignore_errors=True)
             staged.rename(final)

@@ -70,4 +70,4 @@ class Scorer:
 
     def margins(self, rows: Sequence[Row]) -> list[npt.NDArray[np.float32]]:
         """(candidates,) margins of each row."""
-        return validation.score(self.model, rows, self.objective, batch_tokens=self.options.batch_tokens)
+        return validation.score(self.model, rows, self.objective)

@@ -19,11 +19,12 @@ from trsr_lite.training.rows import Row, fill, pack
 from trsr_lite.training.trainer import METRIC, forward
 
 CUTOFFS = (3, 5, 10)
+BATCH_TOKENS = 8192  # without gradients a token takes little memory
 
 
 @torch.no_grad()
 def score(
-    model: Any, rows: Sequence[Row], objective: Objective, *, batch_tokens: int, alone: bool = False
+    model: Any, rows: Sequence[Row], objective: Objective, *, alone: bool = False
 ) -> list[npt.NDArray[np.float32]]:
     """For each row the margins of its candidates, or for a text its mean loss (a batch shares one), in order.
 
@@ -34,7 +35,7 @@ def score(
     found: dict[int, npt.NDArray[np.float32]] = {}
     model.eval()
     device = next(model.parameters()).device
-    for places in fill([rows[index] for index in mine], batch_tokens):
+    for places in fill([rows[index] for index in mine], BATCH_TOKENS):
         part = pack([rows[mine[place]] for place in places]).to(device)
         logits = forward(model, part)
         if part.candidates:
