@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from trsr_lite import ModelError, Settings
+from trsr_lite import FakeEngine, ModelError, Settings, User, probes
 from trsr_lite import bundle as bundles
 from trsr_lite.bundle import MANIFEST, SCHEMA, Bundle, ModelFile
+from trsr_lite.cache import file_digest
 from trsr_lite.prompts import PROMPT_VERSION
 from trsr_lite.scoring import Calibration
 
 REMOVED = object()
-
-
-def no_digest(path: Path) -> str:
-    raise AssertionError(f"the hash of {path} was asked for")
 
 
 def full_bundle(folder: Path) -> Bundle:
@@ -26,7 +24,7 @@ def full_bundle(folder: Path) -> Bundle:
     for role, content in (("summarizer", b"summarizer weights"), ("recommender", b"weights")):
         path = folder / f"{role}.gguf"
         path.write_bytes(content)
-        files[role] = ModelFile(path, f"b2:{role}", len(content), "Q8_0")
+        files[role] = ModelFile(path, file_digest(path), len(content), "Q8_0")
     return Bundle(
         name="full",
         **files,
@@ -56,24 +54,31 @@ def changed(folder: Path, **changes: Any) -> Path:
 
 def refused(path: Path) -> ModelError:
     with pytest.raises(ModelError) as caught:
-        bundles.load(path, no_digest)
+        bundles.load(path, file_digest)
     assert caught.value.exit_code == 3
     assert str(path) in str(caught.value)
     return caught.value
 
 
-def test_a_bundle_is_read_back_as_written_and_no_file_is_hashed(tmp_path: Path) -> None:
+def test_a_bundle_is_read_back_as_written_and_each_file_is_hashed(tmp_path: Path) -> None:
     bundle = full_bundle(tmp_path)
     bundle.write(tmp_path)
-    assert bundles.load(tmp_path, no_digest) == bundle
+    hashed: list[str] = []
+
+    def digest(path: Path) -> str:
+        hashed.append(path.name)
+        return file_digest(path)
+
+    assert bundles.load(tmp_path, digest) == bundle
+    assert sorted(hashed) == ["recommender.gguf", "summarizer.gguf"]
 
 
 def test_one_file_may_serve_both_roles(tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
     path.write_bytes(b"weights")
-    file = ModelFile(path, "b2:1", 7)
+    file = ModelFile(path, file_digest(path), 7)
     Bundle("one", file, file).write(tmp_path)
-    bundle = bundles.load(tmp_path, no_digest)
+    bundle = bundles.load(tmp_path, file_digest)
     assert bundle.summarizer == bundle.recommender == file
 
 
@@ -83,7 +88,7 @@ def test_a_manifest_names_its_versions_and_files_without_folders(tmp_path: Path)
     assert (manifest["schema"], manifest["prompt_version"]) == (SCHEMA, PROMPT_VERSION)
     assert manifest["recommender"] == {
         "file": "recommender.gguf",
-        "digest": "b2:recommender",
+        "digest": file_digest(tmp_path / "recommender.gguf"),
         "size": 7,
         "type": "Q8_0",
     }
@@ -94,7 +99,7 @@ def test_a_bundle_may_be_moved(tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
     full_bundle(tmp_path / "old").write(tmp_path / "old")
     (tmp_path / "old").rename(tmp_path / "new")
-    assert bundles.load(tmp_path / "new", no_digest).recommender.path == tmp_path / "new" / "recommender.gguf"
+    assert bundles.load(tmp_path / "new", file_digest).recommender.path == tmp_path / "new" / "recommender.gguf"
 
 
 def test_a_bare_gguf_is_a_bundle_of_itself(tmp_path: Path) -> None:
@@ -130,7 +135,11 @@ def test_a_manifest_of_another_shape_is_refused(tmp_path: Path, content: str) ->
     assert "incomplete or of the wrong shape" in str(refused(tmp_path))
 
 
-@pytest.mark.parametrize("name", [*Bundle.__dataclass_fields__, "schema", "prompt_version", "recommender__size"])
+NEWER = {"probes", "template", "base", "verified", "versions"}  # not in manifests of the first versions
+NEEDED = [*(name for name in Bundle.__dataclass_fields__ if name not in NEWER), "schema", "prompt_version"]
+
+
+@pytest.mark.parametrize("name", [*NEEDED, "recommender__size", "recommender__digest"])
 def test_a_manifest_that_lacks_an_entry_is_refused_by_its_name(tmp_path: Path, name: str) -> None:
     assert name.rpartition("__")[2] in str(refused(changed(tmp_path, **{name: REMOVED})))
 
@@ -170,7 +179,7 @@ def test_a_trained_bundle_of_another_prompt_version_is_refused(tmp_path: Path) -
 
 @pytest.mark.parametrize("trained", [False, None])
 def test_an_untrained_bundle_depends_on_no_prompt_version(tmp_path: Path, trained: bool | None) -> None:
-    assert bundles.load(changed(tmp_path, prompt_version="0.1", trained=trained), no_digest).trained is trained
+    assert bundles.load(changed(tmp_path, prompt_version="0.1", trained=trained), file_digest).trained is trained
 
 
 @pytest.mark.parametrize("role", ["summarizer", "recommender"])
@@ -228,5 +237,98 @@ def test_a_calibration_that_cannot_be_is_a_model_error(tmp_path: Path, temperatu
 
 @pytest.mark.parametrize(("trained", "words"), [(True, None), (False, "untrained base"), (None, "bare GGUF")])
 def test_a_person_is_told_what_the_ranking_is_worth(tmp_path: Path, trained: bool | None, words: str | None) -> None:
-    hint = bundles.load(changed(tmp_path, trained=trained), no_digest).hint
+    hint = bundles.load(changed(tmp_path, trained=trained), file_digest).hint
     assert hint is None if words is None else hint is not None and words in hint
+
+
+def test_a_manifest_of_before_conversion_is_still_read(tmp_path: Path) -> None:
+    bundle = bundles.load(changed(tmp_path, **dict.fromkeys(NEWER, REMOVED)), file_digest)
+    assert (bundle.probes, bundle.template, bundle.base) == (None, None, {})
+
+
+@pytest.mark.parametrize("role", ["summarizer", "recommender"])
+def test_a_file_that_was_tampered_with_is_named_with_both_hashes(tmp_path: Path, role: str) -> None:
+    path = tmp_path / f"{role}.gguf"
+    changed(tmp_path)
+    before = file_digest(path)
+    content = path.read_bytes()
+    path.write_bytes(b"W" + content[1:])
+    error = refused(tmp_path)
+    assert before != file_digest(path)
+    assert f"{role}.gguf: its content hash is {file_digest(path)}, but its manifest says {before}" in str(error)
+    assert error.hint is not None and "get the bundle again" in error.hint
+
+
+# Adapters
+
+
+def with_adapter(folder: Path) -> Bundle:
+    """One base for both roles, and an adapter for the recommender."""
+    base, adapter = folder / "base.gguf", folder / "adapter.gguf"
+    base.write_bytes(b"base weights")
+    adapter.write_bytes(b"low rank")
+    summarizer = ModelFile(base, file_digest(base), base.stat().st_size, "F16")
+    lora = ModelFile(adapter, file_digest(adapter), adapter.stat().st_size, "F16", sha256="0" * 64)
+    bundle = Bundle("adapted", summarizer, dataclasses.replace(summarizer, adapter=lora))
+    bundle.write(folder)
+    return bundle
+
+
+def test_an_adapter_is_read_back_as_written(tmp_path: Path) -> None:
+    bundle = with_adapter(tmp_path)
+    assert bundles.load(tmp_path, file_digest) == bundle
+
+
+def test_an_adapter_makes_another_model_of_its_base(tmp_path: Path) -> None:
+    bundle = with_adapter(tmp_path)
+    plain, adapted = bundle.summarizer.identity, bundle.recommender.identity
+    assert plain == bundle.summarizer.digest and adapted != plain and adapted.startswith("b2:")
+    other = dataclasses.replace(bundle.recommender.adapter, digest="b2:other")
+    assert dataclasses.replace(bundle.recommender, adapter=other).identity != adapted
+    assert dataclasses.replace(bundle.recommender, digest="b2:other").identity != adapted
+
+
+def test_an_adapter_that_is_missing_changed_or_outside_is_named(tmp_path: Path) -> None:
+    with_adapter(tmp_path)
+    path = tmp_path / "adapter.gguf"
+    path.write_bytes(b"LOW RANK")
+    assert "adapter.gguf: its content hash" in str(refused(tmp_path))
+    path.write_bytes(b"low")
+    assert "adapter.gguf: 3 bytes" in str(refused(tmp_path))
+    path.unlink()
+    assert "adapter.gguf: missing" in str(refused(tmp_path))
+    manifest = json.loads((tmp_path / MANIFEST).read_text())
+    manifest["recommender"]["adapter"]["file"] = "../adapter.gguf"
+    (tmp_path / MANIFEST).write_text(json.dumps(manifest))
+    assert "not inside the bundle" in str(refused(tmp_path))
+
+
+# Golden probes and templates
+
+
+def test_a_trained_bundle_of_other_prompts_is_refused(tmp_path: Path) -> None:
+    assert bundles.load(changed(tmp_path, template=probes.template()), file_digest).template == probes.template()
+    error = refused(changed(tmp_path, template="b2:other"))
+    assert f"trained on other prompts of version {PROMPT_VERSION}" in str(error)
+    assert error.hint is not None and "train it again" in error.hint
+
+
+def test_an_untrained_bundle_depends_on_no_template(tmp_path: Path) -> None:
+    assert bundles.load(changed(tmp_path, template="b2:other", trained=False), file_digest).trained is False
+
+
+def test_golden_tokens_are_read_back_and_must_be_numbers(tmp_path: Path) -> None:
+    assert bundles.load(changed(tmp_path, probes=[[1, 2], [3]]), file_digest).probes == ((1, 2), (3,))
+    assert "wrong shape" in str(refused(changed(tmp_path, probes=[["a"]])))
+    assert "wrong shape" in str(refused(changed(tmp_path, probes=5)))
+
+
+def test_another_tokenizer_is_refused_at_first_use(make_recommender: Any, news_user: User) -> None:
+    golden = probes.tokens(FakeEngine())
+    assert make_recommender(probes=golden).recommend(news_user).recommendations
+    wrong = (*golden[:3], (1, 2, 3), *golden[4:])
+    with pytest.raises(ModelError, match=r"its tokenizer reads .*Caf.* differently than the manifest says") as caught:
+        make_recommender(probes=wrong).recommend(news_user)
+    assert caught.value.hint is not None and "does not belong to this bundle" in caught.value.hint
+    with pytest.raises(ModelError, match=r"20 texts instead of 3"):
+        make_recommender(probes=golden[:3]).recommend(news_user)

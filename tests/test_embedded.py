@@ -24,7 +24,7 @@ import pytest
 
 from trsr_lite import ModelError, Settings, User, bundle, embedded, prompts
 from trsr_lite.cache import file_digest
-from trsr_lite.engine import native
+from trsr_lite.engine import native, rates
 from trsr_lite.engine.base import Segment
 from trsr_lite.engine.llama import LlamaEngine
 
@@ -41,7 +41,7 @@ def data_folder(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     """A data folder with the prepared model; measured once instead of three times, the rest is what users get."""
     folder = tmp_path_factory.mktemp("data")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(embedded, "ROUNDS", 1)
+        patch.setattr(rates, "ROUNDS", 1)
         embedded.prepare(folder, offline=True)
     yield folder
     shutil.rmtree(folder)

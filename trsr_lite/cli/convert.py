@@ -9,6 +9,7 @@ import click
 
 from trsr_lite.cli import fields, options
 from trsr_lite.conversion.options import CHOICES, ConvertOptions
+from trsr_lite.engine.native import FILE_TYPES
 from trsr_lite.errors import SettingsError
 
 WHOLE = "bundle"
@@ -81,7 +82,7 @@ def whole(run: str, output: str, force: bool, llama_cpp: str | None, as_json: bo
 @options.offline
 def merge(run: str, output: str, force: bool, offline: bool) -> None:
     """Merge the adapter of RUN into its base, in float32, as a Hugging Face folder."""
-    target = _free(output, force)
+    target = _free(output, force, model_folder=True)
     merging = _library("merge")
     merging.merge_run(Path(run), target, offline=offline)
     click.echo(target)
@@ -113,7 +114,7 @@ def gguf(model: str, output: str, force: bool, file_type: str, llama_cpp: str | 
 @click.argument("model")
 @output
 @force
-@click.option("--type", "file_type", metavar="TYPE", required=True, help="Tensor type, such as Q8_0.")
+@click.option("--type", "file_type", type=click.Choice(FILE_TYPES), required=True, help="Tensor type, such as Q8_0.")
 def quantize(model: str, output: str, force: bool, file_type: str) -> None:
     """Write the floating-point GGUF MODEL with another tensor type, and show the types of its tensors."""
     from trsr_lite.cli import tables
@@ -159,7 +160,11 @@ def _converter(folder: str | None, folders: dict[str, Any]) -> Any:
     return _library("converter").find(Path(folder) if folder else None, cache, offline=folders["offline"])
 
 
-def _free(path: str, force: bool) -> Path:
-    if Path(path).exists() and not force:
+def _free(path: str, force: bool, *, model_folder: bool = False) -> Path:
+    """An output that may be written; `--force` replaces what this step writes, and nothing else."""
+    target = Path(path)
+    if target.exists() and not force:
         raise SettingsError(f"{path}: already exists", hint="replace it with `--force`, or name another")
-    return Path(path)
+    if target.is_dir() and not (model_folder and (target / "config.json").is_file()):
+        raise SettingsError(f"{path}: is a folder that `--force` does not replace", hint="name another")
+    return target

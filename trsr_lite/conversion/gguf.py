@@ -6,6 +6,8 @@ Invariant: quantizing starts from floating-point tensors only.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from trsr_lite.bundle import ModelFile
@@ -19,7 +21,8 @@ from trsr_lite.errors import ModelError, SettingsError
 
 def convert(converter: Converter, model: Path, target: Path, file_type: str) -> None:
     """Write a Hugging Face model folder as one GGUF of a floating-point type."""
-    converter.run(MODEL_SCRIPT, [model, "--outfile", target, "--outtype", file_type.lower()])
+    with _whole(target) as place:
+        converter.run(MODEL_SCRIPT, [model, "--outfile", place, "--outtype", file_type.lower()])
 
 
 def convert_adapter(converter: Converter, adapter: Path, base: Path, target: Path) -> None:
@@ -29,6 +32,8 @@ def convert_adapter(converter: Converter, adapter: Path, base: Path, target: Pat
 
 def quantize(source: Path, target: Path, file_type: str) -> None:
     """Write a floating-point GGUF with another tensor type."""
+    if file_type not in native.FILE_TYPES:
+        raise SettingsError(f"there is no tensor type {file_type!r}", hint=f"choose {', '.join(native.FILE_TYPES)}")
     types = tensor_types(source)
     low = [name for name in types if name not in FLOATS]
     if low:
@@ -36,7 +41,8 @@ def quantize(source: Path, target: Path, file_type: str) -> None:
             f"{source}: its tensors are {', '.join(low)} already; quantizing twice loses quality twice",
             hint=f"start from {', '.join(FLOATS)}, or keep the file as it is",
         )
-    native.quantize(source, target, file_type, default_threads())
+    with _whole(target) as place:
+        native.quantize(source, place, file_type, default_threads())
 
 
 def tensor_types(path: Path) -> dict[str, int]:
@@ -63,3 +69,14 @@ def entry(path: Path, file_type: str | None, adapter: ModelFile | None = None) -
         while chunk := file.read(1 << 22):
             sha.update(chunk)
     return ModelFile(path, file_digest(path), path.stat().st_size, file_type, adapter, sha.hexdigest())
+
+
+@contextmanager
+def _whole(target: Path) -> Iterator[Path]:
+    """A place beside `target`, which becomes the target if all goes well."""
+    place = target.with_name(f".{target.name}.part")
+    try:
+        yield place
+        place.replace(target)
+    finally:
+        place.unlink(missing_ok=True)

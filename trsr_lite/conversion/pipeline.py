@@ -35,6 +35,7 @@ from trsr_lite.training.scorer import Scorer
 
 OnStep = Callable[[str], None]
 REPORT, CARD = "report.json", "README.md"
+AFTERWARDS = ("min_", "max_", "recommender_type")  # options that may change and leave the finished steps as they are
 MERGED, BASE, ADAPTER, SUMMARIZER = "merged", "base", "adapter.gguf", "summarizer"
 
 
@@ -68,9 +69,7 @@ class Conversion:
         files = [*sorted(self.trained.iterdir()), run / folder.LISTS]
         inputs = {
             "run": {path.name: file_digest(path) for path in files},
-            "options": {
-                name: value for name, value in asdict(options).items() if not name.startswith(("min_", "max_"))
-            },
+            "options": {name: value for name, value in asdict(options).items() if not name.startswith(AFTERWARDS)},
             "converter": converter.digest,
             "trsr_lite": __version__,
         }
@@ -181,7 +180,7 @@ class Conversion:
 
     def _summarizer(self, recommender: ModelFile) -> ModelFile:
         """The model that writes summaries: the shared base, the run's own, or the one that was asked for."""
-        if self.options.adapter_only and self.options.summarizer is None:
+        if self.options.summarizer is None and self._base_summarizes:
             return gguf.entry(recommender.path, recommender.type)
         self.on_step("summarizer")
         name = self.options.summarizer or self.scorer.options.summarizer
@@ -191,6 +190,14 @@ class Conversion:
 
         file_type = self.staging.step("summarizer", make, f"{SUMMARIZER}.gguf")
         return gguf.entry(self.staging.folder / f"{SUMMARIZER}.gguf", file_type)
+
+    @property
+    def _base_summarizes(self) -> bool:
+        """Whether the base that is kept apart can write the summaries that were trained on."""
+        options = self.scorer.options
+        return self.options.adapter_only and (
+            self.scorer.settings.strategy == "none" or options.summarizer == options.base
+        )
 
     def _make_summarizer(self, name: str, place: Path) -> str:
         """Write the summarizer to `place`; returns its tensor type."""

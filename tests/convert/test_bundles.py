@@ -1,0 +1,221 @@
+"""A run becomes a bundle that recommends as the trained model does, and that carries nothing of its data."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from convert.conftest import LISTS
+from trsr_lite import Recommender, User, probes
+from trsr_lite import bundle as bundles
+from trsr_lite.cache import file_digest
+
+both = pytest.mark.parametrize("kind", ["llama", "qwen2"])
+ways = pytest.mark.parametrize("adapter_only", [False, True], ids=["merged", "adapter"])
+
+
+def margins(recommender: Recommender, one: Any) -> list[float]:
+    """Exact margins in the order of the list."""
+    user = User("u", history=one.recent, candidates=one.candidates)
+    found = {entry.item.id: entry.margin for entry in recommender.recommend(user, exact=True).recommendations}
+    return [found[item.id] for item in one.candidates]
+
+
+@both
+@ways
+def test_a_bundle_recommends_with_the_margins_that_were_verified(made: Any, kind: str, adapter_only: bool) -> None:
+    from trsr_lite.conversion import pipeline, verify
+    from trsr_lite.engine.llama import LlamaEngine
+
+    source = made(kind, adapter_only=adapter_only)
+    held_out = pipeline.lists_of(source.run)[:LISTS]
+    with Recommender.load(source.bundle) as recommender:
+        found = [margins(recommender, one) for one in held_out]
+        bundle = recommender.bundle
+    adapter = bundle.recommender.adapter
+    assert (adapter is not None) == adapter_only
+    engine = LlamaEngine(bundle.recommender.path, identity="", adapter=adapter.path if adapter else None)
+    known = verify.margins(engine, held_out, bundle.settings, exact=True)
+    engine.close()
+    np.testing.assert_array_equal(np.concatenate(found), np.concatenate(known))
+    with np.load(source.staged / "reference.npz") as reference:
+        trained = np.concatenate([reference[name] for name in reference.files])
+    moved = float(np.abs(np.concatenate(known) - trained).max())
+    assert moved == pytest.approx(bundle.verified["steps"]["F16"]["max_difference"], abs=1e-5)
+
+
+@both
+def test_the_adapter_changes_the_recommender_and_not_the_summarizer(made: Any, kind: str) -> None:
+    from trsr_lite.conversion import pipeline, verify
+    from trsr_lite.engine import native
+    from trsr_lite.engine.llama import LlamaEngine
+
+    source = made(kind, adapter_only=True)
+    held_out = pipeline.lists_of(source.run)[:1]
+    loads: list[Path] = []
+    with pytest.MonkeyPatch.context() as patch, Recommender.load(source.bundle) as recommender:
+        opening = native.Model.__init__
+
+        def count(self: Any, path: Path, **options: Any) -> None:
+            loads.append(path)
+            opening(self, path, **options)
+
+        patch.setattr(native.Model, "__init__", count)
+        bundle = recommender.bundle
+        assert bundle.summarizer.path == bundle.recommender.path
+        assert bundle.summarizer.adapter is None
+        assert bundle.summarizer.identity != bundle.recommender.identity
+        summarizer, ranker = (recommender._engine(file) for file in (bundle.summarizer, bundle.recommender))
+        assert len(loads) == 1, "one base in memory serves both roles"
+        assert summarizer is not ranker
+        plain = LlamaEngine(bundle.summarizer.path, identity="")
+        base, shared, adapted = (
+            verify.margins(engine, held_out, bundle.settings, exact=True)[0] for engine in (plain, summarizer, ranker)
+        )
+        plain.close()
+    np.testing.assert_array_equal(base, shared)
+    assert np.abs(base - adapted).max() > 0.1
+
+
+def test_the_whole_way_with_a_tokenizer_that_llama_cpp_knows(
+    scripts: Any, smollm2: Path, tiny: Path, tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from train import conftest as training
+
+    from trsr_lite.cli import run as cli
+    from trsr_lite.training import base
+    from trsr_lite.training.run import train
+
+    tokenizer = base.HfTokenizer.load(base.locate(str(smollm2))).tokenizer
+    folder = training.write_base(tmp_path / "base", tokenizer=tokenizer)
+    data, output = training.tiny_examples(tiny_data), str(tmp_path / "bundle")
+    train(training.tiny_options(folder), training.tiny_settings(), data, tmp_path / "run")
+    asked = ["convert", str(tmp_path / "run"), "--output", output, "--recommender-type", "F16", "--offline"]
+    checkout = ["--llama-cpp", str(scripts.folder), "--summarizer", str(tiny)]
+    assert cli([*asked, *checkout]) == 0, capsys.readouterr().err
+    shown = capsys.readouterr()
+    assert "Did the ranking survive?" in shown.out and "verify the float GGUF" in shown.err
+    assert cli(["inspect", output, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["trained"] is True and facts["models"]["recommender"]["description"].startswith("llama")
+
+
+@both
+def test_inspect_shows_a_converted_bundle(made: Any, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from trsr_lite.cli import run as cli
+
+    assert cli(["inspect", str(made(kind, adapter_only=True).bundle)]) == 0
+    shown = capsys.readouterr().out
+    assert "adapter.gguf" in shown and "calibration" in shown
+
+
+@both
+@ways
+def test_a_manifest_is_complete_and_its_hashes_are_right(made: Any, kind: str, adapter_only: bool) -> None:
+    import hashlib
+
+    source = made(kind, adapter_only=adapter_only)
+    manifest = json.loads((source.bundle / "manifest.json").read_text())
+    record = json.loads((source.run / "run.json").read_text())
+    for role in ("summarizer", "recommender"):
+        entry = manifest[role]
+        for file in [entry, *([entry["adapter"]] if entry.get("adapter") else [])]:
+            path = source.bundle / file["file"]
+            assert file["digest"] == file_digest(path) and file["size"] == path.stat().st_size
+            assert file["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert manifest["trained"] is True and manifest["template"] == probes.template()
+    assert manifest["answers"] == record["answers"] and len(manifest["probes"]) == len(probes.TEXTS)
+    assert manifest["settings"]["domain"] == "news"
+    assert manifest["calibration"]["temperature"] > 0 and manifest["noise_floor"] >= 0
+    assert manifest["base"]["digest"] == record["base"]["digest"] and "/" not in manifest["base"]["name"]
+    assert {"torch", "llama-cpp-python", "converter", "trsr-lite"} <= set(manifest["versions"])
+    assert manifest["verified"]["thresholds"]["max_margin"] == 0.05 and "F16" in manifest["verified"]["steps"]
+    assert manifest["measured"]["tensor_types"]["F16"] > 0
+    files = {path.name for path in source.bundle.iterdir()}
+    named = {manifest[role]["file"] for role in ("summarizer", "recommender")}
+    assert files == named | {"manifest.json", "README.md", "report.json"} | (
+        {"adapter.gguf"} if adapter_only else set()
+    )
+
+
+def test_what_convert_returns_is_what_load_finds(made: Any, convert: Any, staged: Any) -> None:
+    source, target = staged()
+    returned = convert(source.run, target, **source.options)
+    assert returned == bundles.load(target, file_digest)
+
+
+@ways
+def test_nothing_of_the_training_data_is_in_a_bundle(made: Any, adapter_only: bool) -> None:
+    source = made(adapter_only=adapter_only)
+    texts = {
+        text
+        for line in (source.run / "lists.jsonl").read_text().splitlines()
+        for part in ("recent", "candidates")
+        for item in json.loads(line)[part]
+        for text in item.values()
+        if " " in text
+    }
+    assert len(texts) > 10
+    for path in source.bundle.iterdir():
+        content = path.read_bytes()
+        for text in texts:
+            assert text.encode() not in content, f"{path.name} holds {text!r}"
+        if path.suffix != ".gguf":
+            assert str(source.run.parent).encode() not in content, f"{path.name} names a folder of this machine"
+
+
+def test_a_card_says_base_data_licence_and_what_was_verified(made: Any) -> None:
+    source = made()
+    card = (source.bundle / "README.md").read_text()
+    for words in ("tiny-llama", "its licence applies", "terms apply to the weights", "jsonl", "Kendall tau", "F16"):
+        assert words in card
+    assert card.startswith("---\nlibrary_name: trsr-lite\n")
+    assert "base_model" not in card, "a folder is no model on the hub"
+
+
+def test_a_moved_bundle_still_works(made: Any, tmp_path: Path) -> None:
+    from trsr_lite.conversion import pipeline
+
+    source = made(adapter_only=True)
+    shutil.copytree(source.bundle, tmp_path / "elsewhere")
+    with Recommender.load(tmp_path / "elsewhere") as recommender:
+        assert margins(recommender, pipeline.lists_of(source.run)[0])
+
+
+def test_auto_takes_the_fastest_type_that_passes_and_reports_all_rates(
+    staged: Any, convert: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trsr_lite.conversion import pipeline
+    from trsr_lite.conversion.options import AUTO_TYPES
+
+    rates = {name: float(number) for number, name in enumerate(["F16", "BF16", "Q6_K", "Q8_0", "IQ4_NL", "Q4_0"])}
+
+    def measure(path: Path, *, decode: bool) -> dict[str, float]:
+        name = path.stem.partition("-")[2]
+        return {"prefill": rates[name]}
+
+    monkeypatch.setattr(pipeline, "measure", measure)
+    source, target = staged()
+    tried: list[str] = []
+    made = convert(source.run, target, recommender_type="auto", on_step=tried.append, min_tau=0.9, max_recall_loss=1.0)
+    verified = [step.removeprefix("verify ") for step in tried if step.startswith("verify ")][2:]
+    assert verified[0] == "Q4_0", "the fastest is tried first"
+    assert made.recommender.type == verified[-1] != "Q4_0", "tiny random models lose their order at 4 bits"
+    assert set(made.measured["prefill_tokens_per_second"]) == set(AUTO_TYPES)
+    assert set(verified) <= set(made.verified["steps"])
+    report = json.loads((target / "report.json").read_text())
+    assert "lost" not in report
+    loaded = bundles.load(target, file_digest)
+    assert loaded.recommender.type == made.recommender.type
+
+
+def test_a_run_may_be_the_summarizer(convert: Any, staged: Any, runs: dict[str, Path]) -> None:
+    source, target = staged()
+    made = convert(source.run, target, summarizer=str(runs["llama"]), summarizer_type="Q8_0")
+    assert made.summarizer.type == "Q8_0" and made.summarizer.path.is_file()
+    assert made.summarizer.digest != made.recommender.digest

@@ -1,0 +1,108 @@
+"""Each step of a conversion is a command of its own, and gives what the whole gives."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from convert.conftest import NEAR_TIES
+from trsr_lite.cache import file_digest
+from trsr_lite.cli import convert as command
+from trsr_lite.cli import run as cli
+
+
+def test_help_names_every_step() -> None:
+    shown = CliRunner().invoke(command.command, ["--help"]).output
+    for step in ("bundle", "gguf", "merge", "quantize", "verify"):
+        assert step in shown
+    shown = CliRunner().invoke(command.command, ["bundle", "--help"]).output
+    assert "--recommender-type" in shown and "[default: Q8_0]" in shown and "--adapter-only" in shown
+
+
+def test_merge_writes_the_merged_model_with_the_tokenizer_of_the_base_as_it_is(
+    made: Any, tiny_base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "merged"
+    assert cli(["convert", "merge", str(made().run), "--output", str(target), "--offline"]) == 0
+    assert capsys.readouterr().out.strip() == str(target)
+    assert file_digest(target / "model.safetensors") == file_digest(made().staged / "merged" / "model.safetensors")
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        assert (target / name).read_bytes() == (tiny_base / name).read_bytes()
+    assert cli(["convert", "merge", str(made().run), "--output", str(target), "--offline"]) == 2
+    assert cli(["convert", "merge", str(made().run), "--output", str(target), "--offline", "--force"]) == 0
+    assert not list(tmp_path.glob(".*.part"))
+
+
+def test_gguf_writes_what_the_whole_conversion_wrote(
+    made: Any, converter: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from trsr_lite.conversion import gguf
+
+    target = tmp_path / "model.gguf"
+    asked = ["convert", "gguf", str(made().staged / "merged"), "--output", str(target), "--type", "F32"]
+    assert cli([*asked, "--llama-cpp", str(converter.folder)]) == 0
+    assert capsys.readouterr().out.strip() == str(target)
+    assert list(gguf.tensor_types(target)) == ["F32"]
+
+
+def test_quantize_writes_another_type_and_shows_the_tensors(
+    made: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "model-Q8_0.gguf"
+    source = made().staged / "merged-F16.gguf"
+    before = file_digest(source)
+    assert cli(["convert", "quantize", str(source), "--output", str(target), "--type", "Q8_0"]) == 0
+    assert "Q8_0" in capsys.readouterr().out and file_digest(source) == before
+    assert cli(["convert", "quantize", str(source), "--output", str(target), "--type", "Q9_9"]) == 2
+
+
+def test_quantizing_a_file_onto_itself_leaves_it_whole(made: Any, tmp_path: Path) -> None:
+    from trsr_lite.conversion import gguf
+
+    path = tmp_path / "model.gguf"
+    shutil.copyfile(made().staged / "merged-F16.gguf", path)
+    assert cli(["convert", "quantize", str(path), "--output", str(path), "--type", "Q8_0", "--force"]) == 0
+    assert (
+        "Q8_0" in gguf.tensor_types(path) and [other.name for other in tmp_path.iterdir()] == ["model.gguf", "home"][:1]
+    )
+
+
+@pytest.mark.parametrize("adapter_only", [False, True], ids=["merged", "adapter"])
+def test_verify_compares_a_bundle_with_its_run(
+    made: Any, adapter_only: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trsr_lite.conversion import pipeline
+    from trsr_lite.conversion.options import ConvertOptions
+
+    monkeypatch.setattr(pipeline, "ConvertOptions", partial(ConvertOptions, min_tau_float=NEAR_TIES))
+    source = made(adapter_only=adapter_only)
+    assert cli(["convert", "verify", str(source.bundle), "--run", str(source.run), "--offline", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["schema"] == 1 and "lost" not in report
+    known = json.loads((source.bundle / "manifest.json").read_text())["verified"]["steps"]["F16"]
+    assert report["steps"]["F16"]["max_difference"] >= known["max_difference"], "on all lists, not on some"
+
+
+def test_verify_of_another_model_exits_with_5(
+    made: Any, runs: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = made(adapter_only=True).staged / "base-F16.gguf"
+    assert cli(["convert", "verify", str(base), "--run", str(runs["llama"]), "--lists", "2", "--offline"]) == 5
+    assert "does not rank as the trained model" in capsys.readouterr().err
+
+
+def test_a_run_of_all_weights_is_converted_too(tiny_base: Path, tiny_data: Path, convert: Any, tmp_path: Path) -> None:
+    from train import conftest as training
+
+    from trsr_lite.training.run import train
+
+    options = training.tiny_options(tiny_base, full=True, learning_rate=1e-3, max_steps=3)
+    train(options, training.tiny_settings(), training.tiny_examples(tiny_data), tmp_path / "run")
+    bundle = convert(tmp_path / "run", tmp_path / "bundle")
+    assert bundle.trained and bundle.recommender.adapter is None

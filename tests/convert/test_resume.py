@@ -1,0 +1,226 @@
+"""A conversion that was stopped in any step goes on where it was, and nothing half made is ever at the target."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import pkgutil
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from train.conftest import program
+
+from convert.conftest import LISTS, LOOSE, NEAR_TIES
+from trsr_lite import TrsrError
+from trsr_lite import bundle as bundles
+from trsr_lite.cache import file_digest
+
+STEPS = ("reference", "merged", "gguf", "quantize Q8_0", "summarizer")
+BY_STEP = {  # what is killed: the function that does the work of the step
+    "reference": "trsr_lite.training.scorer.Scorer.margins",
+    "merged": "trsr_lite.conversion.merge.save",
+    "gguf": "trsr_lite.conversion.gguf.convert",
+    "quantize Q8_0": "trsr_lite.engine.native.quantize",
+    "summarizer": "trsr_lite.conversion.gguf.tensor_types",
+    "verify": "trsr_lite.conversion.verify.compare",
+    "finish": "trsr_lite.conversion.card.text",
+}
+
+KILLED = """
+import os, pathlib, pkgutil, shutil, signal, sys
+*dotted, name = sys.argv[1].split(".")
+owner = pkgutil.resolve_name(".".join(dotted))
+work = getattr(owner, name)
+def die(*arguments, **options):
+    for path in arguments:
+        if isinstance(path, pathlib.Path) and path.name.startswith((".making-", "making-")):
+            path.write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+setattr(owner, name, die)
+from trsr_lite.cli import run
+sys.exit(run(sys.argv[2:]))
+"""
+
+
+def staging(target: Path) -> Path:
+    return target.with_name(f".{target.name}.convert")
+
+
+def marks(target: Path) -> dict[str, Any]:
+    return json.loads((staging(target) / "steps.json").read_text())["steps"]
+
+
+def counted(patch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the steps that are really done from now on."""
+    from trsr_lite.conversion.staging import Staging
+
+    done: list[str] = []
+    step = Staging.step
+
+    def count(self: Staging, name: str, make: Any, result: str | None = None) -> Any:
+        def counting(place: Path) -> Any:
+            done.append(name)
+            return make(place)
+
+        return step(self, name, counting, result)
+
+    patch.setattr(Staging, "step", count)
+    return done
+
+
+def test_a_conversion_that_is_done_but_for_its_end_does_nothing_again(
+    staged: Any, convert: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = counted(monkeypatch)
+    source, target = staged()
+    convert(source.run, target)
+    assert done == []
+    assert not staging(target).exists()
+
+
+@pytest.mark.parametrize("step", ["merged", "summarizer"])
+def test_only_what_was_not_finished_is_done_again(
+    step: str, staged: Any, convert: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = counted(monkeypatch)
+    source, target = staged(without=(step,))
+    (staging(target) / f"making-{step}").write_bytes(b"half of it")
+    convert(source.run, target)
+    assert done == [step]
+    assert bundles.load(target, file_digest).trained
+
+
+@pytest.mark.parametrize("step", BY_STEP)
+def test_a_conversion_that_was_interrupted_in_any_step_continues(
+    step: str, staged: Any, convert: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    *dotted, name = BY_STEP[step].split(".")
+    owner = pkgutil.resolve_name(".".join(dotted))
+    source, target = staged(without=(step,) if step in STEPS else ())
+    before = set(marks(target))
+
+    def stop(*arguments: Any, **options: Any) -> None:
+        for path in arguments:
+            if isinstance(path, Path) and "making-" in path.name:
+                path.write_bytes(b"half of it")
+        raise KeyboardInterrupt
+
+    kind = {"recommender_type": "Q8_0", **LOOSE} if step.startswith("quantize") else {}
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(owner, name, stop)
+        convert(source.run, target, **kind)
+    assert not target.exists() and set(marks(target)) == before
+    done = counted(monkeypatch)
+    convert(source.run, target, **kind)
+    assert done == ([step] if step in STEPS else [])
+    assert bundles.load(target, file_digest).trained and not staging(target).exists()
+
+
+def test_a_conversion_that_was_killed_continues(
+    staged: Any, convert: Any, converter: Any, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = staged(without=("merged",))
+    before = set(marks(target))
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)
+    asked = ["convert", source.run, "--output", target, "--recommender-type", "F16", "--summarizer", tiny, "--offline"]
+    asked += ["--llama-cpp", converter.folder, "--min-tau-float", NEAR_TIES, "--lists", LISTS]
+    killed = program(script, BY_STEP["merged"], *asked)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not target.exists() and set(marks(target)) == before
+    done = counted(monkeypatch)
+    convert(source.run, target)
+    assert done == ["merged"]
+    assert bundles.load(target, file_digest).trained
+
+
+@pytest.mark.parametrize("failing", range(1, 6))
+def test_a_bundle_that_could_not_be_put_in_place_is_not_lost(
+    failing: int, staged: Any, convert: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last step is several renames; after any of them, the same command goes on and the old bundle is there."""
+    source, target = staged()
+    convert(source.run, target)
+    old = {path.name: file_digest(path) for path in target.iterdir()}
+    shutil.rmtree(target.with_name("kept"), ignore_errors=True)
+    shutil.copytree(source.staged, staging(target))
+    renames = 0
+    rename = Path.rename
+
+    def interrupted(self: Path, other: Path) -> Path:
+        nonlocal renames
+        if staging(target) in self.parents or self == target:
+            renames += 1
+            if renames > failing:
+                raise KeyboardInterrupt
+        return rename(self, other)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "rename", interrupted)
+        convert(source.run, target, force=True)
+    assert not target.exists() or {path.name: file_digest(path) for path in target.iterdir()} == old
+    done = counted(monkeypatch)
+    convert(source.run, target, force=True)
+    assert done == [] and not staging(target).exists()
+    assert bundles.load(target, file_digest).trained
+
+
+def test_another_run_or_other_options_start_anew(staged: Any, convert: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trsr_lite.conversion.staging import Staging
+
+    _, target = staged()
+    again = Staging(target, {"options": "others"}, force=False)
+    assert marks(target) == {} and not (staging(target) / "merged").exists()
+    assert again.seconds == {}
+
+
+def test_looking_at_the_run_does_not_start_anew(staged: Any, convert: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading an adapter writes its configuration again, which changes its time and nothing else."""
+    source, target = staged()
+    for path in (source.run / "adapter").iterdir():
+        os.utime(path)
+    done = counted(monkeypatch)
+    convert(source.run, target)
+    assert done == []
+
+
+@pytest.mark.parametrize("step", ["merged", "summarizer"])
+def test_a_full_disk_keeps_finished_steps(
+    step: str, staged: Any, convert: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import safetensors
+
+    from trsr_lite.conversion import merge, pipeline
+
+    def full(*arguments: Any, **options: Any) -> None:
+        if step == "merged":
+            raise safetensors.SafetensorError("I/O error: No space left on device (os error 28)")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "summarizer.gguf")
+
+    source, target = staged(without=(step,))
+    with monkeypatch.context() as patch:
+        patch.setattr(merge, "save", full)
+        patch.setattr(pipeline.Conversion, "_copy_summarizer", full)
+        with pytest.raises(TrsrError, match=f"step {step}: .*No space left") as caught:
+            convert(source.run, target)
+    assert caught.value.exit_code == 1 and "same command" in str(caught.value.hint)
+    assert not target.exists()
+    done = counted(monkeypatch)
+    convert(source.run, target)
+    assert done == [step]
+
+
+def test_a_disk_that_is_too_small_is_refused_before_work(
+    staged: Any, convert: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from collections import namedtuple
+
+    usage = namedtuple("usage", "total used free")
+    source, target = staged(without=("merged",))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(100, 99, 1))
+    with pytest.raises(TrsrError, match=r"needs .* MiB for a while; 0 MiB are free"):
+        convert(source.run, target)
