@@ -104,7 +104,7 @@ def test_every_error_is_public_and_has_its_documented_exit_code() -> None:
     codes = {kind.__name__: kind.exit_code for kind in error_classes()}
     assert codes == {
         "Cancelled": 130,
-    "VerificationError": 5,
+        "VerificationError": 5,
         "Closed": 1,
         "DataError": 4,
         "ModelError": 3,
