@@ -13,6 +13,7 @@ import pytest
 from convert.conftest import LISTS
 from trsr_lite import Recommender, User, probes
 from trsr_lite import bundle as bundles
+from trsr_lite.bundle import Bundle, ModelFile
 from trsr_lite.cache import file_digest
 
 both = pytest.mark.parametrize("kind", ["llama", "qwen2"])
@@ -219,3 +220,20 @@ def test_a_run_may_be_the_summarizer(convert: Any, staged: Any, runs: dict[str, 
     made = convert(source.run, target, summarizer=str(runs["llama"]), summarizer_type="Q8_0")
     assert made.summarizer.type == "Q8_0" and made.summarizer.path.is_file()
     assert made.summarizer.digest != made.recommender.digest
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_the_prepared_default_is_kept_if_it_wrote_the_summaries(tmp_path: Path, tiny: Path, same: bool) -> None:
+    from trsr_lite import embedded
+    from trsr_lite.conversion.pipeline import Conversion
+
+    place = embedded.folder(tmp_path)
+    place.mkdir(parents=True)
+    path = Path(shutil.copy(tiny, place / "prepared.gguf"))
+    file = ModelFile(path, file_digest(path), path.stat().st_size, "BF16")
+    Bundle("smollm2", file, file).write(place)
+    conversion = object.__new__(Conversion)
+    conversion.data_dir, conversion.record = tmp_path, {"summarizer": file.identity if same else "b2:another"}
+    found = conversion._prepared("smollm2")
+    assert (found is not None and found.path == path) is same
+    assert conversion._prepared("other.gguf") is None

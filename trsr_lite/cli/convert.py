@@ -51,6 +51,8 @@ force = click.option("--force", is_flag=True, help="Replace an existing output."
 @options.as_json
 def whole(run: str, output: str, force: bool, llama_cpp: str | None, as_json: bool, **chosen: Any) -> None:
     """Convert RUN to a bundle and verify it; finished steps are kept if it is stopped."""
+    import platformdirs
+
     from trsr_lite.cli import session, tables
 
     folders = {name: chosen.pop(name) for name in ("cache_dir", "data_dir", "offline")}
@@ -64,6 +66,7 @@ def whole(run: str, output: str, force: bool, llama_cpp: str | None, as_json: bo
             ConvertOptions(**{name: value for name, value in chosen.items() if value is not None}),
             force=force,
             offline=folders["offline"],
+            data_dir=Path(folders["data_dir"] or platformdirs.user_data_dir("trsr-lite", False)),
             on_step=lambda step: click.echo(f"… {step}", err=True),
         )
         for number, step in enumerate(conversion.steps(), 1):

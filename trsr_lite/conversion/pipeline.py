@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from trsr_lite import __version__, bundle, probes
+from trsr_lite import __version__, bundle, embedded, probes
 from trsr_lite.bundle import Bundle, ModelFile
 from trsr_lite.cache import file_digest
 from trsr_lite.conversion import card, gguf, merge, staging, verify
@@ -51,11 +51,12 @@ class Conversion:
         *,
         force: bool = False,
         offline: bool = False,
+        data_dir: Path | None = None,
         on_step: OnStep | None = None,
     ) -> None:
         staging.check(target, force=force)
         self.run, self.options, self.converter, self.offline = run, options, converter, offline
-        self.on_step = on_step or (lambda _: None)
+        self.on_step, self.data_dir = on_step or (lambda _: None), data_dir
         self.record, train_options = merge.finished(run)
         self.lists = lists_of(run)[: options.lists]
         self.trained = run / adapter.place(train_options)
@@ -209,6 +210,9 @@ class Conversion:
             merge.merge_run(Path(name), whole, offline=self.offline)
         else:
             located = base.locate(name, offline=self.offline)
+            if self.options.summarizer is None and (prepared := self._prepared(name)):
+                shutil.copyfile(prepared.path, place)
+                return str(prepared.type)
             if located.gguf:
                 return self._copy_summarizer(Path(located.path) / located.gguf, place)
             model = base.load(located, torch.float32, offline=self.offline)
@@ -221,6 +225,19 @@ class Conversion:
             gguf.quantize(floating, place, file_type)
             floating.unlink()
         return file_type
+
+    def _prepared(self, name: str) -> ModelFile | None:
+        """The embedded default as prepared on this machine, if it wrote the summaries that were trained on.
+
+        Its texts, and so their place in the cache, are then those of the training; else its source will do.
+        """
+        if name != embedded.NAME or self.data_dir is None:
+            return None
+        place = embedded.folder(self.data_dir)
+        if not (place / bundle.MANIFEST).is_file():
+            return None
+        file = bundle.load(place, file_digest).summarizer
+        return file if file.identity == self.record["summarizer"] else None
 
     def _copy_summarizer(self, source: Path, place: Path) -> str:
         types, file_type = gguf.tensor_types(source), self.options.summarizer_type
