@@ -39,3 +39,10 @@ def test_too_few_recent_items_are_refused(block_size: int, recent_items: int) ->
 def test_a_block_of_no_items_is_refused() -> None:
     with pytest.raises(SettingsError, match="block_size is 0"):
         check(0, 5)
+
+
+def test_a_ragged_cut_summarizes_what_is_left_over_too() -> None:
+    cut = split("abcdefg", block_size=3, recent_items=2, ragged=True)
+    assert cut.complete == (("a", "b", "c"), ("d", "e", "f"), ("g",))
+    assert cut.recent == ("f", "g")
+    assert split("abcdef", block_size=3, recent_items=2, ragged=True) == split("abcdef", block_size=3, recent_items=2)

@@ -26,7 +26,7 @@ Python = Callable[..., "subprocess.CompletedProcess[str]"]
 
 CUP = Item("n1", {"title": "Cup draw", "category": "sports"}, time=1.0)
 SOUP = Item("n2", {"title": "Carrot soup", "category": "food"}, time=2.0)
-NOT_IN_A_KEY = {"strategy", "block_size", "recent_items", "fan_in"}  # they decide which nodes there are
+NOT_IN_A_KEY = {"strategy", "block_size", "recent_items", "fan_in", "ragged"}  # they decide which nodes there are
 OTHER_SETTINGS: dict[str, Any] = {
     "domain": "news",
     "attributes": ("title",),
@@ -38,6 +38,7 @@ OTHER_SETTINGS: dict[str, Any] = {
     "summary_tokens": 40,
     "prompt_tokens": 1000,
     "no_repeat_ngram": 0,
+    "ragged": True,
 }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import os
 import subprocess
 import sys
@@ -42,14 +41,8 @@ Run = Callable[..., Outcome]
 
 
 @pytest.fixture(autouse=True)
-def _one_thread_and_the_log_as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRSR_LITE_THREADS", "1")
-    loggers = [logging.getLogger(name) for name in ("trsr_lite", "trsr_lite.llama")]
-    before = [(log.handlers, log.propagate, log.level) for log in loggers]
-    yield
-    for log, (handlers, propagate, level) in zip(loggers, before, strict=True):
-        log.handlers, log.propagate = handlers, propagate
-        log.setLevel(level)
 
 
 @pytest.fixture

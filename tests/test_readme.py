@@ -4,6 +4,7 @@ import re
 import shlex
 from pathlib import Path
 
+import click
 import pytest
 
 from trsr_lite import cli
@@ -38,7 +39,8 @@ def is_heavy(command):
 )
 def test_readme_command_has_options_that_exist(command):
     verb, *arguments = shlex.split(command)[1:]
-    assert cli.group.get_command(None, verb).make_context(verb, arguments).params or verb == "convert"
+    parent = click.Context(cli.group, **cli.group.context_settings)
+    assert cli.group.get_command(parent, verb).make_context(verb, arguments, parent=parent).params or verb == "convert"
 
 
 @pytest.mark.real_model

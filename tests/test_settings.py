@@ -18,6 +18,7 @@ CHANGED = Settings(
     summary_tokens=40,
     prompt_tokens=999,
     no_repeat_ngram=0,
+    ragged=True,
 )
 
 

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 from conftest import PACKAGE_PARENT, ROOT
 
+from trsr_lite import cli
 from trsr_lite.cli import fields as generated
 from trsr_lite.cli import train
 from trsr_lite.training.options import TrainOptions
@@ -39,7 +40,7 @@ def test_a_recipe_has_only_known_options_with_values_that_can_be(path: Path, mon
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_train_takes_a_recipe_and_asks_for_what_it_lacks(path: Path) -> None:
-    done = CliRunner().invoke(train.command, ["--config", str(path), "--output", "RUN"])
+    done = CliRunner().invoke(cli.group, ["train", "--config", str(path), "--output", "RUN"])
     assert "learns from `--dataset` and `--data`" in str(done.exception)
 
 

@@ -18,9 +18,8 @@ from typing import Any
 import pytest
 from conftest import PACKAGE_PARENT, REQUIRE_ALL
 
-# Read by torch and huggingface_hub when they are first imported.
+# Read by torch and tqdm when they are first imported.
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
-os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TQDM_DISABLE"] = "1"
 
 NEEDED = ("torch", "transformers", "peft", "accelerate", "tokenizers")
@@ -250,12 +249,11 @@ def weights(folder: Path, file: str = "adapter_model.safetensors") -> dict[str, 
 def program(
     code: str, *arguments: str | Path, launcher: Sequence[str] = (), **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Runs Python code in a process of its own, without the offline switch of these tests."""
-    kept = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
+    """Runs Python code in a process of its own."""
     path = os.pathsep.join([str(PACKAGE_PARENT), str(Path(__file__).parents[1])])
     return subprocess.run(
         [sys.executable, "-W", "ignore", *launcher, code, *map(str, arguments)],
-        env={**kept, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **environment},
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **environment},
         capture_output=True,
         text=True,
         timeout=240,

@@ -247,7 +247,9 @@ def test_every_field_has_a_help_and_an_option_without_a_default_of_its_own(kind:
     helps = generated.described(kind)
     options = {parameter.name: parameter for parameter in command.params if isinstance(parameter, click.Option)}
     assert list(helps) == [field.name for field in fields(kind)]
-    unset = command.make_context("train", ["--output", "run"]).params
+    unset = command.make_context(
+        "train", ["--output", "run"], parent=click.Context(cli.group, **cli.group.context_settings)
+    ).params
     for field in fields(kind):
         option = options[field.name]
         assert unset[field.name] is None

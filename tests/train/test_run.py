@@ -264,8 +264,6 @@ def refuse(*arguments, **more):
 
 socket.socket.connect = socket.socket.connect_ex = socket.create_connection = socket.getaddrinfo = refuse
 from train.conftest import tiny_examples, tiny_options, tiny_settings
-import os
-os.environ.pop("HF_HUB_OFFLINE", None)
 from trsr_lite.training.run import train
 base, data, output = map(Path, sys.argv[1:])
 import huggingface_hub.constants
