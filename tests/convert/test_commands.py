@@ -13,15 +13,15 @@ from click.testing import CliRunner
 
 from convert.conftest import NEAR_TIES
 from trsr_lite.cache import file_digest
-from trsr_lite.cli import convert as command
+from trsr_lite.cli import group
 from trsr_lite.cli import run as cli
 
 
 def test_help_names_every_step() -> None:
-    shown = CliRunner().invoke(command.command, ["--help"]).output
+    shown = CliRunner().invoke(group, ["convert", "--help"]).output
     for step in ("bundle", "gguf", "merge", "quantize", "verify"):
         assert step in shown
-    shown = CliRunner().invoke(command.command, ["bundle", "--help"]).output
+    shown = CliRunner().invoke(group, ["convert", "bundle", "--help"]).output
     assert "--recommender-type" in shown and "[default: Q8_0]" in shown and "--adapter-only" in shown
 
 
