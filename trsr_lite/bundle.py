@@ -6,6 +6,7 @@ and names only files inside its folder. A bare GGUF file becomes a bundle of its
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -117,7 +118,7 @@ class Bundle:
 def load(path: Path, digest: Callable[[Path], str]) -> Bundle:
     """The bundle in a folder, or around one GGUF file; `digest` computes (or remembers) a file's content hash."""
     if path.is_dir():
-        return _read(path, digest)
+        return _read(path, functools.cache(digest))  # both roles may share a file
     if not path.exists():
         raise ModelError(
             f"{path}: there is no such model",

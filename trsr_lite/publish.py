@@ -5,7 +5,6 @@ Invariant: only what belongs to the bundle travels; one foreign file in its fold
 
 from __future__ import annotations
 
-import functools
 import glob
 from pathlib import Path
 
@@ -53,7 +52,7 @@ def _to_publish(folder: Path) -> list[str]:
     """The names of the files that make up a bundle; anything else in its folder is refused by its name."""
     if not folder.is_dir():
         raise ModelError(f"{folder}: there is no such folder", hint="give the folder of a bundle")
-    bundle = bundles.load(folder, functools.cache(file_digest))
+    bundle = bundles.load(folder, file_digest)
     models = (bundle.summarizer, bundle.recommender)
     files = {file.path.name for model in models for file in (model, model.adapter) if file}
     for name in sorted(files):

@@ -282,11 +282,6 @@ class Recommender:
             answers = prompts.answer_ids(suffix, engine)
         except SettingsError as error:
             raise ModelError(f"{self.bundle.recommender.path.name}: {error}") from error
-        if self.bundle.probes and (text := probes.first_difference(probes.tokens(engine), self.bundle.probes)):
-            raise ModelError(
-                f"{self.bundle.recommender.path.name}: its tokenizer reads {text} differently than the manifest says",
-                hint="the model file does not belong to this bundle",
-            )
         if self.bundle.answers not in (None, answers):
             raise ModelError(
                 f"{self.bundle.recommender.path.name}: its tokenizer gives the answers {answers}; "
@@ -302,9 +297,21 @@ class Recommender:
                 raise Closed("the recommender was closed")
             if file.identity not in self._engines:
                 start = time.perf_counter()
-                self._engines[file.identity] = self._open(file, vocab_only=False)
+                engine = self._open(file, vocab_only=False)
+                if file.identity == self.bundle.recommender.identity:
+                    self._check_tokens(engine)
+                self._engines[file.identity] = engine
                 self._loading += time.perf_counter() - start
             return self._engines[file.identity]
+
+    def _check_tokens(self, engine: Engine) -> None:
+        known = self.bundle.probes
+        if known and (text := probes.first_difference(probes.tokens(engine), known)):
+            engine.close()
+            raise ModelError(
+                f"{self.bundle.recommender.path.name}: its tokenizer reads {text} differently than the manifest says",
+                hint="the model file does not belong to this bundle",
+            )
 
     def _open(self, file: ModelFile, *, vocab_only: bool) -> Engine:
         if self._closed:
