@@ -11,10 +11,13 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from trsr_lite import blocks
+from trsr_lite.checks import check
 from trsr_lite.errors import SettingsError
 
 STRATEGIES = ("hierarchical", "recurrent", "none")
 DOMAINS = ("item", "news", "product")
+CHOICES = {"domain": DOMAINS, "strategy": STRATEGIES}
+_LEAST = {"fan_in": 2, "item_tokens": 8, "summary_tokens": 8, "prompt_tokens": 256, "no_repeat_ngram": 0}
 
 
 FRAME_TOKENS = 128  # kept free in a summarizing prompt for the task and the model's chat template
@@ -54,22 +57,8 @@ class Settings:
     ragged: bool = False
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            kind = {"int": int, "str": str, "bool": bool}.get(str(field.type), tuple)
-            if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-                raise SettingsError(f"{field.name} is {value!r}, which is not {_KINDS[kind]}")
-        if not all(isinstance(name, str) and name for name in self.attributes):
-            raise SettingsError(f"attributes are {self.attributes!r}; each must be a name")
-        _one_of("domain", self.domain, DOMAINS)
-        _one_of("strategy", self.strategy, STRATEGIES)
+        check(self, least=_LEAST, choices=CHOICES)
         blocks.check(self.block_size, self.recent_items)
-        least = {
-            "fan_in": 2, "item_tokens": 8, "summary_tokens": 8, "prompt_tokens": 256, "no_repeat_ngram": 0,
-        }  # fmt: skip
-        for name, smallest in least.items():
-            if getattr(self, name) < smallest:
-                raise SettingsError(f"{name} is {getattr(self, name)}; it must be at least {smallest}")
         if self.no_repeat_ngram == 1:
             raise SettingsError("no_repeat_ngram is 1, which would allow each word once; use 0 or at least 2")
         lines = self.block_size * (LEAST_TOKENS + LINE_TOKENS) + self.note_tokens
@@ -117,11 +106,3 @@ class Settings:
     def updated(self, **changes: Any) -> Settings:
         """A copy with every change that is not None."""
         return replace(self, **{name: value for name, value in changes.items() if value is not None})
-
-
-_KINDS = {int: "a whole number", str: "text", bool: "true or false", tuple: "a list of names"}
-
-
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise SettingsError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}")

@@ -9,7 +9,7 @@ import click
 
 from trsr_lite.cli import fields, options
 from trsr_lite.conversion.options import CHOICES, ConvertOptions
-from trsr_lite.engine.native import FILE_TYPES
+from trsr_lite.engine.file_types import FILE_TYPES
 from trsr_lite.errors import SettingsError
 
 WHOLE = "bundle"

@@ -12,10 +12,10 @@ import click
 
 from trsr_lite.cli import fields as generated
 from trsr_lite.cli import options
-from trsr_lite.datasets.options import DATASETS, NEGATIVES, DataOptions
-from trsr_lite.datasets.options import paper as paper_data
+from trsr_lite.datasets import options as data_options
+from trsr_lite.datasets.options import DataOptions
 from trsr_lite.errors import SettingsError
-from trsr_lite.settings import DOMAINS, STRATEGIES, Settings
+from trsr_lite.settings import CHOICES, Settings
 from trsr_lite.training import options as hyper
 from trsr_lite.training.options import TrainOptions
 
@@ -37,10 +37,10 @@ def _configure(context: click.Context, _: click.Parameter, path: str | None) -> 
 @click.option("--resume", is_flag=True, help="Continue a stopped run; its options need not be repeated.")
 @click.option("--force", is_flag=True, help="Replace an existing run.")
 @click.option("--preset", type=click.Choice(["paper"]), help="The authors' protocol and hyper-parameters.")
-@generated.options(DataOptions, choices={"dataset": DATASETS, "negatives": NEGATIVES}, skip=["seed"])
+@generated.options(DataOptions, choices=data_options.CHOICES, skip=["seed"])
 @click.option("--pairs", metavar="FILE", help="Pairs for `--role summarizer`, as JSON Lines.")
 @generated.options(TrainOptions, choices=hyper.CHOICES)
-@generated.options(Settings, choices={"domain": DOMAINS, "strategy": STRATEGIES})
+@generated.options(Settings, choices=CHOICES)
 @options.folders
 @options.offline
 @options.as_json
@@ -90,7 +90,13 @@ def _resolve(given: Mapping[str, Any], pair_options: type) -> tuple[TrainOptions
         if pairs:
             raise SettingsError("the preset `paper` is for recommenders")
         attributes = PAPER_ATTRIBUTES.get(given["dataset"], ())
-        given = {**paper_data(given["dataset"]), **hyper.paper(), **PAPER_SETTINGS, "attributes": attributes, **given}
+        given = {
+            **data_options.paper(given["dataset"]),
+            **hyper.paper(),
+            **PAPER_SETTINGS,
+            "attributes": attributes,
+            **given,
+        }
     if not pairs and "domain" not in given:
         given["domain"] = DOMAIN_OF.get(given["dataset"], "item")
     data_kind = pair_options if pairs else DataOptions

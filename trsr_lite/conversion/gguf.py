@@ -15,6 +15,7 @@ from trsr_lite.cache import file_digest
 from trsr_lite.conversion.converter import LORA_SCRIPT, MODEL_SCRIPT, Converter
 from trsr_lite.conversion.options import FLOATS
 from trsr_lite.engine import native
+from trsr_lite.engine.file_types import FILE_TYPES
 from trsr_lite.engine.threads import default_threads
 from trsr_lite.errors import ModelError, SettingsError
 
@@ -32,8 +33,8 @@ def convert_adapter(converter: Converter, adapter: Path, base: Path, target: Pat
 
 def quantize(source: Path, target: Path, file_type: str) -> None:
     """Write a floating-point GGUF with another tensor type."""
-    if file_type not in native.FILE_TYPES:
-        raise SettingsError(f"there is no tensor type {file_type!r}", hint=f"choose {', '.join(native.FILE_TYPES)}")
+    if file_type not in FILE_TYPES:
+        raise SettingsError(f"there is no tensor type {file_type!r}", hint=f"choose {', '.join(FILE_TYPES)}")
     types = tensor_types(source)
     low = [name for name in types if name not in FLOATS]
     if low:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trsr_lite.engine.native import FILE_TYPES
-from trsr_lite.errors import SettingsError
+from trsr_lite.checks import check
+from trsr_lite.engine.file_types import FILE_TYPES
 
 FLOATS = ("F16", "BF16", "F32")
 AUTO = "auto"
 AUTO_TYPES = ("BF16", "F16", "Q8_0", "Q6_K", "IQ4_NL", "Q4_0")
+CHOICES = {"recommender_type": (*FILE_TYPES, AUTO), "summarizer_type": tuple(FILE_TYPES)}
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,4 @@ class ConvertOptions:
     max_recall_loss: float = 0.01
 
     def __post_init__(self) -> None:
-        for name, extra in (("recommender_type", (AUTO,)), ("summarizer_type", ())):
-            if getattr(self, name) not in (*FILE_TYPES, *extra):
-                raise SettingsError(
-                    f"{name} is {getattr(self, name)!r}; it must be one of {', '.join((*FILE_TYPES, *extra))}"
-                )
-        if self.lists < 1:
-            raise SettingsError(f"lists is {self.lists}; verification needs at least 1")
-
-
-CHOICES = {"recommender_type": (*FILE_TYPES, AUTO), "summarizer_type": tuple(FILE_TYPES)}
+        check(self, least={"lists": 1}, choices=CHOICES)

@@ -5,13 +5,15 @@ Invariant: each default is written here and nowhere else, and options that exist
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
+from trsr_lite.checks import check, one_of
 from trsr_lite.errors import SettingsError
 
 DATASETS = ("mind", "amazon-m2", "jsonl")
 NEGATIVES = ("uniform", "popularity", "impressions")
+CHOICES = {"dataset": DATASETS, "negatives": NEGATIVES}
 
 
 @dataclass(frozen=True)
@@ -54,14 +56,7 @@ class DataOptions:
     strict: bool = False
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            _check_kind(field.name, str(field.type), getattr(self, field.name))
-        _one_of("dataset", self.dataset, DATASETS)
-        _one_of("negatives", self.negatives, NEGATIVES)
-        for name, smallest in _LEAST.items():
-            value = getattr(self, name)
-            if value is not None and value < smallest:
-                raise SettingsError(f"{name} is {value}; it must be at least {smallest}")
+        check(self, least=_LEAST, choices=CHOICES)
         if self.max_items is not None and self.max_items < self.min_items:
             raise SettingsError(f"max_items is {self.max_items}, less than min_items {self.min_items}")
         for name in ("validation", "test"):
@@ -84,12 +79,6 @@ class DataOptions:
 
 
 _LEAST = {"train_negatives": 1, "test_negatives": 1, "targets": 1, "min_items": 2, "max_users": 1, "seed": 0}
-_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
-    "str": ((str,), "text"),
-    "int": ((int,), "a whole number"),
-    "float": ((int, float), "a number"),
-    "bool": ((bool,), "true or false"),
-}
 _PAPER: dict[str, dict[str, Any]] = {
     "mind": {"min_items": 11, "max_items": 26},
     "amazon-m2": {"locale": "UK", "min_items": 10, "max_items": 25},
@@ -98,21 +87,7 @@ _PAPER: dict[str, dict[str, Any]] = {
 
 def paper(dataset: str) -> dict[str, Any]:
     """The values of the authors' protocol (LLM-TRSR, WWW 2024) that differ from or fix the defaults."""
-    _one_of("dataset", dataset, DATASETS)
+    one_of("dataset", dataset, DATASETS)
     if dataset not in _PAPER:
         raise SettingsError(f"the paper has no values for {dataset!r}", hint=f"it used {' and '.join(_PAPER)}")
     return {**_PAPER[dataset], "train_negatives": 1, "test_negatives": 20, "negatives": "uniform"}
-
-
-def _check_kind(name: str, annotation: str, value: Any) -> None:
-    kind, _, optional = annotation.partition(" | ")
-    if value is None and optional:
-        return
-    types, description = _KINDS[kind]
-    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
-        raise SettingsError(f"{name} is {value!r}, which is not {description}")
-
-
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise SettingsError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}")

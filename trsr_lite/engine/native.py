@@ -18,18 +18,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from trsr_lite.engine.file_types import FILE_TYPES
 from trsr_lite.engine.threads import short_spin
 from trsr_lite.errors import Closed, ModelError
 
 logger = logging.getLogger("trsr_lite.llama")
 
 GGUF_MAGIC = b"GGUF"
-FILE_TYPES = {
-    "F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 7, "Q5_0": 8, "Q5_1": 9,
-    "Q4_K_M": 15, "Q5_K_M": 17, "Q6_K": 18, "IQ4_NL": 25, "BF16": 32,
-}  # fmt: skip
-"""llama.cpp's `llama_ftype` by the names its tools use."""
-
 SYMBOLS = (
     "llama_decode", "llama_get_logits_ith", "llama_get_memory", "llama_memory_clear", "llama_memory_seq_cp",
     "llama_memory_seq_rm", "llama_model_load_from_file", "llama_init_from_model", "llama_model_quantize",

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from trsr_lite.checks import check
 from trsr_lite.errors import SettingsError
 
 OBJECTIVES = ("listwise", "answer", "both")
@@ -51,11 +52,11 @@ class TrainOptions:
     summarizer: model that writes the summaries: the one that will serve.
     objective: softmax over a row's margins, cross-entropy of yes/no, or both.
     answer_weight: weight of the answer loss in objective `both`.
-    whole_text: learn every token of every prompt besides, as the paper does.
+    whole_text: learn every token of every prompt instead of the answers alone, as the paper does.
     full: train all weights instead of an adapter.
-    rank: loRA rank.
-    alpha: loRA alpha.
-    dropout: loRA dropout.
+    rank: LoRA rank.
+    alpha: LoRA alpha.
+    dropout: LoRA dropout.
     layers: layers with an adapter, of attention and MLP.
     four_bit: hold the base in 4 bits while training (QLoRA; needs bitsandbytes).
     dtype: precision of the base.
@@ -67,9 +68,9 @@ class TrainOptions:
     learning_rate: peak learning rate.
     schedule: course of the learning rate.
     warmup: part of the steps in which the learning rate rises.
-    weight_decay: adamW weight decay.
-    beta1: adamW beta 1.
-    beta2: adamW beta 2.
+    weight_decay: AdamW weight decay.
+    beta1: AdamW beta 1.
+    beta2: AdamW beta 2.
     clip: largest gradient norm.
     gradient_checkpointing: less memory for a third more time.
     validate_every: steps between validations; ten a run without it.
@@ -110,13 +111,7 @@ class TrainOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise SettingsError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(choices)}")
-        for name, least in _LEAST.items():
-            value = getattr(self, name)
-            if value is not None and not value >= least:
-                raise SettingsError(f"{name} is {value}; it must be at least {least:g}")
+        check(self, least=_LEAST, choices=CHOICES)
         for name in self.layers:
             if name not in LAYERS:
                 raise SettingsError(
