@@ -30,7 +30,8 @@ def check(
         if value is None and optional:
             continue
         types, described = KINDS[kind]
-        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        fits = isinstance(value, types) and (bool in types or not isinstance(value, bool))
+        if not fits:
             raise SettingsError(f"{field.name} is {value!r}, which is not {described}")
         if kind.startswith("tuple") and not all(isinstance(name, str) and name for name in value):
             raise SettingsError(f"{field.name} are {value!r}; each must be a name")

@@ -12,7 +12,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from trsr_lite.records import Item
 from trsr_lite.result import OnProgress, Progress
 from trsr_lite.settings import Settings
 from trsr_lite.training import adapter, base, folder, lists, plot, trainer, validation
-from trsr_lite.training.lists import Lists
+from trsr_lite.training.lists import Lists, Summarizer
 from trsr_lite.training.objective import Objective
 from trsr_lite.training.options import TrainOptions
 from trsr_lite.training.rows import Row
@@ -103,18 +103,9 @@ def train(
     transformers.utils.logging.disable_progress_bar()
     transformers.set_seed(options.seed)
     report, heard = progress or (lambda _: None), on_event if state.is_main_process else None
-
-    # 1. A base that can answer, before anything that takes long
     report(Progress("load the base model", 0.0))
-    located = base.locate(options.base, revision=options.revision, offline=offline)
-    tokenizer = base.HfTokenizer.load(located, offline=offline)
-    answers = base.answer_ids(settings, tokenizer, options.base)
-    dtype = base.best_dtype(state.device) if options.dtype == "auto" else getattr(torch, options.dtype)
-    model = base.load(located, torch.float32 if options.full else dtype, offline=offline, four_bit=options.four_bit)
-    objective = Objective(answers, **(options.weights if isinstance(data, DataOptions) else {"text": 1.0}))
-    validation.score(model, [PROBE], objective, alone=True)
+    ready = _open_base(options, settings, data, state, offline=offline)
 
-    # 2. What is learned: lists with their summaries, or pairs
     def summarize(histories: Sequence[Sequence[Item]]) -> list[str | None]:
         opened = Recommender.load(
             options.summarizer,
@@ -130,41 +121,22 @@ def train(
             return [found.text for found in recommender.summaries(histories, progress=rated)]
 
     with contextlib.ExitStack() as opened:
-        source: Lists | Texts
-        if isinstance(data, PairOptions):
-            held_out: dict[str, Any] = {
-                "held_out": data.validation,
-                "seed": options.seed,
-                "most": options.validation_users,
-            }
-            source = Texts(Path(data.pairs), settings, tokenizer, **held_out)
-        else:
-            dataset = opened.enter_context(datasets.load(data))
-            if heard:
-                heard({"data": dataset.report.lines()})
-            summarizer = summarize if settings.strategy != "none" else None
-            source = Lists(dataset, settings, tokenizer, summarizer, options.validation_users)
+        source = _source(options, settings, data, ready.tokenizer, summarize, opened, heard)
         facts = {
-            "base": base.identity(located, model),
-            "answers": list(answers),
+            "base": base.identity(ready.located, ready.model),
+            "answers": list(ready.objective.answers),
             "prompt_version": PROMPT_VERSION,
             "data": source.facts(),
         }
         if resume:
             folder.check_same(output, record, facts)
-        record |= {**facts, "dtype": str(model.dtype).removeprefix("torch."), "versions": _versions()}
+        record |= {**facts, "dtype": str(ready.model.dtype).removeprefix("torch."), "versions": _versions()}
         if state.is_main_process:
             folder.write(output, record)
             if isinstance(source, Lists):
                 lists.write(source.lists, output / folder.LISTS)
-
-        # 3. Learn, keep, and read back
-        fitted = _fit(adapter.attach(model, options), source, options, output, objective, resume, heard, state)
-
-    def reload(staged: Path) -> Any:
-        return adapter.read_back(staged, located, options, model.dtype, state.device, offline=offline)
-
-    _keep(fitted, source.validation[:PROBES], objective, options, output, reload, state)
+        fitted = _fit(ready, source, options, output, resume, heard, state)
+    _keep(fitted, source.validation[:PROBES], ready, options, output, state, offline=offline)
     seconds = time.perf_counter() - began
     if state.is_main_process:
         record |= {"status": "finished", "steps": fitted.steps, "best": fitted.best}
@@ -173,6 +145,56 @@ def train(
             plot.curves(output)
     state.wait_for_everyone()
     return Outcome(output, fitted.steps, fitted.best, seconds)
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A base that can answer and takes packed rows, and what is learned with it."""
+
+    located: base.Base
+    tokenizer: base.HfTokenizer
+    model: Any
+    objective: Objective
+
+
+def _open_base(
+    options: TrainOptions, settings: Settings, data: DataOptions | PairOptions, state: PartialState, *, offline: bool
+) -> _Ready:
+    """Everything that can be wrong with a base is found here, before anything that takes long."""
+    located = base.locate(options.base, revision=options.revision, offline=offline)
+    tokenizer = base.HfTokenizer.load(located, offline=offline)
+    answers = base.answer_ids(settings, tokenizer, options.base)
+    dtype = base.best_dtype(state.device) if options.dtype == "auto" else getattr(torch, options.dtype)
+    model = base.load(located, torch.float32 if options.full else dtype, offline=offline, four_bit=options.four_bit)
+    objective = Objective(answers, **(options.weights if isinstance(data, DataOptions) else {"text": 1.0}))
+    validation.score(model, [PROBE], objective, alone=True)
+    return _Ready(located, tokenizer, model, objective)
+
+
+def _source(
+    options: TrainOptions,
+    settings: Settings,
+    data: DataOptions | PairOptions,
+    tokenizer: base.HfTokenizer,
+    summarize: Summarizer,
+    opened: contextlib.ExitStack,
+    heard: OnEvent | None,
+) -> Lists | Texts:
+    """What is learned: lists with their summaries, or pairs."""
+    if isinstance(data, PairOptions):
+        return Texts(
+            Path(data.pairs),
+            settings,
+            tokenizer,
+            held_out=data.validation,
+            seed=options.seed,
+            most=options.validation_users,
+        )
+    dataset = opened.enter_context(datasets.load(data))
+    if heard:
+        heard({"data": dataset.report.lines()})
+    summarizer = summarize if settings.strategy != "none" else None
+    return Lists(dataset, settings, tokenizer, summarizer, options.validation_users)
 
 
 @dataclass(frozen=True)
@@ -185,15 +207,15 @@ class _Fitted:
 
 
 def _fit(
-    model: Any,
+    ready: _Ready,
     source: Lists | Texts,
     options: TrainOptions,
     output: Path,
-    objective: Objective,
     resume: bool,
     on_event: OnEvent | None,
     state: PartialState,
 ) -> _Fitted:
+    model, objective = adapter.attach(ready.model, options), ready.objective
     schedule = Schedule(
         source.train,
         source.row,
@@ -235,21 +257,22 @@ def _check_same(known: Sequence[np.ndarray[Any, Any]], found: Sequence[np.ndarra
 def _keep(
     fitted: _Fitted,
     probes: Sequence[Row],
-    objective: Objective,
+    ready: _Ready,
     options: TrainOptions,
     output: Path,
-    reload: Callable[[Path], Any],
     state: PartialState,
+    *,
+    offline: bool,
 ) -> None:
     """Save what was trained, read it back, and give it its name only if it still says the same."""
-    known = validation.score(fitted.model, probes, objective)
+    known = validation.score(fitted.model, probes, ready.objective)
     staged, final = output / f".{adapter.place(options)}", output / adapter.place(options)
     with folder.disk(output):
         fitted.trainer.save_model(str(staged))
         if state.is_main_process:
-            again = reload(staged)
+            again = adapter.read_back(staged, ready.located, options, ready.model.dtype, state.device, offline=offline)
             with fitted.trainer.accelerator.autocast():  # as the trained model computes; off but for bfloat16 `full`
-                found = validation.score(again, probes, objective, alone=True)
+                found = validation.score(again, probes, ready.objective, alone=True)
             _check_same(known, found)
             shutil.rmtree(final, ignore_errors=True)
             staged.rename(final)
