@@ -26,8 +26,20 @@ FOLDERS = {"HOME": "", "XDG_CACHE_HOME": "cache", "XDG_DATA_HOME": "data", "XDG_
 REQUIRE_ALL = "TRSR_LITE_REQUIRE_ALL" in os.environ  # read before the tests' environment is cleaned
 SMOLLM2 = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
+# What libraries say of themselves in tests of training and conversion; anything else is an error.
+NOISE = ("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning:transformers.*",)  # by peft
+NOISY = tuple(Path(__file__).parent / name for name in ("train", "convert"))
+
 hypothesis.settings.register_profile("tests", deadline=None, max_examples=60, database=None, derandomize=True)
 hypothesis.settings.load_profile("tests")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What libraries warn of each other is let pass where they are used."""
+    for item in items:
+        if item.path.parent in NOISY:
+            for noise in NOISE:
+                item.add_marker(pytest.mark.filterwarnings(noise))
 
 
 @pytest.fixture(autouse=True)

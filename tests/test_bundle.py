@@ -12,7 +12,7 @@ import pytest
 from trsr_lite import FakeEngine, ModelError, Settings, User, probes
 from trsr_lite import bundle as bundles
 from trsr_lite.bundle import MANIFEST, SCHEMA, Bundle, ModelFile
-from trsr_lite.cache import file_digest
+from trsr_lite.digests import file_digest
 from trsr_lite.prompts import PROMPT_VERSION
 from trsr_lite.scoring import Calibration
 

@@ -18,6 +18,7 @@ import pytest
 
 from trsr_lite import Item, Settings, StoreError, cache
 from trsr_lite.cache import FILE_NAME, SCHEMA, SummaryStore
+from trsr_lite.digests import file_digest
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="file modes and limits are POSIX")
 Python = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -358,7 +359,7 @@ def test_where_nothing_can_be_written_one_warning_is_all(tmp_path: Path, caplog:
     store.put("k2", "block", "as well")
     store.link("u1", ["k1"])
     assert store.get(["k1", "k2"]) == {"k1": "kept in memory", "k2": "as well"}
-    assert store.digest(tmp_path / "file") == cache.file_digest(tmp_path / "file")
+    assert store.digest(tmp_path / "file") == file_digest(tmp_path / "file")
     assert store.clear("u1") == 1
     assert not store.persistent
     assert len(warnings(caplog)) == 1
@@ -471,7 +472,7 @@ def test_one_user_looks_different_in_two_stores(tmp_path: Path) -> None:
 def hashed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Every file whose hash was computed, in order."""
     computed: list[Path] = []
-    compute = cache.file_digest
+    compute = file_digest
 
     def counting(path: Path) -> str:
         computed.append(path)
@@ -500,12 +501,3 @@ def test_a_file_hash_is_computed_again_only_if_the_file_changed(
     same_time = store.digest(file)
     assert len(hashed) == 3
     assert len({first, same_size, same_time}) == 3
-
-
-def test_a_file_hash_is_of_the_content_alone(tmp_path: Path) -> None:
-    one, other = tmp_path / "one", tmp_path / "other"
-    one.write_bytes(b"weights")
-    other.write_bytes(b"weights")
-    assert cache.file_digest(one) == cache.file_digest(other)
-    assert cache.file_digest(one).startswith("b2:")
-    assert len(cache.file_digest(one)) == 3 + 40

@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 
 from trsr_lite import ModelError, Settings, User, bundle, embedded, prompts
-from trsr_lite.cache import file_digest
+from trsr_lite.digests import file_digest
 from trsr_lite.engine import native, rates
 from trsr_lite.engine.base import Segment
 from trsr_lite.engine.llama import LlamaEngine

@@ -21,7 +21,7 @@ import pytest
 
 from trsr_lite import hub, publish
 from trsr_lite.bundle import MANIFEST, Bundle, ModelFile
-from trsr_lite.cache import file_digest
+from trsr_lite.digests import file_digest
 from trsr_lite.errors import SettingsError
 from trsr_lite.hub import Reference
 

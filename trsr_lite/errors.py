@@ -15,6 +15,9 @@ are mapped where they enter; anything else that escapes is a bug and keeps its t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class TrsrError(Exception):
     """Base of all errors of this package; `str(error)` is one line, `hint` says what to do next."""
@@ -54,9 +57,13 @@ class DataError(TrsrError):
 
 
 class VerificationError(TrsrError):
-    """A converted model does not rank as the one it was made from."""
+    """A converted model does not rank as the one it was made from; `report` holds every comparison that was made."""
 
     exit_code = 5
+
+    def __init__(self, message: str, *, hint: str | None = None, report: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.report = report
 
 
 class Cancelled(TrsrError):

@@ -20,7 +20,7 @@ import orjson
 
 from trsr_lite import bundle as bundles
 from trsr_lite.bundle import MANIFEST
-from trsr_lite.cache import file_digest
+from trsr_lite.digests import file_digest
 from trsr_lite.errors import ModelError
 from trsr_lite.result import OnProgress, Progress
 

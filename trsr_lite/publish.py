@@ -10,7 +10,7 @@ from pathlib import Path
 
 from trsr_lite import bundle as bundles
 from trsr_lite.bundle import MANIFEST
-from trsr_lite.cache import file_digest
+from trsr_lite.digests import file_digest
 from trsr_lite.errors import ModelError, SettingsError
 from trsr_lite.hub import FETCHED, Reference, explained, is_valid, may_be_fetched
 

@@ -27,21 +27,11 @@ tiny_base, tiny_data = training.tiny_base, training.tiny_data
 collect_ignore_glob = ["test_*.py"] if training.ABSENT else []
 FETCHED = Path(sys.prefix) / ".trsr-lite-converter"
 KINDS = ("llama", "qwen2")
-# What libraries say of themselves: torch in the converter's process, numpy of gguf's arrays.
-NOISE = training.NOISE
 # Random weights keep their order badly under coarse types.
 LOOSE = {"min_tau": 0.5, "max_recall_loss": 1.0}
 # Their margins are dense, so that rounding to F16 swaps a few; the largest difference is judged as always.
 NEAR_TIES = 0.97
 LISTS = 4
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            for noise in reversed(NOISE):
-                item.add_marker(pytest.mark.filterwarnings(noise))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -14,7 +14,7 @@ from convert.conftest import LISTS
 from trsr_lite import Recommender, User, probes
 from trsr_lite import bundle as bundles
 from trsr_lite.bundle import Bundle, ModelFile
-from trsr_lite.cache import file_digest
+from trsr_lite.digests import file_digest
 
 both = pytest.mark.parametrize("kind", ["llama", "qwen2"])
 ways = pytest.mark.parametrize("adapter_only", [False, True], ids=["merged", "adapter"])
@@ -30,11 +30,11 @@ def margins(recommender: Recommender, one: Any) -> list[float]:
 @both
 @ways
 def test_a_bundle_recommends_with_the_margins_that_were_verified(made: Any, kind: str, adapter_only: bool) -> None:
-    from trsr_lite.conversion import pipeline, verify
+    from trsr_lite.conversion import proof, verify
     from trsr_lite.engine.llama import LlamaEngine
 
     source = made(kind, adapter_only=adapter_only)
-    held_out = pipeline.lists_of(source.run)[:LISTS]
+    held_out = proof.held_out(source.run)[:LISTS]
     with Recommender.load(source.bundle) as recommender:
         found = [margins(recommender, one) for one in held_out]
         bundle = recommender.bundle
@@ -52,12 +52,12 @@ def test_a_bundle_recommends_with_the_margins_that_were_verified(made: Any, kind
 
 @both
 def test_the_adapter_changes_the_recommender_and_not_the_summarizer(made: Any, kind: str) -> None:
-    from trsr_lite.conversion import pipeline, verify
+    from trsr_lite.conversion import proof, verify
     from trsr_lite.engine import native
     from trsr_lite.engine.llama import LlamaEngine
 
     source = made(kind, adapter_only=True)
-    held_out = pipeline.lists_of(source.run)[:1]
+    held_out = proof.held_out(source.run)[:1]
     loads: list[Path] = []
     with pytest.MonkeyPatch.context() as patch, Recommender.load(source.bundle) as recommender:
         opening = native.Model.__init__
@@ -180,12 +180,12 @@ def test_a_card_says_base_data_licence_and_what_was_verified(made: Any) -> None:
 
 
 def test_a_moved_bundle_still_works(made: Any, tmp_path: Path) -> None:
-    from trsr_lite.conversion import pipeline
+    from trsr_lite.conversion import proof
 
     source = made(adapter_only=True)
     shutil.copytree(source.bundle, tmp_path / "elsewhere")
     with Recommender.load(tmp_path / "elsewhere") as recommender:
-        assert margins(recommender, pipeline.lists_of(source.run)[0])
+        assert margins(recommender, proof.held_out(source.run)[0])
 
 
 def test_auto_takes_the_fastest_type_that_passes_and_reports_all_rates(
@@ -225,15 +225,13 @@ def test_a_run_may_be_the_summarizer(convert: Any, staged: Any, runs: dict[str, 
 @pytest.mark.parametrize("same", [True, False])
 def test_the_prepared_default_is_kept_if_it_wrote_the_summaries(tmp_path: Path, tiny: Path, same: bool) -> None:
     from trsr_lite import embedded
-    from trsr_lite.conversion.pipeline import Conversion
+    from trsr_lite.conversion import summarizer
 
     place = embedded.folder(tmp_path)
     place.mkdir(parents=True)
     path = Path(shutil.copy(tiny, place / "prepared.gguf"))
     file = ModelFile(path, file_digest(path), path.stat().st_size, "BF16")
     Bundle("smollm2", file, file).write(place)
-    conversion = object.__new__(Conversion)
-    conversion.data_dir, conversion.record = tmp_path, {"summarizer": file.identity if same else "b2:another"}
-    found = conversion._prepared("smollm2")
+    found = summarizer.prepared("smollm2", tmp_path, file.identity if same else "b2:another")
     assert (found is not None and found.path == path) is same
-    assert conversion._prepared("other.gguf") is None
+    assert summarizer.prepared("other.gguf", tmp_path, file.identity) is None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from convert.conftest import NEAR_TIES
-from trsr_lite.cache import file_digest
 from trsr_lite.cli import group
 from trsr_lite.cli import run as cli
+from trsr_lite.digests import file_digest
 
 
 def test_help_names_every_step() -> None:
@@ -75,26 +74,31 @@ def test_quantizing_a_file_onto_itself_leaves_it_whole(made: Any, tmp_path: Path
 
 @pytest.mark.parametrize("adapter_only", [False, True], ids=["merged", "adapter"])
 def test_verify_compares_a_bundle_with_its_run(
-    made: Any, adapter_only: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    made: Any, adapter_only: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from trsr_lite.conversion import pipeline
-    from trsr_lite.conversion.options import ConvertOptions
-
-    monkeypatch.setattr(pipeline, "ConvertOptions", partial(ConvertOptions, min_tau_float=NEAR_TIES))
     source = made(adapter_only=adapter_only)
-    assert cli(["convert", "verify", str(source.bundle), "--run", str(source.run), "--offline", "--json"]) == 0
+    limits = ["--min-tau-float", str(NEAR_TIES), "--offline", "--json"]
+    assert cli(["convert", "verify", str(source.bundle), "--run", str(source.run), *limits]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["schema"] == 1 and "lost" not in report
     known = json.loads((source.bundle / "manifest.json").read_text())["verified"]["steps"]["F16"]
     assert report["steps"]["F16"]["max_difference"] >= known["max_difference"], "on all lists, not on some"
 
 
-def test_verify_of_another_model_exits_with_5(
-    made: Any, runs: dict[str, Path], capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("as_json", [False, True], ids=["table", "json"])
+def test_verify_of_another_model_shows_what_it_lost_and_exits_with_5(
+    made: Any, runs: dict[str, Path], as_json: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     base = made(adapter_only=True).staged / "base-F16.gguf"
-    assert cli(["convert", "verify", str(base), "--run", str(runs["llama"]), "--lists", "2", "--offline"]) == 5
-    assert "does not rank as the trained model" in capsys.readouterr().err
+    asked = ["convert", "verify", str(base), "--run", str(runs["llama"]), "--lists", "2", "--offline"]
+    assert cli([*asked, *(["--json"] if as_json else [])]) == 5
+    shown = capsys.readouterr()
+    assert "does not rank as the trained model" in shown.err
+    if as_json:
+        report = json.loads(shown.out)
+        assert report["lost"] in report["steps"] and report["steps"][report["lost"]]["max_difference"] > 0.05
+    else:
+        assert "Kendall tau" in shown.out
 
 
 def test_a_run_of_all_weights_is_converted_too(tiny_base: Path, tiny_data: Path, convert: Any, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from train.conftest import program
 from convert.conftest import LISTS, LOOSE, NEAR_TIES
 from trsr_lite import TrsrError
 from trsr_lite import bundle as bundles
-from trsr_lite.cache import file_digest
+from trsr_lite.digests import file_digest
 
 STEPS = ("reference", "merged", "gguf", "quantize Q8_0", "summarizer")
 BY_STEP = {  # what is killed: the function that does the work of the step
@@ -194,7 +194,7 @@ def test_a_full_disk_keeps_finished_steps(
 ) -> None:
     import safetensors
 
-    from trsr_lite.conversion import merge, pipeline
+    from trsr_lite.conversion import merge, summarizer
 
     def full(*arguments: Any, **options: Any) -> None:
         if step == "merged":
@@ -204,7 +204,7 @@ def test_a_full_disk_keeps_finished_steps(
     source, target = staged(without=(step,))
     with monkeypatch.context() as patch:
         patch.setattr(merge, "save", full)
-        patch.setattr(pipeline.Conversion, "_copy_summarizer", full)
+        patch.setattr(summarizer, "copy", full)
         with pytest.raises(TrsrError, match=f"step {step}: .*No space left") as caught:
             convert(source.run, target)
     assert caught.value.exit_code == 1 and "same command" in str(caught.value.hint)

@@ -28,9 +28,6 @@ if ABSENT and REQUIRE_ALL:
     raise pytest.UsageError(f"tests of training need {', '.join(ABSENT)}: pip install 'trsr-lite[train]'")
 collect_ignore_glob = ["test_*.py"] if ABSENT else []
 
-# What the libraries say of themselves; anything else is an error.
-NOISE = ("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning:transformers.*",)  # by peft
-
 TOPICS = {
     "football": ("goal", "coach", "league", "striker", "cup"),
     "cooking": ("soup", "oven", "recipe", "spice", "bread"),
@@ -47,15 +44,6 @@ CHATML = (
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 SPECIALS = ("<s>", "</s>", "<|im_start|>", "<|im_end|>")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What the libraries warn of each other is let pass in this folder."""
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            for noise in reversed(NOISE):
-                item.add_marker(pytest.mark.filterwarnings(noise))
 
 
 def make_tokenizer(*, answers: bool = True, bos: bool = False, normalizer: Any = None) -> Any:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from trsr_lite import Item, Recommender, Settings, User, prompts
-from trsr_lite.cache import file_digest
 from trsr_lite.datasets import dataset as datasets
+from trsr_lite.digests import file_digest
 from trsr_lite.engine.llama import LlamaEngine
 from trsr_lite.training import run
 from trsr_lite.training.base import Base, HfTokenizer

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,10 @@ import click
 from trsr_lite.cli import fields, options
 from trsr_lite.conversion.options import CHOICES, ConvertOptions
 from trsr_lite.engine.file_types import FILE_TYPES
-from trsr_lite.errors import SettingsError
+from trsr_lite.errors import SettingsError, VerificationError
 
 WHOLE = "bundle"
+WHAT = ("recommender_type", "summarizer", "summarizer_type", "adapter_only")  # all but the limits of verification
 
 
 class StepGroup(click.Group):
@@ -63,7 +66,7 @@ def whole(run: str, output: str, force: bool, llama_cpp: str | None, as_json: bo
             Path(run),
             Path(output),
             _converter(llama_cpp, folders),
-            ConvertOptions(**{name: value for name, value in chosen.items() if value is not None}),
+            _given(chosen),
             force=force,
             offline=folders["offline"],
             data_dir=Path(folders["data_dir"] or platformdirs.user_data_dir("trsr-lite", False)),
@@ -71,7 +74,8 @@ def whole(run: str, output: str, force: bool, llama_cpp: str | None, as_json: bo
         )
         for number, step in enumerate(conversion.steps(), 1):
             click.echo(f"{number}. {step}", err=True)
-        bundle = conversion.convert()
+        with _failed_report(as_json):
+            bundle = conversion.convert()
     if as_json:
         tables.print_json(bundle.to_dict())
     else:
@@ -130,18 +134,40 @@ def quantize(model: str, output: str, force: bool, file_type: str) -> None:
 @command.command("verify")
 @click.argument("model")
 @click.option("--run", required=True, metavar="RUN", help="The run that MODEL was made from.")
-@click.option("--lists", type=click.IntRange(min=1), default=100, show_default=True, help="Held-out lists, at most.")
+@fields.options(ConvertOptions, choices=CHOICES, skip=WHAT)
 @options.offline
 @options.as_json
-def verify(model: str, run: str, lists: int, offline: bool, as_json: bool) -> None:
+def verify(model: str, run: str, offline: bool, as_json: bool, **limits: Any) -> None:
     """Compare the ranking of MODEL (a bundle or a .gguf file) with that of RUN; exit 5 if it did not survive."""
+    proof = _library("proof")
+    with _failed_report(as_json):
+        report = proof.prove(Path(model), Path(run), _given(limits), offline=offline)
+    _print_report(report, as_json)
+
+
+@contextmanager
+def _failed_report(as_json: bool) -> Iterator[None]:
+    """Where the ranking did not survive, its comparisons come before the error."""
+    try:
+        yield
+    except VerificationError as error:
+        if error.report:
+            _print_report(error.report, as_json)
+        raise
+
+
+def _print_report(report: Mapping[str, Any], as_json: bool) -> None:
     from trsr_lite.cli import tables
 
-    report = _library("pipeline").verify_model(Path(model), Path(run), lists=lists, offline=offline)
     if as_json:
         tables.print_json({"schema": 1, **report})
     else:
         tables.print_comparisons(report["steps"], tables.console())
+
+
+def _given(chosen: Mapping[str, Any]) -> ConvertOptions:
+    """Options that were given; the others have their defaults."""
+    return ConvertOptions(**{name: value for name, value in chosen.items() if value is not None})
 
 
 def _library(name: str) -> Any:

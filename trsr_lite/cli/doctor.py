@@ -101,7 +101,7 @@ def _machine() -> Iterator[Finding]:
 
 def _model(data: Path) -> Iterator[Finding]:
     from trsr_lite import bundle, embedded
-    from trsr_lite.cache import file_digest
+    from trsr_lite.digests import file_digest
     from trsr_lite.errors import ModelError
 
     prepared = embedded.folder(data)

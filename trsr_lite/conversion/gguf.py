@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from trsr_lite.bundle import ModelFile
-from trsr_lite.cache import file_digest
 from trsr_lite.conversion.converter import LORA_SCRIPT, MODEL_SCRIPT, Converter
 from trsr_lite.conversion.options import FLOATS
+from trsr_lite.digests import file_digest, sha256
 from trsr_lite.engine import native
 from trsr_lite.engine.file_types import FILE_TYPES
 from trsr_lite.engine.threads import default_threads
@@ -63,13 +63,7 @@ def tensor_types(path: Path) -> dict[str, int]:
 
 def entry(path: Path, file_type: str | None, adapter: ModelFile | None = None) -> ModelFile:
     """A file of a bundle with both of its hashes."""
-    import hashlib
-
-    sha = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 22):
-            sha.update(chunk)
-    return ModelFile(path, file_digest(path), path.stat().st_size, file_type, adapter, sha.hexdigest())
+    return ModelFile(path, file_digest(path), path.stat().st_size, file_type, adapter, sha256(path))
 
 
 @contextmanager

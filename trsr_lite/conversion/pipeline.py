@@ -17,20 +17,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from trsr_lite import __version__, bundle, embedded, probes
+from trsr_lite import __version__, bundle, probes
 from trsr_lite.bundle import Bundle, ModelFile
-from trsr_lite.cache import file_digest
-from trsr_lite.conversion import card, gguf, merge, staging, verify
+from trsr_lite.conversion import card, gguf, merge, staging, summarizer, verify
 from trsr_lite.conversion.converter import Converter
-from trsr_lite.conversion.options import AUTO, AUTO_TYPES, FLOATS, ConvertOptions
-from trsr_lite.conversion.proof import Verification
+from trsr_lite.conversion.options import AUTO, AUTO_TYPES, ConvertOptions
+from trsr_lite.conversion.proof import Verification, held_out
 from trsr_lite.conversion.staging import Staging
+from trsr_lite.digests import file_digest
 from trsr_lite.engine.rates import measure
-from trsr_lite.errors import DataError, SettingsError, VerificationError
+from trsr_lite.errors import SettingsError, VerificationError
 from trsr_lite.scoring import Calibration
-from trsr_lite.training import adapter, base, folder, lists
-from trsr_lite.training.base import Base
-from trsr_lite.training.lists import HeldOut
+from trsr_lite.training import adapter, base, folder
 from trsr_lite.training.scorer import Scorer
 
 OnStep = Callable[[str], None]
@@ -58,7 +56,7 @@ class Conversion:
         self.run, self.options, self.converter, self.offline = run, options, converter, offline
         self.on_step, self.data_dir = on_step or (lambda _: None), data_dir
         self.record, train_options = merge.finished(run)
-        self.lists = lists_of(run)[: options.lists]
+        self.lists = held_out(run)[: options.lists]
         self.trained = run / adapter.place(train_options)
         if not train_options.full:
             merge.check_adapter(self.trained)
@@ -86,15 +84,9 @@ class Conversion:
         """The type that the converter writes; BF16 rounds too much to be judged as a conversion alone."""
         return "F32" if self.options.recommender_type == "F32" else "F16"
 
-    @property
-    def located(self) -> Base:
-        """The run's base."""
-        options = self.scorer.options
-        return base.locate(options.base, revision=options.revision, offline=self.offline)
-
     def steps(self) -> list[str]:
         """What will be done, in words, with sizes."""
-        parameters = sum(parameter.numel() for parameter in self.scorer.model.parameters())
+        parameters = base.parameters(self.scorer.base, offline=self.offline)
         first = "the base in float32" if self.options.adapter_only else "the adapter merged into the base in float32"
         return [
             f"{first}: {4 * parameters >> 20:,} MiB",
@@ -107,7 +99,7 @@ class Conversion:
 
     def convert(self) -> Bundle:
         """Every step; raises `VerificationError` where the ranking did not survive."""
-        parameters = sum(parameter.numel() for parameter in self.scorer.model.parameters())
+        parameters = base.parameters(self.scorer.base, offline=self.offline)
         self.staging.require((9 + (6 if self.options.recommender_type == AUTO else 0)) * parameters)
         reference = self._reference()
         floating = self._floating()
@@ -116,8 +108,7 @@ class Conversion:
         order = sorted(self._types, key=lambda name: -rates.get(name, 0.0))
         chosen, report = self._verify(reference, floating, order, adapted)
         recommender = gguf.entry(self._file(floating, chosen), chosen, adapted)
-        summarizer = self._summarizer(recommender)
-        return self._bundle(recommender, summarizer, report, rates)
+        return self._bundle(recommender, self._summarizer(recommender), report, rates)
 
     @property
     def _types(self) -> tuple[str, ...]:
@@ -133,6 +124,7 @@ class Conversion:
             rows = [one.row(self.scorer.settings, self.scorer.tokenizer) for one in self.lists]
             with place.open("wb") as file:
                 np.savez(file, *self.scorer.margins(rows))
+            self.scorer.forget()  # one float32 model in memory at a time
 
         self.on_step("margins of the trained model in torch")
         self.staging.step("reference", score, "reference.npz")
@@ -184,13 +176,17 @@ class Conversion:
         if self.options.summarizer is None and self._base_summarizes:
             return gguf.entry(recommender.path, recommender.type)
         self.on_step("summarizer")
+        result = f"{SUMMARIZER}.gguf"
+        file_type = self.staging.step("summarizer", self._write_summarizer, result)
+        return gguf.entry(self.staging.folder / result, file_type)
+
+    def _write_summarizer(self, place: Path) -> str:
         name = self.options.summarizer or self.scorer.options.summarizer
-
-        def make(place: Path) -> str:
-            return self._make_summarizer(name, place)
-
-        file_type = self.staging.step("summarizer", make, f"{SUMMARIZER}.gguf")
-        return gguf.entry(self.staging.folder / f"{SUMMARIZER}.gguf", file_type)
+        kept = None if self.options.summarizer else summarizer.prepared(name, self.data_dir, self.record["summarizer"])
+        if kept:
+            shutil.copyfile(kept.path, place)
+            return str(kept.type)
+        return summarizer.write(name, place, self.options.summarizer_type, self.converter, offline=self.offline)
 
     @property
     def _base_summarizes(self) -> bool:
@@ -200,61 +196,15 @@ class Conversion:
             self.scorer.settings.strategy == "none" or options.summarizer == options.base
         )
 
-    def _make_summarizer(self, name: str, place: Path) -> str:
-        """Write the summarizer to `place`; returns its tensor type."""
-        whole, floating = (place.with_name(f"making-summarizer-{part}") for part in ("whole", "float"))
-        for path in (whole, floating):
-            staging.remove(path)
-        file_type = self.options.summarizer_type
-        if (Path(name) / folder.RUN).is_file():
-            merge.merge_run(Path(name), whole, offline=self.offline)
-        else:
-            located = base.locate(name, offline=self.offline)
-            if self.options.summarizer is None and (prepared := self._prepared(name)):
-                shutil.copyfile(prepared.path, place)
-                return str(prepared.type)
-            if located.gguf:
-                return self._copy_summarizer(Path(located.path) / located.gguf, place)
-            model = base.load(located, torch.float32, offline=self.offline)
-            merge.save(model, located, whole, offline=self.offline)
-        gguf.convert(self.converter, whole, floating, "F16")
-        shutil.rmtree(whole)
-        if file_type == "F16":
-            floating.rename(place)
-        else:
-            gguf.quantize(floating, place, file_type)
-            floating.unlink()
-        return file_type
-
-    def _prepared(self, name: str) -> ModelFile | None:
-        """The embedded default as prepared on this machine, if it wrote the summaries that were trained on.
-
-        Its texts, and so their place in the cache, are then those of the training; else its source will do.
-        """
-        if name != embedded.NAME or self.data_dir is None:
-            return None
-        place = embedded.folder(self.data_dir)
-        if not (place / bundle.MANIFEST).is_file():
-            return None
-        file = bundle.load(place, file_digest).summarizer
-        return file if file.identity == self.record["summarizer"] else None
-
-    def _copy_summarizer(self, source: Path, place: Path) -> str:
-        types, file_type = gguf.tensor_types(source), self.options.summarizer_type
-        low = [name for name in types if name not in FLOATS]
-        if low or file_type in types:
-            shutil.copyfile(source, place)
-            return low[0] if low else file_type
-        gguf.quantize(source, place, file_type)
-        return file_type
-
     def _save_base(self, place: Path) -> None:
-        model = base.load(self.located, torch.float32, offline=self.offline)
-        merge.check_base(self.located, model, self.record["base"])
-        merge.save(model, self.located, place, offline=self.offline)
+        model = base.load(self.scorer.base, torch.float32, offline=self.offline)
+        merge.check_base(self.scorer.base, model, self.record["base"])
+        merge.save(model, self.scorer.base, place, offline=self.offline)
 
     def _merge(self, place: Path) -> None:
-        merge.merge(self.run, self.located, self.scorer.options, place, known=self.record["base"], offline=self.offline)
+        merge.merge(
+            self.run, self.scorer.base, self.scorer.options, place, known=self.record["base"], offline=self.offline
+        )
 
     def _verify(
         self, reference: verify.Margins, floating: Path, order: Sequence[str], adapted: ModelFile | None
@@ -284,8 +234,8 @@ class Conversion:
                 return name, proof.report
             raise AssertionError("no type was asked for")
         except VerificationError as error:
-            hint = f"the files and {REPORT} are kept in {self.staging.folder}"
-            raise VerificationError(str(error), hint=hint) from error
+            error.hint = f"the files and {REPORT} are kept in {self.staging.folder}"
+            raise
         finally:
             proof.write(self.staging.folder / REPORT)
 
@@ -294,7 +244,7 @@ class Conversion:
     def _bundle(
         self,
         recommender: ModelFile,
-        summarizer: ModelFile,
+        summaries: ModelFile,
         report: Mapping[str, Any],
         rates: Mapping[str, float],
     ) -> Bundle:
@@ -302,7 +252,7 @@ class Conversion:
         answers = self.record["answers"]
         made = Bundle(
             name=self.staging.target.name,
-            summarizer=summarizer,
+            summarizer=summaries,
             recommender=recommender,
             settings=self.scorer.settings,
             trained=True,
@@ -322,9 +272,9 @@ class Conversion:
         )
         made.write(self.staging.folder)
         (self.staging.folder / CARD).write_text(card.text(made, self.record), encoding="utf-8")
-        files = {file.path.name for role in (recommender, summarizer) for file in (role, role.adapter) if file}
+        files = {file.path.name for role in (recommender, summaries) for file in (role, role.adapter) if file}
         self.staging.finish([*sorted(files), bundle.MANIFEST, CARD, REPORT])
-        return replace(made, recommender=self._placed(recommender), summarizer=self._placed(summarizer))
+        return replace(made, recommender=self._placed(recommender), summarizer=self._placed(summaries))
 
     def _placed(self, file: ModelFile) -> ModelFile:
         """A file of the bundle, where it is now."""
@@ -336,25 +286,6 @@ class Conversion:
 
     def _thresholds(self) -> dict[str, float]:
         return {name: value for name, value in asdict(self.options).items() if name.startswith(("min_", "max_"))}
-
-
-def verify_model(model: Path, run: Path, *, lists: int, offline: bool = False) -> dict[str, Any]:
-    """The report of comparing a bundle's recommender, or one GGUF, with a run."""
-    scorer = Scorer(run, dtype="float32", offline=offline)
-    file = bundle.load(model, file_digest).recommender
-    held_out = lists_of(run)[:lists]
-    proof = Verification(scorer, held_out, ConvertOptions(lists=lists))
-    quantized = any(name not in FLOATS for name in gguf.tensor_types(file.path))
-    proof.gguf(file.type or model.stem, file.path, file.adapter.path if file.adapter else None, quantized=quantized)
-    return proof.report
-
-
-def lists_of(run: Path) -> list[HeldOut]:
-    """The validation lists of a run."""
-    try:
-        return lists.read(run / folder.LISTS)
-    except FileNotFoundError:
-        raise DataError(f"{run}: it has no {folder.LISTS} to verify on", hint="a run of a recommender has it") from None
 
 
 def _versions() -> dict[str, str]:

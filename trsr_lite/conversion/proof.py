@@ -12,13 +12,14 @@ from typing import Any
 import orjson
 import torch
 
-from trsr_lite import probes
+from trsr_lite import bundle, probes
 from trsr_lite.conversion import gguf, verify
-from trsr_lite.conversion.options import ConvertOptions
+from trsr_lite.conversion.options import FLOATS, ConvertOptions
 from trsr_lite.conversion.verify import Comparison, Margins
+from trsr_lite.digests import file_digest
 from trsr_lite.engine.llama import LlamaEngine
-from trsr_lite.errors import VerificationError
-from trsr_lite.training import base
+from trsr_lite.errors import DataError, VerificationError
+from trsr_lite.training import base, folder, lists
 from trsr_lite.training.base import Base
 from trsr_lite.training.lists import HeldOut
 from trsr_lite.training.scorer import Scorer
@@ -54,7 +55,7 @@ class Verification:
                 verify.check_tokens(self.lists, settings, self.scorer.tokenizer, engine)
             except VerificationError as error:
                 self.report["lost"] = name
-                raise VerificationError(f"{name}: {error}") from error
+                raise VerificationError(f"{name}: {error}", report=self.report) from error
             exact = verify.margins(engine, self.lists, settings, exact=True)
             self._judge(name, verify.compare(self.reference, exact, self.lists), quantized=quantized)
             fast = verify.margins(engine, self.lists, settings, exact=False)
@@ -86,4 +87,23 @@ class Verification:
             faults.append(f"Recall@3 fell by {-found.recall[0]:.3f} (allowed {loss:.3g})")
         if faults:
             self.report["lost"] = name
-            raise VerificationError(f"{name} does not rank as the trained model: {'; '.join(faults)}")
+            message = f"{name} does not rank as the trained model: {'; '.join(faults)}"
+            raise VerificationError(message, report=self.report)
+
+
+def prove(model: Path, run: Path, limits: ConvertOptions, *, offline: bool = False) -> dict[str, Any]:
+    """The report of comparing a bundle's recommender, or one GGUF, with a run."""
+    scorer = Scorer(run, dtype="float32", offline=offline)
+    file = bundle.load(model, file_digest).recommender
+    proof = Verification(scorer, held_out(run)[: limits.lists], limits)
+    quantized = any(name not in FLOATS for name in gguf.tensor_types(file.path))
+    proof.gguf(file.type or model.stem, file.path, file.adapter.path if file.adapter else None, quantized=quantized)
+    return proof.report
+
+
+def held_out(run: Path) -> list[HeldOut]:
+    """The validation lists of a run."""
+    try:
+        return lists.read(run / folder.LISTS)
+    except FileNotFoundError:
+        raise DataError(f"{run}: it has no {folder.LISTS} to verify on", hint="a run of a recommender has it") from None

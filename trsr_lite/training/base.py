@@ -7,7 +7,6 @@ attention is plain, and its weights are floating-point numbers. A base has an id
 from __future__ import annotations
 
 import functools
-import hashlib
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 import torch
 
 from trsr_lite import embedded, probes, prompts
+from trsr_lite.digests import file_digest
 from trsr_lite.engine.base import Prompt, Tokenizer
 from trsr_lite.engine.llama import LlamaEngine
 from trsr_lite.errors import ModelError, SettingsError
@@ -72,10 +72,20 @@ def identity(base: Base, model: Any) -> dict[str, str]:
     """What `run.json` records of a base: its name, and its weights' digest or its commit on the hub."""
     facts = {"name": base.name, "architecture": type(model).__name__}
     if base.gguf:
-        return {**facts, "digest": _digest([Path(base.path) / base.gguf])}
+        return {**facts, "digest": file_digest(Path(base.path) / base.gguf)}
     if Path(base.path).is_dir():
-        return {**facts, "digest": _digest(sorted(Path(base.path).glob("*.safetensors")))}
+        return {**facts, "digest": file_digest(*sorted(Path(base.path).glob("*.safetensors")))}
     return {**facts, "revision": str(model.config._commit_hash)}
+
+
+def parameters(base: Base, *, offline: bool = False) -> int:
+    """Number of weights, by the configuration alone."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.from_pretrained(base.path, local_files_only=offline, trust_remote_code=False, **base.source)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def load(base: Base, dtype: torch.dtype, *, offline: bool = False, four_bit: bool = False) -> Any:
@@ -239,12 +249,3 @@ def _four_bit(dtype: torch.dtype) -> Any:
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
     )
-
-
-def _digest(files: Sequence[Path]) -> str:
-    digest = hashlib.blake2b(digest_size=20)
-    for path in files:
-        with path.open("rb") as file:
-            while chunk := file.read(1 << 22):
-                digest.update(chunk)
-    return f"b2:{digest.hexdigest()}"

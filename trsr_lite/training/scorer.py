@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ class Scorer:
     ----------
     record: the run's `run.json`.
     settings, options: what it was trained with.
+    base: where its base is.
     """
 
     def __init__(self, run: Path, *, base_model: bool = False, dtype: str | None = None, offline: bool = False) -> None:
@@ -47,16 +49,24 @@ class Scorer:
         self.settings = Settings.from_dict(config["settings"])
         values = {field.name: config["options"][field.name] for field in fields(TrainOptions)}
         self.options = TrainOptions(**{**values, "layers": tuple(values["layers"])})
-        located = base.locate(self.options.base, revision=self.options.revision, offline=offline)
-        self.tokenizer = base.HfTokenizer.load(located, offline=offline)
-        kept, device = getattr(torch, dtype or self.record["dtype"]), PartialState().device
-        if base_model:
-            self.model: Any = base.load(located, kept, offline=offline).to(device)
-        else:
-            place = run / adapter.place(self.options)
-            self.model = adapter.read_back(place, located, self.options, kept, device, offline=offline)
+        self.base = base.locate(self.options.base, revision=self.options.revision, offline=offline)
+        self.tokenizer = base.HfTokenizer.load(self.base, offline=offline)
+        self._trained = None if base_model else run / adapter.place(self.options)
+        self._dtype, self._offline = getattr(torch, dtype or self.record["dtype"]), offline
         answers = self.record["answers"]
         self.objective = Objective((answers[0], answers[1]))
+
+    @cached_property
+    def model(self) -> Any:
+        """The model, loaded when it is first needed."""
+        device = PartialState().device
+        if self._trained is None:
+            return base.load(self.base, self._dtype, offline=self._offline).to(device)
+        return adapter.read_back(self._trained, self.base, self.options, self._dtype, device, offline=self._offline)
+
+    def forget(self) -> None:
+        """Give the model's memory back; it is loaded again if it is needed again."""
+        self.__dict__.pop("model", None)
 
     def with_model(self, model: Any) -> Scorer:
         """The same settings and prompts with another model."""

@@ -5,7 +5,6 @@ Invariant: a row's prompt is that of `summarize`, and what is learned continues 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from trsr_lite import pairs, prompts
+from trsr_lite.digests import file_digest
 from trsr_lite.engine.base import ChatTokenizer, Segment
 from trsr_lite.errors import DataError
 from trsr_lite.pairs import Pair
@@ -50,9 +50,8 @@ class Texts:
 
     def facts(self) -> dict[str, Any]:
         """What `run.json` says of the data."""
-        digest = hashlib.blake2b(self.path.read_bytes(), digest_size=20).hexdigest()
         counts = {"train": len(self.train), "validation": len(self._rows) - len(self.train)}
-        return {"files": {self.path.name: f"b2:{digest}"}, "cases": counts}
+        return {"files": {self.path.name: file_digest(self.path)}, "cases": counts}
 
 
 def _row(pair: Pair, where: str, settings: Settings, tokenizer: ChatTokenizer) -> Row:
