@@ -9,7 +9,7 @@ import platformdirs
 
 from trsr_lite import embedded
 from trsr_lite.bundle import Bundle, load
-from trsr_lite.cache import file_digest
+from trsr_lite.digests import file_digest
 from trsr_lite.engine.base import Tokenizer
 from trsr_lite.records import Item
 
