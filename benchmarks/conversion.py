@@ -1,0 +1,190 @@
+"""What each tensor type costs and keeps, and what one shared base saves: a finished run, converted in every way.
+
+    python -m benchmarks.conversion --run RUN --work DIR [--lists 100]
+
+Everything made and measured is kept in DIR, so that a second call goes on where the first one stopped. Each type is
+compared with the trained model in torch (float32), as `trsr-lite convert` compares it; a bundle with the adapter apart
+is compared with two merged models in processes of their own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import platformdirs
+
+from benchmarks import text
+from benchmarks.measure import in_turns, ratio, report
+from trsr_lite.conversion import converter, gguf, merge, verify
+from trsr_lite.conversion.options import ConvertOptions
+from trsr_lite.conversion.pipeline import Conversion
+from trsr_lite.conversion.proof import held_out
+from trsr_lite.engine.llama import LlamaEngine
+from trsr_lite.engine.rates import measure
+from trsr_lite.recommender import Recommender
+from trsr_lite.training.scorer import Scorer
+
+TYPES = ("F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0", "IQ4_NL")
+EXACT = ("F16", "Q8_0")  # the types with a required figure
+FEW, ROUNDS = 8, 5  # lists that the two bundles are verified and timed on, and turns of timing
+REQUIRED = {"F16": "difference ≤ 0.05, tau ≥ 0.995", "Q8_0": "tau ≥ 0.98, |ΔRecall@3| ≤ 0.01"}
+
+
+class Kept:
+    """Results by name, in a file: each is computed once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.values: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+
+    def __call__(self, name: str, compute: Callable[[], Any]) -> Any:
+        if name not in self.values:
+            self.values[name] = compute()
+            self.path.write_text(json.dumps(self.values, indent=2) + "\n")
+            print(name, self.values[name], flush=True)
+        return self.values[name]
+
+
+def files(run: Path, work: Path, tools: converter.Converter) -> dict[str, Path]:
+    """Tensor type -> the merged model as that file."""
+    if not (work / "merged").is_dir():
+        merge.merge_run(run, work / "merged", offline=True)
+    paths = {name: work / f"{name}.gguf" for name in TYPES}
+    if not paths["F16"].exists():
+        gguf.convert(tools, work / "merged", paths["F16"], "F16")
+    for name, path in paths.items():
+        if not path.exists():
+            gguf.quantize(paths["F16"], path, name)
+    return paths
+
+
+def kept_order(run: Path, paths: dict[str, Path], count: int, kept: Kept) -> None:
+    """How each type ranks the held-out lists of the run."""
+    scorer = Scorer(run, dtype="float32", offline=True)
+    lists, settings = held_out(run)[:count], scorer.settings
+
+    def score() -> list[list[float]]:
+        rows = [one.row(settings, scorer.tokenizer) for one in lists]
+        return [margins.tolist() for margins in scorer.margins(rows)]
+
+    reference = [np.array(margins, np.float32) for margins in kept("torch", score)]
+    scorer.forget()
+
+    def compare(path: Path, exact: bool) -> dict[str, Any]:
+        engine = LlamaEngine(path, identity="")
+        try:
+            return verify.compare(reference, verify.margins(engine, lists, settings, exact=exact), lists).to_dict()
+        finally:
+            engine.close()
+
+    for name, path in paths.items():
+        for mode in ("exact", "fast") if name in EXACT else ("fast",):
+            kept(f"{name} {mode}", lambda path=path, mode=mode: compare(path, mode == "exact"))
+
+
+def bundles(run: Path, work: Path, tools: converter.Converter) -> tuple[Path, Path]:
+    """The run as a bundle with the adapter apart, and as one with two merged models."""
+    apart, merged = work / "apart", work / "two"
+    for target, options in (
+        (apart, ConvertOptions(adapter_only=True, lists=FEW)),
+        (merged, ConvertOptions(summarizer=str(run), summarizer_type="Q8_0", lists=FEW)),
+    ):
+        if not target.exists():
+            Conversion(run, target, tools, options, offline=True, on_step=print).convert()
+    return apart, merged
+
+
+def resident(bundle: Path) -> list[int]:
+    """Peak resident bytes of a process that uses both roles of a bundle, and of it before it loads a model."""
+    command = [sys.executable, "-m", "benchmarks.conversion", "--resident", str(bundle)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return [int(part) for part in done.stdout.split()]
+
+
+def use(bundle: Path) -> None:
+    """Evaluate prompts with both roles; print the peak of resident memory in bytes, and what it was before."""
+    with Recommender.load(bundle, offline=True) as recommender:
+        before = _peak()
+        for file in (recommender.bundle.summarizer, recommender.bundle.recommender):
+            engine = recommender._engine(file)
+            words = text.tokens(engine, 400, 0)
+            engine.margins(words[:300], [words[300:350], words[350:]], (0, 1))
+        print(_peak(), before)
+
+
+def _peak() -> int:
+    """The kernel's high-water mark of this process; `ru_maxrss` would count the parent's."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024
+
+
+def speed(run: Path, apart: Path, merged: Path) -> list[float]:
+    """Scoring rate of a base with its adapter, as a share of the merged model's, turn by turn."""
+    lists = held_out(run)[:FEW]
+    settings = Scorer(run, dtype="float32", offline=True).settings
+    engines = {}
+    for name, folder in (("apart", apart), ("merged", merged)):
+        with Recommender.load(folder, offline=True) as recommender:
+            file = recommender.bundle.recommender
+        adapter = file.adapter.path if file.adapter else None
+        engines[name] = LlamaEngine(file.path, identity="", adapter=adapter)
+    seconds = in_turns(
+        {
+            name: lambda engine=engine: verify.margins(engine, lists, settings, exact=False)
+            for name, engine in engines.items()
+        },
+        ROUNDS,
+    )
+    for engine in engines.values():
+        engine.close()
+    return [ratio([one], [other]) for one, other in zip(seconds["merged"], seconds["apart"], strict=True)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", type=Path)
+    parser.add_argument("--work", type=Path)
+    parser.add_argument("--lists", type=int, default=100)
+    parser.add_argument("--resident", type=Path, help="only use a bundle, and print the memory it took")
+    arguments = parser.parse_args()
+    if arguments.resident:
+        use(arguments.resident)
+        return
+    work: Path = arguments.work
+    work.mkdir(parents=True, exist_ok=True)
+    kept = Kept(work / "results.json")
+    tools = converter.find(None, Path(platformdirs.user_cache_dir("trsr-lite", False)), offline=False)
+    paths = files(arguments.run, work, tools)
+    kept_order(arguments.run, paths, arguments.lists, kept)
+    apart, merged = bundles(arguments.run, work, tools)
+    shared, two = kept("resident", lambda: [resident(apart), resident(merged)])
+    pace = kept("speed", lambda: speed(arguments.run, apart, merged))
+    rates = {name: kept(f"{name} rate", lambda path=path: measure(path)) for name, path in paths.items()}
+    rows = []
+    for name, path in paths.items():
+        found = kept.values[f"{name} exact" if name in EXACT else f"{name} fast"]
+        change, low, high = found["recall"]
+        figures = (
+            f"{path.stat().st_size / 2**20:.0f} MiB, prefill {rates[name]['prefill']:.0f}, decode "
+            f"{rates[name]['decode']:.0f} tokens/s, difference {found['max_difference']:.3f}, tau {found['tau']:.4f}, "
+            f"ΔRecall@3 {change:+.3f} [{low:+.3f}, {high:+.3f}]"
+        )
+        rows.append((name, figures, REQUIRED.get(name, "")))
+    rows += [
+        ("memory of a shared base / of two merged models", f"{shared[0] / two[0]:.2f}", "≤ 0.6"),
+        ("the same without the empty process", f"{(shared[0] - shared[1]) / (two[0] - two[1]):.2f}", ""),
+        ("scoring rate with the adapter apart / merged", f"{float(np.median(pace)):.2f}", "≥ 0.8"),
+    ]
+    results = {name: value for name, value in kept.values.items() if name != "torch"}
+    report("conversion", rows, {"lists": arguments.lists, "results": results})
+
+
+if __name__ == "__main__":
+    main()
