@@ -119,9 +119,9 @@ def unique(items: Sequence[Item], where: str) -> list[Item]:
 
 def read_user(path: str | Path, *, user_id: str | None = None, sort_history: bool = False) -> User:
     """The one user of a JSON or JSON Lines file (`-` is stdin), or the one called `user_id`."""
-    name, documents = _documents(path)
+    name, records = documents(path)
     found: User | None = None
-    for where, data in documents:
+    for where, data in records:
         if user_id is not None and not (isinstance(data, Mapping) and str(data.get("user_id", "")) == user_id):
             continue
         if found is not None:
@@ -134,14 +134,14 @@ def read_user(path: str | Path, *, user_id: str | None = None, sort_history: boo
 
 def read_users(path: str | Path, *, sort_history: bool = False) -> Iterator[User]:
     """Every user of a JSON or JSON Lines file, one at a time."""
-    for where, data in _documents(path)[1]:
+    for where, data in documents(path)[1]:
         yield User.from_dict(data, where, sort_history=sort_history)
 
 
 def read_candidates(path: str | Path) -> list[Item]:
     """Candidates from a JSON list, an object with `candidates` or `items`, or JSON Lines of items."""
-    name, documents = _documents(path)
-    entries = list(documents)
+    name, found = documents(path)
+    entries = list(found)
     if len(entries) == 1:
         where, data = entries[0]
         if isinstance(data, Mapping) and ("candidates" in data or "items" in data):
@@ -155,7 +155,7 @@ def read_candidates(path: str | Path) -> list[Item]:
     return unique(items, name)
 
 
-def _documents(path: str | Path) -> tuple[str, Iterable[tuple[str, Any]]]:
+def documents(path: str | Path) -> tuple[str, Iterable[tuple[str, Any]]]:
     """The source's name and its (place, value) pairs: one for JSON, one a line for JSON Lines."""
     import orjson
 

@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, str] = {
     "cache": "Show, measure or clear the stored summaries.",
     "convert": "Turn a training run into a verified bundle.",
     "doctor": "Check this machine and say what is missing.",
+    "evaluate": "Compare models with simple systems on held-out lists.",
     "inspect": "Show what a model or bundle is.",
     "prompt": "Show exactly what the models see; loads no weights.",
     "pull": "Fetch a bundle or GGUF from the Hugging Face hub.",

@@ -103,6 +103,40 @@ def print_comparisons(steps: Mapping[str, Mapping[str, Any]], console: Console) 
     console.print(table)
 
 
+def print_evaluation(result: Mapping[str, Any], console: Console) -> None:
+    """What each system reaches on the same lists, and how it compares with the first one."""
+    table = Table("system", title=f"{result['users']} lists", title_justify="left")
+    table.add_column("Recall@3 [95 %]", justify="right", no_wrap=True)
+    for _, head in _SHOWN:
+        table.add_column(head, justify="right")
+    for name, figures in result["systems"].items():
+        rest = [f"{figures[metric]['value']:.3f}" for metric, _ in _SHOWN]
+        table.add_row(Text(fold(name)), _interval(figures["recall@3"]), *rest)
+    console.print(table)
+    for one in result["comparisons"]:
+        names = f"{fold(one['system'])} against {fold(one['against'])}"
+        console.print(Text(f"{names}, Recall@3: {_interval(one, '+')}, p {one['p']:.3f}"))
+    for group, found in result["groups"].items():
+        values = ", ".join(f"{name} {figures['recall@3']['value']:.3f}" for name, figures in found["systems"].items())
+        console.print(Text(f"{group} ({found['users']} lists), Recall@3: {values or 'none'}", style="dim"))
+    for note in result["notes"]:
+        console.print(Text(f"note: {fold(note)}"))
+
+
+_SHOWN = (
+    ("recall@5", "@5"),
+    ("recall@10", "@10"),
+    ("mrr@10", "MRR@10"),
+    ("ndcg@10", "nDCG@10"),
+    ("auc", "AUC"),
+)
+
+
+def _interval(figure: Mapping[str, Any], sign: str = "") -> str:
+    text = f"{figure['value']:{sign}.3f}"
+    return text if figure["low"] is None else f"{text} [{figure['low']:{sign}.2f}, {figure['high']:{sign}.2f}]"
+
+
 def print_facts(title: str, facts: Iterable[tuple[str, Any]], console: Console) -> None:
     """Name and value pairs."""
     table = Table(title=Text(fold(title)), title_justify="left", show_header=False)

@@ -19,7 +19,6 @@ from trsr_lite.settings import CHOICES, Settings
 from trsr_lite.training import options as hyper
 from trsr_lite.training.options import TrainOptions
 
-DOMAIN_OF = {"mind": "news", "amazon-m2": "product"}
 PAPER_SETTINGS = {"ragged": True, "fan_in": 8}  # the authors merge all block summaries in one prompt
 PAPER_ATTRIBUTES = {"mind": ("category", "subcategory", "title")}  # of Amazon-M2, all
 
@@ -98,7 +97,7 @@ def _resolve(given: Mapping[str, Any], pair_options: type) -> tuple[TrainOptions
             **given,
         }
     if not pairs and "domain" not in given:
-        given["domain"] = DOMAIN_OF.get(given["dataset"], "item")
+        given["domain"] = data_options.domain_of(given["dataset"])
     data_kind = pair_options if pairs else DataOptions
     train, settings, data = (
         {field.name: given[field.name] for field in fields(kind) if field.name in given}

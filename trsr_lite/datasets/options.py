@@ -79,10 +79,16 @@ class DataOptions:
 
 
 _LEAST = {"train_negatives": 1, "test_negatives": 1, "targets": 1, "min_items": 2, "max_users": 1, "seed": 0}
+_DOMAINS = {"mind": "news", "amazon-m2": "product"}
 _PAPER: dict[str, dict[str, Any]] = {
     "mind": {"min_items": 11, "max_items": 26},
     "amazon-m2": {"locale": "UK", "min_items": 10, "max_items": 25},
 }
+
+
+def domain_of(dataset: str) -> str:
+    """What the items of a layout are, as `Settings.domain`."""
+    return _DOMAINS.get(dataset, "item")
 
 
 def paper(dataset: str) -> dict[str, Any]:

@@ -100,6 +100,25 @@ class BM25:
         return [list(words) for words in found]
 
 
+NAMES = ("random", "popularity", "tfidf", "bm25")
+"""What `make` knows."""
+
+
+def make(name: str, items: Iterable[Item], counts: Mapping[str, int] | None, seed: int) -> Ranker:
+    """A baseline by name; raises `SettingsError` where it lacks what it needs."""
+    if name == "random":
+        return Random(seed)
+    if name == "popularity":
+        if counts is None:
+            raise SettingsError("popularity needs training users, which a file of lists does not have")
+        return Popularity(counts)
+    if name == "tfidf":
+        return TfIdf(items)
+    if name == "bm25":
+        return BM25(items)
+    raise SettingsError(f"there is no baseline {name!r}", hint=f"choose of {', '.join(NAMES)}")
+
+
 def _texts(items: Iterable[Item]) -> tuple[dict[str, int], list[str]]:
     rows: dict[str, int] = {}
     texts: list[str] = []

@@ -1,0 +1,139 @@
+"""`trsr-lite evaluate`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from trsr_lite.cli import fields as generated
+from trsr_lite.cli import options
+from trsr_lite.datasets import options as data_options
+from trsr_lite.datasets.options import DataOptions
+from trsr_lite.errors import SettingsError
+
+PARTS = ("test", "validation")
+BASELINES = "random,popularity,tfidf,bm25"
+
+
+@click.command("evaluate")
+@generated.options(DataOptions, choices=data_options.CHOICES, skip=["max_users"])
+@click.option("--lists", "file", metavar="FILE", help="Your own lists: users with candidates and `positives` (ids).")
+@click.option("--part", type=click.Choice(PARTS), default="test", show_default=True, help="Users that are ranked for.")
+@click.option("--max-users", type=click.IntRange(min=1), metavar="N", help="Lists at most, chosen by the seed.")
+@click.option("--preset", type=click.Choice(["paper"]), help="The authors' protocol.")
+@click.option(
+    "-m",
+    "--model",
+    "models",
+    multiple=True,
+    metavar="MODEL",
+    help="A bundle, a .gguf file, user/repo[:TYPE], smollm2, or a run; may be repeated [default: smollm2]",
+)
+@click.option("--untrained", is_flag=True, help="The base of each run too, as it was before training.")
+@click.option(
+    "--baselines", type=generated.Names(), default=BASELINES, show_default=True, help="Simple systems; '' for none."
+)
+@options.settings
+@click.option("--exact", is_flag=True, help="One candidate at a time: reproducible to the bit, slower.")
+@click.option("--output", metavar="DIR", help="Keep every answer here; a stopped evaluation goes on.")
+@click.option("--force", is_flag=True, help="Replace the evaluation in DIR.")
+@options.machine
+@options.folders
+@options.as_json
+def command(
+    models: Sequence[str],
+    baselines: Sequence[str],
+    untrained: bool,
+    exact: bool,
+    output: str | None,
+    force: bool,
+    as_json: bool,
+    **chosen: Any,
+) -> None:
+    """Rank held-out lists with models and with simple systems, and say how sure the figures are.
+
+    The lists come from a data set (--dataset and --data), from the test users of a run (-m RUN alone), or from a file
+    (--lists). The first model is what the others are compared with.
+    """
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    from trsr_lite.cli import session, tables
+    from trsr_lite.evaluation import opening
+    from trsr_lite.evaluation.evaluation import evaluate
+
+    names, seed = models or ("smollm2",), chosen["seed"] or 0
+
+    def load(model: str, **settings: Any) -> Any:
+        return session.load({**chosen, **settings, "model": model}, progress)
+
+    with ExitStack() as opened:
+        progress = opened.enter_context(session.reporting(log=True))
+        lists, domain = _lists(chosen, names, opened)
+        systems: list[Any] = []
+        notes: list[str] = []
+        for name in names:
+            if opening.is_run(name):
+                found, said = opening.run(name, lists, opened, load, untrained=untrained, offline=chosen["offline"])
+                systems, notes = [*systems, *found], [*notes, *said]
+            else:
+                domain_here = None if chosen["domain"] else domain
+                systems.append(opening.model(name, opened, load, domain=domain_here, exact=exact))
+        found, said = opening.simple(baselines, lists, seed=seed)
+        result = evaluate(
+            lists,
+            [*systems, *found],
+            output=Path(output) if output else None,
+            force=force,
+            notes=[*notes, *said],
+            progress=progress,
+        )
+    if as_json:
+        tables.print_json(result.to_dict())
+    else:
+        tables.print_evaluation(result.to_dict(), tables.console())
+
+
+def _lists(chosen: dict[str, Any], models: Sequence[str], opened: ExitStack) -> tuple[Any, str | None]:
+    """What is ranked, and what its items are."""
+    from trsr_lite.datasets import dataset as datasets
+    from trsr_lite.evaluation import lists
+
+    given = {
+        field.name: chosen[field.name]
+        for field in fields(DataOptions)
+        if field.name != "max_users" and chosen[field.name] is not None
+    }
+    if chosen["file"]:
+        if "dataset" in given or "data" in given:
+            raise SettingsError("`--lists` is data enough: leave `--dataset` and `--data` away")
+        return lists.of_file(chosen["file"]), None
+    if chosen["preset"] and "dataset" in given:
+        given = {**data_options.paper(given["dataset"]), **given}
+    if "dataset" not in given:
+        given = {**_of_run(models), **given}
+    if "data" not in given:
+        raise SettingsError("which data? `--data` is missing", hint="`--data` is the folder of the data set")
+    data = DataOptions(**given)
+    dataset = opened.enter_context(datasets.load(data))
+    click.echo("\n".join(dataset.report.lines()), err=True)
+    found = lists.of_dataset(dataset, chosen["part"], most=chosen["max_users"], seed=data.seed)
+    return found, data_options.domain_of(data.dataset)
+
+
+def _of_run(models: Sequence[str]) -> dict[str, Any]:
+    """The data options of the first model that is a run: its own test users are what it may be judged on."""
+    from trsr_lite.evaluation import opening
+
+    runs = [name for name in models if opening.is_run(name)]
+    if not runs:
+        raise SettingsError(
+            "which lists? Give `--dataset` and `--data`, or `--lists FILE`",
+            hint="a training run as `-m` brings its own test users",
+        )
+    data: dict[str, Any] = opening.data_of(runs[0])
+    return data

@@ -1,0 +1,147 @@
+"""An evaluation: systems rank the same lists, and what comes of it.
+
+Invariant: a figure depends on the lists and the systems alone; an evaluation that was stopped goes on to the same
+figures.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trsr_lite.errors import Cancelled, Closed, SettingsError, TrsrError
+from trsr_lite.evaluation import figures, intervals
+from trsr_lite.evaluation.lists import Lists
+from trsr_lite.evaluation.outcomes import Outcome, Outcomes
+from trsr_lite.evaluation.systems import System
+from trsr_lite.result import OnProgress, Progress
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What came of it.
+
+    Attributes
+    ----------
+    lists: what was ranked.
+    outcomes: system -> its outcomes, in order of the lists' numbers.
+    systems: system -> figure -> `value`, `low` and `high`; and `failed`, the lists it could not rank.
+    groups: `warm` and `cold` -> the number of lists, and the headline metric of each system.
+    comparisons: each system against the first one.
+    notes: what a reader must know before believing the figures.
+    preparing: system -> seconds of its work for all lists together.
+    """
+
+    lists: Lists
+    outcomes: Mapping[str, Sequence[Outcome]]
+    systems: Mapping[str, Mapping[str, Any]]
+    groups: Mapping[str, Mapping[str, Any]]
+    comparisons: Sequence[Mapping[str, Any]]
+    notes: Sequence[str]
+    preparing: Mapping[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON of `trsr-lite evaluate --json`."""
+        return {
+            "schema": SCHEMA,
+            "users": len(self.lists.examples),
+            "systems": {name: dict(found) for name, found in self.systems.items()},
+            "groups": {name: dict(found) for name, found in self.groups.items()},
+            "comparisons": [dict(one) for one in self.comparisons],
+            "notes": list(self.notes),
+        }
+
+
+def evaluate(
+    lists: Lists,
+    systems: Sequence[System],
+    *,
+    output: Path | None = None,
+    force: bool = False,
+    notes: Sequence[str] = (),
+    progress: OnProgress | None = None,
+) -> Evaluation:
+    """Let every system rank every list.
+
+    With `output`, answers are kept there one by one, and an evaluation that was stopped goes on. The first system is
+    what the others are compared with. Raises `SettingsError` where `output` holds another evaluation.
+    """
+    names = [system.name for system in systems]
+    if not systems or len(set(names)) < len(names):
+        raise SettingsError(f"{', '.join(names) or 'nothing'}: systems must be at least one, each with its own name")
+    head = {"lists": lists.facts, "numbers": list(lists.examples), "systems": {s.name: s.identity for s in systems}}
+    kept = Outcomes(output, head, force=force)
+    try:
+        preparing = {system.name: _rank(system, lists, kept, progress) for system in systems}
+        outcomes = {name: kept.of(name, list(lists.examples)) for name in names}
+    finally:
+        kept.close()
+    tables = {name: figures.table(found) for name, found in outcomes.items()}
+    return Evaluation(
+        lists=lists,
+        outcomes=outcomes,
+        systems={name: figures.system(outcomes[name], tables[name]) for name in names},
+        groups=_groups(lists, tables),
+        comparisons=figures.comparisons(tables, names[0]),
+        notes=[*notes, *_notes(lists, outcomes)],
+        preparing=preparing,
+    )
+
+
+def _rank(system: System, lists: Lists, kept: Outcomes, progress: OnProgress | None) -> float:
+    """Every list that this system has not ranked yet; returns the seconds of preparing."""
+    missing = [number for number in lists.examples if kept.get(system.name, number) is None]
+    if not missing:
+        return 0.0
+    preparing = system.prepare([lists.examples[number] for number in missing], progress)
+    for done, number in enumerate(missing):
+        if progress:
+            progress(Progress(f"rank with {system.name}", done / len(missing)))
+        example, start = lists.examples[number], time.perf_counter()
+        try:
+            answer, error = system.answer(example), None
+        except (Cancelled, Closed):
+            raise
+        except TrsrError as failure:
+            answer, error = None, str(failure)
+        seconds = time.perf_counter() - start
+        kept.add(Outcome.of(system.name, number, example, answer, seconds, error))
+    return preparing
+
+
+def _groups(lists: Lists, tables: Mapping[str, figures.Table]) -> dict[str, Any]:
+    """Lists whose own items training users have seen, and the others."""
+    if lists.counts is None:
+        return {}
+    warm = [lists.warm(number) for number in sorted(lists.examples)]
+    found = {}
+    for name, wanted in (("warm", True), ("cold", False)):
+        places = [place for place, is_warm in enumerate(warm) if is_warm is wanted]
+        figure = {
+            system: {figures.HEADLINE: intervals.mean(values[figures.HEADLINE][places]).to_dict()}
+            for system, values in tables.items()
+            if places
+        }
+        found[name] = {"users": len(places), "systems": figure}
+    return found
+
+
+def _notes(lists: Lists, outcomes: Mapping[str, Sequence[Outcome]]) -> list[str]:
+    notes = []
+    if len(lists.examples) < intervals.LEAST:
+        notes.append(
+            f"{len(lists.examples)} lists are too few for intervals (at least {intervals.LEAST}): the figures may be "
+            "chance"
+        )
+    for name, found in outcomes.items():
+        if failed := [outcome for outcome in found if outcome.error]:
+            notes.append(
+                f"{name} could not rank {len(failed)} of {len(found)} lists, which count as nothing found; the first: "
+                f"{failed[0].error}"
+            )
+    return notes

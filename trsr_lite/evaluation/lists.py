@@ -1,0 +1,83 @@
+"""The lists that every system ranks, and what is known beside them.
+
+Invariant: a list has at least one of the user's items and one other, and no candidate twice; lists and their numbers
+do not depend on who asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from trsr_lite.datasets.dataset import Dataset, Example
+from trsr_lite.errors import DataError
+from trsr_lite.records import Item, User, documents
+
+PARTS = ("test", "validation")
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Lists to rank.
+
+    Attributes
+    ----------
+    examples: number -> list.
+    items: all items that are known, for systems that compare texts.
+    counts: item id -> training users who have it; None where nobody counted.
+    facts: what they were made from, as plain JSON values.
+    """
+
+    examples: Mapping[int, Example]
+    items: Sequence[Item]
+    counts: Mapping[str, int] | None
+    facts: Mapping[str, Any]
+
+    def warm(self, number: int) -> bool:
+        """Whether any training user has one of this list's own items."""
+        example, counts = self.examples[number], self.counts or {}
+        return any(counts.get(item.id) for item, own in zip(example.candidates, example.labels, strict=True) if own)
+
+
+def of_dataset(dataset: Dataset, part: str, *, most: int | None, seed: int) -> Lists:
+    """Held-out lists of a data set; at most `most` of them, chosen by the seed."""
+    numbers: Sequence[int] = dataset.numbers(part)
+    if not numbers:
+        raise DataError(
+            f"{dataset.options.data}: no {part} user is left",
+            hint=f"give more users, or raise `--{part}`; `--min-items` and `--max-items` leave users out",
+        )
+    if most is not None and most < len(numbers):
+        chosen = np.random.default_rng(seed).choice(len(numbers), most, replace=False)
+        numbers = [numbers[index] for index in sorted(chosen.tolist())]
+    facts = {"options": vars(dataset.options), "files": dataset.digests, "part": part, "report": dataset.report.lines()}
+    examples = {number: dataset.example(number) for number in numbers}
+    return Lists(examples, list(dataset.items()), dataset.counts(), facts)
+
+
+def of_file(path: str) -> Lists:
+    """Lists of the user's own making: user records with candidates, and `positives`, the ids of those they chose."""
+    examples: dict[int, Example] = {}
+    name, found = documents(path)
+    for number, (where, data) in enumerate(found, 1):
+        user = User.from_dict(data, where)
+        examples[number] = _example(user, data.get("positives"), where)
+    if not examples:
+        raise DataError(f"{name}: is empty", hint="one object a line: user_id, history, candidates, positives")
+    known = {item.id: item for example in examples.values() for item in (*example.history, *example.candidates)}
+    return Lists(examples, list(known.values()), None, {"lists": name})
+
+
+def _example(user: User, positives: Any, where: str) -> Example:
+    """A list that can be judged; raises `DataError` that starts with `where`."""
+    if not isinstance(positives, list) or not positives:
+        raise DataError(f"{where}.positives: must be a list of at least one id: the candidates that the user chose")
+    ids, own = [item.id for item in user.candidates], set(map(str, positives))
+    if missing := sorted(own - set(ids)):
+        raise DataError(f"{where}.positives: {missing[0]!r} is not among the candidates")
+    if len(own) == len(ids):
+        raise DataError(f"{where}.candidates: all of them are positives: there is nothing to rank them against")
+    return Example(user.user_id, user.history, user.candidates, tuple(int(name in own) for name in ids))

@@ -1,0 +1,149 @@
+"""Answers on disk: one line for each system and list, so that an evaluation can be stopped, continued and examined.
+
+    evaluation.json   what was asked: the data with their digests, the systems
+    outcomes.jsonl    one line for each system and list: scores, labels, seconds, or why there are none
+
+Invariant: a line is whole or absent; a folder holds the answers of one evaluation only. Lists are known by their place
+in the data set, which no system and no order of work changes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from trsr_lite.datasets.dataset import Example
+from trsr_lite.errors import SettingsError, TrsrError
+from trsr_lite.evaluation.systems import Answer
+
+SCHEMA = 1
+HEAD, LINES = "evaluation.json", "outcomes.jsonl"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one system made of one list.
+
+    Attributes
+    ----------
+    system: its name.
+    number: the list.
+    user_id: whose list it is.
+    ids, labels: the candidates, and 1 where one is the user's.
+    scores: in order of the candidates; None where the system failed, and `error` says why.
+    probabilities, label_mass, summary: as in `Answer`.
+    seconds: what it took.
+    """
+
+    system: str
+    number: int
+    user_id: str
+    ids: tuple[str, ...]
+    labels: tuple[int, ...]
+    scores: tuple[float, ...] | None
+    probabilities: tuple[float, ...] | None = None
+    label_mass: float | None = None
+    summary: str | None = None
+    seconds: float = 0.0
+    error: str | None = None
+
+    @classmethod
+    def of(
+        cls, system: str, number: int, example: Example, answer: Answer | None, seconds: float, error: str | None = None
+    ) -> Outcome:
+        """An answer, or the reason why there is none."""
+        ids = tuple(item.id for item in example.candidates)
+        scores = tuple(map(float, answer.scores)) if answer else None
+        probabilities = None
+        if answer and answer.probabilities is not None:
+            probabilities = tuple(map(float, answer.probabilities))
+        mass, summary = (answer.label_mass, answer.summary) if answer else (None, None)
+        return cls(
+            system, number, example.user_id, ids, example.labels, scores, probabilities, mass, summary, seconds, error
+        )
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Outcome:
+        """What `vars` gave."""
+        values: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in data.items()}
+        return cls(**values)
+
+
+class Outcomes:
+    """The outcomes of one evaluation: in a folder, or in memory without one."""
+
+    def __init__(self, folder: Path | None, head: Mapping[str, Any], *, force: bool = False) -> None:
+        self.folder = folder
+        self._known: dict[tuple[str, int], Outcome] = {}
+        self._file: Any = None
+        if folder is not None:
+            self._open(folder, orjson.loads(orjson.dumps({"schema": SCHEMA, **head})), force=force)
+
+    def close(self) -> None:
+        """Close the file; more than once is fine."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def get(self, system: str, number: int) -> Outcome | None:
+        """A known outcome."""
+        return self._known.get((system, number))
+
+    def add(self, outcome: Outcome) -> None:
+        """Keep an outcome; on disk when this returns."""
+        self._known[outcome.system, outcome.number] = outcome
+        if self._file is not None:
+            try:
+                self._file.write(orjson.dumps(vars(outcome)) + b"\n")
+                self._file.flush()
+            except OSError as error:
+                raise TrsrError(
+                    f"{self.folder}: cannot be written: {error.strerror}",
+                    hint="what is there is kept: make room, then run the same command again",
+                ) from error
+
+    def of(self, system: str, numbers: Sequence[int]) -> list[Outcome]:
+        """The outcomes of one system, in order of the numbers."""
+        return [self._known[system, number] for number in sorted(numbers)]
+
+    def _open(self, folder: Path, head: dict[str, Any], *, force: bool) -> None:
+        path, lines = folder / HEAD, folder / LINES
+        try:
+            if path.exists() and not force and (known := orjson.loads(path.read_bytes())) != head:
+                name = next(key for key in sorted({*known, *head}) if known.get(key) != head.get(key))
+                raise SettingsError(
+                    f"{folder}: holds another evaluation: its {name} differs",
+                    hint="replace it with `--force`, or name another folder",
+                )
+            if folder.is_dir() and any(folder.iterdir()) and not path.exists():
+                raise SettingsError(f"{folder}: is not an evaluation", hint="name another folder")
+            folder.mkdir(parents=True, exist_ok=True)
+            if force:
+                lines.unlink(missing_ok=True)
+            beside = folder / f".{HEAD}"
+            beside.write_bytes(orjson.dumps(head, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+            beside.replace(path)
+            for outcome in _read(lines):
+                self._known[outcome.system, outcome.number] = outcome
+            self._file = lines.open("ab")
+        except orjson.JSONDecodeError as error:
+            raise SettingsError(f"{path}: cannot be read: {error}", hint="name another folder") from error
+        except OSError as error:
+            raise TrsrError(f"{error.filename or folder}: cannot be written: {error.strerror}") from error
+
+
+def _read(path: Path) -> Iterator[Outcome]:
+    """Whole lines; a last one that was cut short is taken away, so that the next one starts on a line of its own."""
+    if not path.exists():
+        return
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        os.truncate(path, whole)
+    for line in content[:whole].splitlines():
+        yield Outcome.from_dict(orjson.loads(line))

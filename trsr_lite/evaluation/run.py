@@ -1,0 +1,38 @@
+"""A training run as a system: torch ranks, and the summarizer that will serve writes the summaries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from trsr_lite.datasets.dataset import Example
+from trsr_lite.evaluation.systems import Answer, summarize
+from trsr_lite.recommender import Recommender
+from trsr_lite.result import OnProgress
+from trsr_lite.training.scorer import Scorer
+
+
+class Run:
+    """A run, or its base as it was before training; `recommender` only writes the summaries."""
+
+    def __init__(self, name: str, scorer: Scorer, recommender: Recommender, *, base_model: bool = False) -> None:
+        self.name = f"{name} (untrained)" if base_model else name
+        self._scorer, self._recommender = scorer, recommender
+        self.identity = {
+            "run": scorer.record["config"],
+            "base": scorer.record["base"],
+            "steps": scorer.record["steps"],
+            "untrained": base_model,
+            "summarizer": recommender.bundle.summarizer.identity,
+        }
+
+    def prepare(self, examples: Sequence[Example], progress: OnProgress | None) -> float:
+        """Summaries of all histories, generated together."""
+        return summarize(self._recommender, examples, progress)
+
+    def answer(self, example: Example) -> Answer:
+        """Margins; torch computes them as in validation."""
+        summary = self._recommender.summaries([example.history])[0].text
+        row = self._scorer.row(example.history, summary, example.candidates)
+        return Answer(np.asarray(self._scorer.margins([row])[0], np.float64), summary=summary)

@@ -1,0 +1,113 @@
+"""What ranks the same lists: bundles and GGUF files, and simple systems; `run` has training runs.
+
+Invariant: a system sees a history and candidates, never labels; what it answers for one list depends on no other list.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from trsr_lite.datasets.dataset import Example
+from trsr_lite.evaluation.baselines import Ranker
+from trsr_lite.recommender import Recommender
+from trsr_lite.records import User
+from trsr_lite.result import OnProgress
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A system's answer to one list.
+
+    Attributes
+    ----------
+    scores: (candidates,) what ranks them: margins of models in float32, else the system's own scores.
+    probabilities: (candidates,) calibrated probability of yes, for systems that have one.
+    label_mass: mean probability that the model answers yes or no at all, for models.
+    summary: the preference summary it saw.
+    """
+
+    scores: npt.NDArray[np.float64]
+    probabilities: npt.NDArray[np.float64] | None = None
+    label_mass: float | None = None
+    summary: str | None = None
+
+
+class System(Protocol):
+    """What is evaluated."""
+
+    @property
+    def name(self) -> str:
+        """What people call it; no two systems share one."""
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """Everything its answers depend on beside the list, as plain JSON values."""
+
+    def prepare(self, examples: Sequence[Example], progress: OnProgress | None) -> float:
+        """Work that is better done for all lists together, such as summaries; returns its seconds."""
+
+    def answer(self, example: Example) -> Answer:
+        """Scores of one list; raises `TrsrError` where it cannot rank it."""
+
+
+class Simple:
+    """A baseline, by its name."""
+
+    def __init__(self, name: str, ranker: Ranker) -> None:
+        self.name, self._ranker = name, ranker
+        self.identity = {"baseline": name}
+
+    def prepare(self, examples: Sequence[Example], progress: OnProgress | None) -> float:
+        """Nothing."""
+        return 0.0
+
+    def answer(self, example: Example) -> Answer:
+        """Its scores."""
+        return Answer(self._ranker.score(example))
+
+
+class Model:
+    """A bundle or GGUF through `Recommender`, as `trsr-lite recommend` uses it."""
+
+    def __init__(self, name: str, recommender: Recommender, *, exact: bool = False) -> None:
+        self.name = f"{name} (exact)" if exact else name
+        self._recommender, self._exact = recommender, exact
+        bundle = recommender.bundle
+        self.identity: dict[str, Any] = {
+            "recommender": bundle.recommender.identity,
+            "summarizer": bundle.summarizer.identity,
+            "settings": recommender.settings.to_dict(),
+            "exact": exact,
+        }
+
+    def prepare(self, examples: Sequence[Example], progress: OnProgress | None) -> float:
+        """Summaries of all histories, generated together."""
+        return summarize(self._recommender, examples, progress)
+
+    def answer(self, example: Example) -> Answer:
+        """Margins, and what the bundle's calibration makes of them."""
+        # Without an id: users of an evaluation are nobody's users to forget.
+        user = User(user_id="", history=example.history, candidates=())
+        result = self._recommender.recommend(user, example.candidates, exact=self._exact)
+        found = {entry.item.id: entry for entry in result.recommendations}
+        entries = [found[item.id] for item in example.candidates]
+        return Answer(
+            np.array([entry.margin for entry in entries], np.float64),
+            np.array([entry.score for entry in entries], np.float64),
+            float(np.mean([entry.label_mass for entry in entries])),
+            result.summary,
+        )
+
+
+def summarize(recommender: Recommender, examples: Sequence[Example], progress: OnProgress | None) -> float:
+    """Fill the cache with the summaries of all histories; returns the seconds it took."""
+    start = time.perf_counter()
+    if recommender.settings.strategy != "none":
+        recommender.summaries([example.history for example in examples], progress=progress)
+    return time.perf_counter() - start
