@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 from trsr_lite import SettingsError
 from trsr_lite.training import adapter, folder, trainer
 
-from .conftest import STEPS, Fit, log_of, program, tiny_examples, tiny_settings, validations, weights
+from .conftest import EVERY, STEPS, Fit, log_of, program, tiny_examples, tiny_settings, validations, weights
 
 KILLED_AFTER = 6
 
@@ -114,6 +115,26 @@ def test_a_run_can_be_moved_before_it_is_continued(
     (tmp_path / "here").rename(tmp_path / "there")
     fit(tmp_path / "there", resume=True)
     same_runs(tmp_path / "there", finished)
+
+
+def test_rows_shortened_before_a_stop_are_counted_too(fit: Fit, tiny_data: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_data, tmp_path / "data")
+    items = [json.loads(line) for line in (tiny_data / "items.jsonl").read_text().splitlines()]
+    long = [json.dumps({**item, "title": item["title"] + " a report" * 20}) for item in items]
+    (tmp_path / "data" / "items.jsonl").write_text("\n".join(long))
+    settings = tiny_settings(prompt_tokens=256, recent_items=7, summary_tokens=8, fan_in=2)
+    data = tiny_examples(tmp_path / "data")
+
+    def stop(line: Mapping[str, Any]) -> None:
+        if line.get("step") == EVERY + 1:
+            raise KeyboardInterrupt
+
+    fit(tmp_path / "whole", settings=settings, data=data)
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path / "stopped", settings=settings, data=data, on_event=stop)
+    fit(tmp_path / "stopped", settings=settings, data=data, resume=True)
+    counts = [json.loads((tmp_path / run / "run.json").read_text())["shortened_rows"] for run in ("whole", "stopped")]
+    assert counts[0] == counts[1] > 0
 
 
 def test_a_finished_run_is_not_harmed_by_resuming_it(fit: Fit, finished: Path, tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ import transformers
 
 from trsr_lite import ModelError, Settings, prompts
 from trsr_lite.datasets import dataset as datasets
+from trsr_lite.digests import file_digest
 from trsr_lite.prompts import PROMPT_VERSION
-from trsr_lite.training import base, lists, run, validation
+from trsr_lite.training import lists, run, validation
 from trsr_lite.training.base import Base, HfTokenizer
 from trsr_lite.training.rows import Row, build
 from trsr_lite.training.scorer import Scorer
@@ -108,7 +109,7 @@ def test_a_run_folder_explains_itself(finished: Path, tiny_base: Path, tiny_data
     assert record["base"] == {
         "name": str(tiny_base),
         "architecture": "LlamaForCausalLM",
-        "digest": base._digest([tiny_base / "model.safetensors"]),
+        "digest": file_digest(tiny_base / "model.safetensors"),
     }
     assert record["prompt_version"] == PROMPT_VERSION
     assert record["data"]["cases"] == {"train": 28, "validation": 8, "test": 4}

@@ -38,7 +38,7 @@ from trsr_lite.training.options import TrainOptions
 from trsr_lite.training.rows import Row
 from trsr_lite.training.schedule import Schedule
 from trsr_lite.training.texts import Texts
-from trsr_lite.training.trainer import METRIC, OnEvent
+from trsr_lite.training.trainer import METRIC, SHORTENED, OnEvent
 
 PROBES = 4  # validation rows scored again with the adapter from disk
 TOLERANCE = 1e-3  # logits
@@ -141,7 +141,7 @@ def train(
     if state.is_main_process:
         record |= {"status": "finished", "steps": fitted.steps, "best": fitted.best}
         with folder.disk(output):
-            folder.write(output, {**record, "shortened_rows": fitted.shortened, "seconds": seconds})
+            folder.write(output, {**record, SHORTENED: fitted.shortened, "seconds": seconds})
             plot.curves(output)
     state.wait_for_everyone()
     return Outcome(output, fitted.steps, fitted.best, seconds)
@@ -239,10 +239,11 @@ def _fit(
     fitter = trainer.make(model, schedule, options, output, objective, validate, on_event, start)
     with folder.disk(output), _memory():
         fitter.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    lines = [line for line in trainer.read_log(output) if METRIC in line]
-    best = max(lines, key=lambda line: line[METRIC])
+    lines = trainer.read_log(output)
+    best = max((line for line in lines if METRIC in line), key=lambda line: line[METRIC])
     metrics = {name: value for name, value in best.items() if name != "steps"}
-    return _Fitted(fitter, fitter.model, fitter.state.global_step, metrics, schedule.dropped)
+    shortened = sum(line.get(SHORTENED, 0) for line in lines)
+    return _Fitted(fitter, fitter.model, fitter.state.global_step, metrics, shortened)
 
 
 def _check_same(known: Sequence[np.ndarray[Any, Any]], found: Sequence[np.ndarray[Any, Any]]) -> None:

@@ -19,7 +19,7 @@ class Schedule:
     """A map-style dataset: item `step * world + rank` is what one device reads in one step.
 
     `row(number, epoch)` builds the row of a training case. An item is `{"packs": [Pack, …], "rows": users in the whole
-    step}`. Every pass is a new permutation of the cases; the last step of a pass may be smaller.
+    step, "weight": 0 if they are another device's, "shortened": rows whose oldest items did not fit}`. Every pass is a new permutation of the cases; the last step of a pass may be smaller.
     """
 
     def __init__(
@@ -42,7 +42,6 @@ class Schedule:
         self.per_epoch = -(-len(self.numbers) // self.batch_rows)
         self.steps = min(epochs * self.per_epoch, max_steps or epochs * self.per_epoch)
         self.packing = packing
-        self.dropped = 0
 
     def __len__(self) -> int:
         return self.steps * self.world
@@ -53,9 +52,10 @@ class Schedule:
         # A device without a user of its own would leave the others waiting: it reads one that counts for nothing.
         mine = numbers[rank :: self.world] or numbers[:1]
         rows = [self.row(number, epoch) for number in mine]
-        self.dropped += sum(row.dropped > 0 for row in rows)
         packs = [pack([rows[place] for place in places], **self.packing) for places in fill(rows, self.batch_tokens)]
-        return {"packs": packs, "rows": len(numbers), "weight": float(rank < len(numbers))}
+        weight = float(rank < len(numbers))
+        shortened = sum(row.dropped > 0 for row in rows) if weight else 0
+        return {"packs": packs, "rows": len(numbers), "weight": weight, "shortened": shortened}
 
     def of(self, step: int) -> tuple[int, list[int]]:
         """The epoch of a step, and the numbers of its cases."""

@@ -27,6 +27,7 @@ CHECKPOINTS = "checkpoints"
 COMPLETE = "complete"
 STATE = "trainer_state.json"
 LOG = "log.jsonl"
+SHORTENED = "shortened_rows"
 METRIC = "score"  # what the best checkpoint has most of
 KEPT = 2
 
@@ -43,7 +44,13 @@ class PackTrainer(transformers.Trainer):
         self.losses = objective
         self.validate = validate
         self.model_accepts_loss_kwargs = False
-        self.tokens = 0
+        self._counts = torch.zeros(2, dtype=torch.int64, device=self.args.device)  # tokens, shortened rows
+
+    def counted(self) -> tuple[int, int]:
+        """Tokens trained on and rows that were shortened since the last call, over all devices, which all call it."""
+        tokens, shortened = self.accelerator.reduce(self._counts, "sum").tolist()
+        self._counts = torch.zeros_like(self._counts)
+        return tokens, shortened
 
     def training_step(
         self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None
@@ -63,7 +70,8 @@ class PackTrainer(transformers.Trainer):
                     )
                 self.accelerator.backward(loss)
             total += loss.detach()
-            self.tokens += pack.tokens
+            self._counts[0] += pack.tokens
+        self._counts[1] += inputs["shortened"]
         return total
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
@@ -89,23 +97,25 @@ class Log(transformers.TrainerCallback):
     def __init__(self, folder: Path, on_event: OnEvent | None, start: int) -> None:
         self.path, self.on_event = folder / LOG, on_event
         self.trainer: PackTrainer | None = None
-        self._time, self._tokens = time.perf_counter(), 0
+        self._time = time.perf_counter()
         kept = [line for line in read_log(folder) if line["step"] <= start]
         self.path.write_text("".join(f"{json.dumps(line)}\n" for line in kept), encoding="utf-8")
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         """One line for each logged step, and one for each validation."""
-        if not state.is_world_process_zero or self.trainer is None:
+        if self.trainer is None:
             return
         if any(name.startswith("eval_") for name in logs):
             line = {name.removeprefix("eval_"): value for name, value in logs.items() if name.startswith("eval_")}
         elif "loss" in logs:
-            now, tokens = time.perf_counter(), self.trainer.tokens
-            rate = (tokens - self._tokens) / (now - self._time)
-            self._time, self._tokens = now, tokens
+            tokens, shortened = self.trainer.counted()
+            before, self._time = self._time, time.perf_counter()
             line = {name: float(logs[name]) for name in ("loss", "grad_norm", "learning_rate") if name in logs}
-            line["tokens_per_second"] = round(rate, 1)
+            line["tokens_per_second"] = round(tokens / (self._time - before), 1)
+            line[SHORTENED] = shortened
         else:
+            return
+        if not state.is_world_process_zero:
             return
         line = {"step": state.global_step, "steps": state.max_steps, **line}
         with self.path.open("a", encoding="utf-8") as file:
@@ -120,8 +130,7 @@ class Log(transformers.TrainerCallback):
 
     def on_evaluate(self, *_: Any, **__: Any) -> None:
         """Validation does not count for the training rate."""
-        if self.trainer is not None:
-            self._time, self._tokens = time.perf_counter(), self.trainer.tokens
+        self._time = time.perf_counter()
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """The checkpoint is whole now."""
