@@ -1,9 +1,9 @@
 """From logs to a recommendation, on this machine: train a short run, convert it, use the bundle.
 
-    python examples/end_to_end.py WORK [--steps 12]
+    python examples/end_to_end.py WORK [--steps 12] [--lists 6] [--readers 60] [--llama-cpp DIR]
 
-The logs are composed here: readers who each follow one or two topics. It takes about ten minutes on two cores, and
-shows that everything fits together; a useful model needs real logs and more steps.
+The logs are composed here: readers who each follow one or two topics. It takes some minutes on two cores, and shows
+that everything fits together; a useful model needs real logs and more steps. A second call goes on in WORK.
 """
 
 import argparse
@@ -45,12 +45,12 @@ TOPICS = {
         "A clock that was right",
     ],
 }
-READERS, READ = 60, 8
+READ = 8  # articles of each reader
 
 
-def compose(folder: Path) -> None:
+def compose(folder: Path, readers: int) -> None:
     """Items and interactions of invented readers."""
-    draw, folder = random.Random(0), folder
+    draw = random.Random(0)
     folder.mkdir(parents=True, exist_ok=True)
     items = [
         {"id": f"{topic}-{number}", "title": f"{title}, part {number // len(titles) + 1}", "category": topic}
@@ -58,7 +58,7 @@ def compose(folder: Path) -> None:
         for number, title in enumerate(titles * 5)
     ]
     reads = []
-    for reader in range(READERS):
+    for reader in range(readers):
         loved = draw.sample(list(TOPICS), draw.choice([1, 2]))
         own = [item["id"] for item in items if item["category"] in loved]
         reads += [{"user_id": f"r{reader}", "item_id": item} for item in draw.sample(own, READ)]
@@ -77,12 +77,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("work", type=Path)
     parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--lists", type=int, default=6, help="held-out lists that training and conversion are judged on")
+    parser.add_argument("--readers", type=int, default=60)
+    parser.add_argument("--llama-cpp", help="a llama.cpp checkout, instead of fetching its converter")
     arguments = parser.parse_args()
-    work, steps = arguments.work, str(arguments.steps)
-    compose(work / "logs")
-    train = ["--dataset", "jsonl", "--data", work / "logs", "--domain", "news", "--strategy", "none"]
-    run("train", *train, "--output", work / "run", "--max-steps", steps, "--validate-every", steps, "--force")
-    run("convert", work / "run", "--output", work / "bundle", "--lists", "6", "--force")
+    work, steps, lists = arguments.work, str(arguments.steps), str(arguments.lists)
+    converter = ["--llama-cpp", arguments.llama_cpp] if arguments.llama_cpp else []
+    if not (work / "logs").exists():
+        compose(work / "logs", arguments.readers)
+    data = ["--dataset", "jsonl", "--data", work / "logs", "--domain", "news", "--strategy", "none"]
+    length = ["--max-steps", steps, "--validate-every", steps, "--validation-users", lists]
+    kept = ["--resume"] if (work / "run" / "run.json").exists() else []
+    run("train", *data, "--output", work / "run", *length, *kept)
+    if not (work / "bundle").exists():
+        run("convert", work / "run", "--output", work / "bundle", "--lists", lists, *converter)
     user = Path(__file__).with_name("news_reader.json")
     run("recommend", "--user", user, "-m", work / "bundle")
 
