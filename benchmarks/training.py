@@ -8,12 +8,15 @@ attention on as many tokens.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import time
-from collections.abc import Sequence
+import unittest.mock
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 import transformers
+from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from benchmarks.measure import in_turns, ratio, report
 from trsr_lite.training import adapter, base
@@ -113,9 +116,10 @@ def throughput(model: Any, plain: Any, device: torch.device) -> tuple[list[tuple
     return rows, data
 
 
-def same(model: Any, plain: Any, device: torch.device) -> list[tuple[str, str, str]]:
-    """Loss and gradients, packed against apart, in the model's precision."""
-    one = row(5)
+def same(name: str, dtype: torch.dtype, device: torch.device) -> list[tuple[str, str, str]]:
+    """Loss and gradients, packed against apart: in float32 they differ by rounding, in float64 they must not."""
+    model, plain = (one.to(dtype) for one in models(name, dtype, device))
+    one = row(2)
     losses, gradients = [], []
     for work, which in ((packed, model), (apart, plain)):
         which.zero_grad()
@@ -123,10 +127,24 @@ def same(model: Any, plain: Any, device: torch.device) -> list[tuple[str, str, s
         gradients.append(torch.cat([p.grad.flatten() for _, p in sorted(_trained(which))]))
         which.zero_grad()
     off = float((gradients[0] - gradients[1]).norm() / gradients[1].norm())
+    precision = str(dtype).removeprefix("torch.")
     return [
-        ("loss, packed against apart (relative)", f"{abs(losses[0] / losses[1] - 1):.1e}", "≤ 1e-4"),
-        ("gradients, packed against apart (relative)", f"{off:.1e}", "≤ 1e-4"),
+        (f"loss, packed against apart (relative, {precision})", f"{abs(losses[0] / losses[1] - 1):.1e}", "≤ 1e-4"),
+        (f"gradients, packed against apart (relative, {precision})", f"{off:.1e}", "≤ 1e-4"),
     ]
+
+
+@contextlib.contextmanager
+def doubled() -> Iterator[None]:
+    """What transformers and we compute in float32 whatever the weights, in float64: norms, output layer and losses."""
+    float64 = unittest.mock.patch.object(torch.Tensor, "float", torch.Tensor.double)
+    with float64, unittest.mock.patch.object(LlamaRMSNorm, "forward", _norm):
+        yield
+
+
+def _norm(self: LlamaRMSNorm, states: torch.Tensor) -> torch.Tensor:
+    scale = torch.rsqrt(states.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)
+    return self.weight * (states * scale)
 
 
 def models(name: str, dtype: torch.dtype, device: torch.device) -> tuple[Any, Any]:
@@ -150,7 +168,9 @@ def main() -> None:
     parser.add_argument("--base", default="smollm2")
     arguments = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    rows = same(*models(arguments.base, torch.float32, device), device)
+    rows = same(arguments.base, torch.float32, device)
+    with doubled():
+        rows += same(arguments.base, torch.float64, device)
     dtype = base.best_dtype(device)
     model, plain = models(arguments.base, dtype, device)
     more, data = examples(model, plain, device)

