@@ -77,10 +77,10 @@ machine = _all(
     offline,
 )
 cache_dir = option("--cache-dir", metavar="DIR", help="Where summaries are kept [default: the system's cache folder]")
-folders = _all(
-    cache_dir,
-    option("--data-dir", metavar="DIR", help="Where the prepared default model is kept [default: the data folder]"),
+data_dir = option(
+    "--data-dir", metavar="DIR", help="Where the prepared default model is kept [default: the data folder]"
 )
+folders = _all(cache_dir, data_dir)
 top = option("-k", "--top", "k", type=click.IntRange(min=1), default=10, show_default=True, help="How many to show.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON (with a schema number).")
 

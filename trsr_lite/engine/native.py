@@ -28,7 +28,7 @@ GGUF_MAGIC = b"GGUF"
 SYMBOLS = (
     "llama_decode", "llama_get_logits_ith", "llama_get_memory", "llama_memory_clear", "llama_memory_seq_cp",
     "llama_memory_seq_rm", "llama_model_load_from_file", "llama_init_from_model", "llama_model_quantize",
-    "llama_set_abort_callback", "llama_adapter_lora_init", "llama_set_adapters_lora",
+    "llama_set_abort_callback", "llama_adapter_lora_init", "llama_set_adapters_lora", "llama_state_seq_get_size",
     "llama_model_n_swa", "llama_model_is_hybrid", "llama_model_is_recurrent",
 )  # fmt: skip
 LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.ERROR}  # ggml_log_level
@@ -389,6 +389,10 @@ class Context:
     def forget(self, sequence: int, start: int = -1) -> None:
         """Drop a sequence's memory from position `start` on; -1 drops all of it."""
         self._lib.llama_memory_seq_rm(self._memory, sequence, start, -1)
+
+    def stored_bytes(self, sequence: int) -> int:
+        """Bytes that a sequence's memory takes: its keys and values, or its recurrent state."""
+        return int(self._lib.llama_state_seq_get_size(self._handle, sequence))
 
     def clear(self) -> None:
         """Drop every sequence."""
