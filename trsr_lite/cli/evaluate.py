@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
@@ -43,6 +45,7 @@ BASELINES = "random,popularity,tfidf,bm25"
 @click.option("--exact", is_flag=True, help="One candidate at a time: reproducible to the bit, slower.")
 @click.option("--output", metavar="DIR", help="Keep every answer here; a stopped evaluation goes on.")
 @click.option("--force", is_flag=True, help="Replace the evaluation in DIR.")
+@click.option("--report", metavar="FILE.html", help="Write figures, plots and ten lists as one page of HTML.")
 @options.machine
 @options.folders
 @options.as_json
@@ -53,6 +56,7 @@ def command(
     exact: bool,
     output: str | None,
     force: bool,
+    report: str | None,
     as_json: bool,
     **chosen: Any,
 ) -> None:
@@ -64,38 +68,61 @@ def command(
     os.environ.setdefault("TQDM_DISABLE", "1")
     from trsr_lite.cli import session, tables
     from trsr_lite.evaluation import opening
+    from trsr_lite.evaluation import report as reports
     from trsr_lite.evaluation.evaluation import evaluate
 
+    if report:
+        reports.check(Path(report))
     names, seed = models or ("smollm2",), chosen["seed"] or 0
+    _refuse_idle(names, {**chosen, "exact": exact, "untrained": untrained})
 
-    def load(model: str, **settings: Any) -> Any:
-        return session.load({**chosen, **settings, "model": model}, progress)
+    def load(model: str) -> Any:
+        return session.load({**chosen, "model": model}, progress)
 
     with ExitStack() as opened:
         progress = opened.enter_context(session.reporting(log=True))
         lists, domain = _lists(chosen, names, opened)
-        systems: list[Any] = []
-        notes: list[str] = []
-        for name in names:
-            if opening.is_run(name):
-                found, said = opening.run(name, lists, opened, load, untrained=untrained, offline=chosen["offline"])
-                systems, notes = [*systems, *found], [*notes, *said]
-            else:
-                domain_here = None if chosen["domain"] else domain
-                systems.append(opening.model(name, opened, load, domain=domain_here, exact=exact))
-        found, said = opening.simple(baselines, lists, seed=seed)
+        systems, notes = opening.models(
+            names,
+            lists,
+            opened,
+            load,
+            domain=None if chosen["domain"] else domain,
+            exact=exact,
+            untrained=untrained,
+            offline=chosen["offline"],
+        )
+        simple, more = opening.simple(baselines, lists, seed=seed)
         result = evaluate(
             lists,
-            [*systems, *found],
+            [*systems, *simple],
             output=Path(output) if output else None,
             force=force,
-            notes=[*notes, *said],
+            notes=[*notes, *more],
             progress=progress,
         )
     if as_json:
         tables.print_json(result.to_dict())
     else:
         tables.print_evaluation(result.to_dict(), tables.console())
+    if report:
+        sys.stdout.flush()  # figures of hours are out before anything else can fail
+        reports.write(Path(report), reports.html(result, command=shlex.join(["trsr-lite", *sys.argv[1:]])))
+        click.echo(f"report: {report}", err=True)
+
+
+def _refuse_idle(names: Sequence[str], chosen: Mapping[str, Any]) -> None:
+    """Raise `SettingsError` for an option that would change nothing."""
+    from trsr_lite.evaluation import opening
+
+    runs = [name for name in names if opening.is_run(name)]
+    if chosen["untrained"] and not runs:
+        raise SettingsError("`--untrained` is the base of a run, and none is given", hint="give `-m RUN`")
+    idle = [name for name in (*options.SETTING_NAMES, "exact") if chosen[name]] if len(runs) == len(names) else []
+    if idle:
+        raise SettingsError(
+            f"`--{idle[0].replace('_', '-')}` changes nothing: a run brings its own settings and is ranked by torch"
+        )
 
 
 def _lists(chosen: dict[str, Any], models: Sequence[str], opened: ExitStack) -> tuple[Any, str | None]:
@@ -108,11 +135,14 @@ def _lists(chosen: dict[str, Any], models: Sequence[str], opened: ExitStack) -> 
         for field in fields(DataOptions)
         if field.name != "max_users" and chosen[field.name] is not None
     }
+    if chosen["preset"] and "dataset" not in given:
+        raise SettingsError("`--preset` needs `--dataset`", hint="a run brings its own data options")
     if chosen["file"]:
-        if "dataset" in given or "data" in given:
-            raise SettingsError("`--lists` is data enough: leave `--dataset` and `--data` away")
+        unused = [name for name in (*given, "max_users") if name != "seed" and chosen[name] is not None]
+        if unused:
+            raise SettingsError(f"`--lists` is data enough: leave `--{unused[0].replace('_', '-')}` away")
         return lists.of_file(chosen["file"]), None
-    if chosen["preset"] and "dataset" in given:
+    if chosen["preset"]:
         given = {**data_options.paper(given["dataset"]), **given}
     if "dataset" not in given:
         given = {**_of_run(models), **given}

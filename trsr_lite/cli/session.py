@@ -62,6 +62,8 @@ def reporting(*, log: bool = False) -> Iterator[OnProgress]:
 
     def show(progress: Progress) -> None:
         nonlocal announced, tenths
+        if int(progress.fraction * 10) < tenths:  # another stage has begun
+            tenths = 0
         if terminal:
             bar = f" {progress.fraction:4.0%}" if progress.fraction else ""
             click.echo(f"\r\x1b[K{progress.stage}{bar}", nl=False, err=True)

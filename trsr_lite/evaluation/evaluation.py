@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trsr_lite.errors import Cancelled, Closed, SettingsError, TrsrError
+import numpy as np
+
+from trsr_lite.datasets.dataset import Example
+from trsr_lite.errors import Cancelled, Closed, ModelError, SettingsError, TrsrError
 from trsr_lite.evaluation import figures, intervals
 from trsr_lite.evaluation.lists import Lists
 from trsr_lite.evaluation.outcomes import Outcome, Outcomes
-from trsr_lite.evaluation.systems import System
+from trsr_lite.evaluation.systems import Answer, System
 from trsr_lite.result import OnProgress, Progress
 
 SCHEMA = 1
@@ -74,7 +77,7 @@ def evaluate(
     names = [system.name for system in systems]
     if not systems or len(set(names)) < len(names):
         raise SettingsError(f"{', '.join(names) or 'nothing'}: systems must be at least one, each with its own name")
-    head = {"lists": lists.facts, "numbers": list(lists.examples), "systems": {s.name: s.identity for s in systems}}
+    head = {"lists": lists.facts, "numbers": sorted(lists.examples), "systems": {s.name: s.identity for s in systems}}
     kept = Outcomes(output, head, force=force)
     try:
         preparing = {system.name: _rank(system, lists, kept, progress) for system in systems}
@@ -95,7 +98,8 @@ def evaluate(
 
 def _rank(system: System, lists: Lists, kept: Outcomes, progress: OnProgress | None) -> float:
     """Every list that this system has not ranked yet; returns the seconds of preparing."""
-    missing = [number for number in lists.examples if kept.get(system.name, number) is None]
+    numbers = sorted(lists.examples)
+    missing = [number for number in numbers if kept.get(system.name, number) is None]
     if not missing:
         return 0.0
     preparing = system.prepare([lists.examples[number] for number in missing], progress)
@@ -103,15 +107,25 @@ def _rank(system: System, lists: Lists, kept: Outcomes, progress: OnProgress | N
         if progress:
             progress(Progress(f"rank with {system.name}", done / len(missing)))
         example, start = lists.examples[number], time.perf_counter()
-        try:
-            answer, error = system.answer(example), None
-        except (Cancelled, Closed):
-            raise
-        except TrsrError as failure:
-            answer, error = None, str(failure)
+        answer, error = _asked(system, example, first=number == numbers[0])
         seconds = time.perf_counter() - start
         kept.add(Outcome.of(system.name, number, example, answer, seconds, error))
     return preparing
+
+
+def _asked(system: System, example: Example, *, first: bool) -> tuple[Answer | None, str | None]:
+    """The answer of a system, or why there is none; a model that cannot rank the first list is broken, not bad."""
+    try:
+        answer = system.answer(example)
+    except (Cancelled, Closed):
+        raise
+    except TrsrError as error:
+        if first and isinstance(error, ModelError):
+            raise
+        return None, str(error)
+    if not np.isfinite(answer.scores).all():
+        return None, "its scores are not finite numbers"
+    return answer, None
 
 
 def _groups(lists: Lists, tables: Mapping[str, figures.Table]) -> dict[str, Any]:
@@ -139,7 +153,7 @@ def _notes(lists: Lists, outcomes: Mapping[str, Sequence[Outcome]]) -> list[str]
             "chance"
         )
     for name, found in outcomes.items():
-        if failed := [outcome for outcome in found if outcome.error]:
+        if failed := [outcome for outcome in found if outcome.error is not None]:
             notes.append(
                 f"{name} could not rank {len(failed)} of {len(found)} lists, which count as nothing found; the first: "
                 f"{failed[0].error}"

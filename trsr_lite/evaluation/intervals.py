@@ -6,6 +6,7 @@ and callers keep positions in the order of the lists' names.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy.typing as npt
 
 DRAWS = 2000
 LEAST = 20  # lists; below it an interval would claim more than it knows
+_AT_ONCE = 1 << 20  # drawn numbers held in memory
 Values = npt.NDArray[np.float64]
 
 
@@ -66,8 +68,8 @@ def difference(values: Values, others: Values, *, least: int = LEAST) -> Differe
 
 def _resampled(values: Values) -> Values:
     """(draws,) means of lists drawn with replacement."""
-    draws = np.random.default_rng(0).integers(0, len(values), (DRAWS, len(values)))
-    return np.asarray(values[draws].mean(axis=1), np.float64)
+    rng, count = np.random.default_rng(0), len(values)
+    return np.concatenate([values[rng.integers(0, count, (rows, count))].mean(axis=1) for rows in _parts(count)])
 
 
 def _sign_flip(changes: Values) -> float:
@@ -75,6 +77,13 @@ def _sign_flip(changes: Values) -> float:
     moved = changes[changes != 0]
     if not len(moved):
         return 1.0
-    signs = np.random.default_rng(1).choice((-1.0, 1.0), (DRAWS, len(moved)))
-    beyond = np.abs(signs @ moved) >= abs(moved.sum()) - 1e-9
+    rng, count = np.random.default_rng(1), len(moved)
+    sums = np.concatenate([rng.choice((-1.0, 1.0), (rows, count)) @ moved for rows in _parts(count)])
+    beyond = np.abs(sums) >= abs(moved.sum()) - 1e-9
     return float((beyond.sum() + 1) / (DRAWS + 1))
+
+
+def _parts(count: int) -> Iterator[int]:
+    """How many draws of `count` numbers each are made at once, until all are made."""
+    most = max(1, _AT_ONCE // count)
+    return (min(most, DRAWS - start) for start in range(0, DRAWS, most))

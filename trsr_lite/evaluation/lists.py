@@ -6,13 +6,16 @@ do not depend on who asks.
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
+import orjson
 
 from trsr_lite.datasets.dataset import Dataset, Example
+from trsr_lite.datasets.splits import ranked
 from trsr_lite.errors import DataError
 from trsr_lite.records import Item, User, documents
 
@@ -51,8 +54,7 @@ def of_dataset(dataset: Dataset, part: str, *, most: int | None, seed: int) -> L
             hint=f"give more users, or raise `--{part}`; `--min-items` and `--max-items` leave users out",
         )
     if most is not None and most < len(numbers):
-        chosen = np.random.default_rng(seed).choice(len(numbers), most, replace=False)
-        numbers = [numbers[index] for index in sorted(chosen.tolist())]
+        numbers = _chosen(dataset, numbers, most, seed)
     facts = {"options": vars(dataset.options), "files": dataset.digests, "part": part, "report": dataset.report.lines()}
     examples = {number: dataset.example(number) for number in numbers}
     return Lists(examples, list(dataset.items()), dataset.counts(), facts)
@@ -68,7 +70,19 @@ def of_file(path: str) -> Lists:
     if not examples:
         raise DataError(f"{name}: is empty", hint="one object a line: user_id, history, candidates, positives")
     known = {item.id: item for example in examples.values() for item in (*example.history, *example.candidates)}
-    return Lists(examples, list(known.values()), None, {"lists": name})
+    # The content too, so that answers to an earlier version of the file are not taken for answers to this one.
+    digest = hashlib.blake2b(b"\n".join(map(orjson.dumps, examples.values())), digest_size=20).hexdigest()
+    return Lists(examples, list(known.values()), None, {"lists": name, "digest": f"b2:{digest}"})
+
+
+def _chosen(dataset: Dataset, numbers: Sequence[int], most: int, seed: int) -> list[int]:
+    """As many of the lists as wanted; which ones, their users and the seed decide, not the order of users in a file."""
+    names, before = list[str](), Counter[str]()
+    for number in numbers:
+        user_id = dataset.example(number).user_id
+        names.append(f"{user_id}\0{before[user_id]}")
+        before[user_id] += 1
+    return sorted(numbers[index] for index in ranked(names, seed)[:most].tolist())
 
 
 def _example(user: User, positives: Any, where: str) -> Example:

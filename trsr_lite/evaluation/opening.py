@@ -17,12 +17,10 @@ from trsr_lite.evaluation import baselines
 from trsr_lite.evaluation.lists import Lists
 from trsr_lite.evaluation.systems import Model, Simple, System
 from trsr_lite.recommender import Recommender
-from trsr_lite.settings import Settings
 
-Load = Callable[..., Recommender]
-"""`Recommender.load` with the machine's options; takes the model and single settings."""
+Load = Callable[[str], Recommender]
+"""`Recommender.load` with the machine's options."""
 RUN = "run.json"
-# What decides which users are held out.
 SPLIT = ("dataset", "locale", "min_items", "max_items", "max_users", "validation", "test", "seed")
 
 
@@ -32,58 +30,106 @@ def is_run(name: str) -> bool:
 
 
 def data_of(name: str) -> dict[str, Any]:
-    """The data options of a run, as it was asked."""
-    record = orjson.loads((Path(name) / RUN).read_bytes())
-    data: dict[str, Any] = record["config"]["data"]
+    """The data options of a run, as it was asked; raises `SettingsError` for a run that ranks nothing."""
+    path = Path(name) / RUN
+    try:
+        data: dict[str, Any] = orjson.loads(path.read_bytes())["config"]["data"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SettingsError(f"{path}: is no record of a run: {error!r}") from error
     if "dataset" not in data:
         raise SettingsError(f"{name}: is a run of a summarizer, which ranks nothing")
     return data
 
 
-def model(name: str, opened: ExitStack, load: Load, *, domain: str | None, exact: bool) -> System:
+def models(
+    names: Sequence[str],
+    lists: Lists,
+    opened: ExitStack,
+    load: Load,
+    *,
+    domain: str | None,
+    exact: bool,
+    untrained: bool,
+    offline: bool,
+) -> tuple[list[System], list[str]]:
+    """Bundles, GGUF files and runs, in order, and what there is to say about them; `opened` closes them."""
+    systems: list[System] = []
+    notes: list[str] = []
+    for name, label in zip(names, _labels(names), strict=True):
+        if is_run(name):
+            found, said = run(name, lists, opened, load, untrained=untrained, offline=offline, label=label)
+            systems, notes = [*systems, *found], [*notes, *said]
+        else:
+            systems.append(_model(name, label, opened, load, domain=domain, exact=exact))
+    return systems, notes
+
+
+def _model(name: str, label: str, opened: ExitStack, load: Load, *, domain: str | None, exact: bool) -> System:
     """A bundle or GGUF; one that was never trained reads the lists as `domain`."""
     recommender = opened.enter_context(load(name))
     if domain and not recommender.bundle.trained:
         recommender.settings = recommender.settings.updated(domain=domain)
-    return Model(_short(name), recommender, exact=exact)
+    return Model(label, recommender, exact=exact)
 
 
 def run(
-    name: str, lists: Lists, opened: ExitStack, load: Load, *, untrained: bool, offline: bool
+    name: str,
+    lists: Lists,
+    opened: ExitStack,
+    load: Load,
+    *,
+    untrained: bool,
+    offline: bool,
+    label: str | None = None,
 ) -> tuple[list[System], list[str]]:
     """A run in torch, its base too if asked for; and what there is to say about its data."""
+    label = label or _short(name)
     try:
         from trsr_lite.evaluation.run import Run
         from trsr_lite.training.scorer import Scorer
     except ImportError as error:
         raise SettingsError(f"a run needs {error.name}", hint="pip install 'trsr-lite[train]'") from error
-    scorer = Scorer(Path(name), offline=offline)
-    recommender = opened.enter_context(load(scorer.options.summarizer, **_changes(scorer.settings)))
-    systems: list[System] = [Run(_short(name), scorer, recommender)]
+    data_of(name)  # refuses what ranks nothing
+    scorer, recommender = Scorer(Path(name), offline=offline), None
+    if scorer.settings.strategy != "none":
+        recommender = opened.enter_context(load(scorer.options.summarizer))
+        recommender.settings = scorer.settings  # all of them, as in training
+    systems: list[System] = [Run(label, scorer, recommender)]
     if untrained:
         base = Scorer(Path(name), base_model=True, offline=offline)
-        systems.append(Run(_short(name), base, recommender, base_model=True))
-    return systems, _seen(name, scorer.record, lists)
+        systems.append(Run(label, base, recommender, base_model=True))
+    return systems, _seen(label, scorer.record, lists)
 
 
 def simple(names: Sequence[str], lists: Lists, *, seed: int) -> tuple[list[System], list[str]]:
     """Baselines; popularity is left out, and said, where nobody counted."""
     usable = [name for name in names if name != "popularity" or lists.counts is not None]
     notes = [] if len(usable) == len(names) else ["popularity is left out: a file of lists has no training users"]
-    return [Simple(name, baselines.make(name, lists.items, lists.counts, seed)) for name in usable], notes
+    systems: list[System] = [
+        Simple(name, baselines.make(name, lists.items, lists.counts, seed), seed=seed) for name in usable
+    ]
+    return systems, notes
 
 
-def _seen(name: str, record: Mapping[str, Any], lists: Lists) -> list[str]:
-    """A warning where the run's own split is not the one that is ranked."""
-    ours, theirs = lists.facts.get("options", {}), record["config"]["data"]
-    same = all(ours.get(key) == theirs.get(key) for key in SPLIT)
-    if same and lists.facts.get("files") == record["data"]["files"]:
-        return []
-    return [f"{_short(name)} was trained on other data or another split of them: it may have seen these users"]
+def _seen(label: str, record: Mapping[str, Any], lists: Lists) -> list[str]:
+    """A warning where the run's own split is not the one that is ranked, or where it was chosen on these users."""
+    same = _split(lists.facts.get("options", {})) == _split(record["config"]["data"])
+    if not same or lists.facts.get("files") != record["data"]["files"]:
+        return [f"{label} was trained on other data or another split of them: it may have seen these users"]
+    if lists.facts["part"] == "validation":
+        return [f"{label} chose its checkpoint on these users: its figures are flattered"]
+    return []
 
 
-def _changes(settings: Settings) -> dict[str, Any]:
-    return {key: getattr(settings, key) for key in settings.to_dict()}
+def _split(options: Mapping[str, Any]) -> list[Any]:
+    """What decides which users are held out; users without an impression are no users of impressions."""
+    return [*(options.get(key) for key in SPLIT), options.get("negatives") == "impressions"]
+
+
+def _labels(names: Sequence[str]) -> list[str]:
+    """Short names; where two are alike, what was typed."""
+    short = [_short(name) for name in names]
+    return [label if short.count(label) == 1 else name for name, label in zip(names, short, strict=True)]
 
 
 def _short(name: str) -> str:

@@ -9,6 +9,7 @@ in the data set, which no system and no order of work changes.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from trsr_lite.evaluation.systems import Answer
 
 SCHEMA = 1
 HEAD, LINES = "evaluation.json", "outcomes.jsonl"
+_BESIDE = f".{HEAD}"  # where the head is written before it gets its name
+_HINT = "replace it with `--force`, or name another folder"
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,8 @@ class Outcomes:
     def close(self) -> None:
         """Close the file; more than once is fine."""
         if self._file is not None:
-            self._file.close()
+            with self._writing() as file:
+                file.close()
             self._file = None
 
     def get(self, system: str, number: int) -> Outcome | None:
@@ -96,16 +100,11 @@ class Outcomes:
 
     def add(self, outcome: Outcome) -> None:
         """Keep an outcome; on disk when this returns."""
-        self._known[outcome.system, outcome.number] = outcome
         if self._file is not None:
-            try:
-                self._file.write(orjson.dumps(vars(outcome)) + b"\n")
-                self._file.flush()
-            except OSError as error:
-                raise TrsrError(
-                    f"{self.folder}: cannot be written: {error.strerror}",
-                    hint="what is there is kept: make room, then run the same command again",
-                ) from error
+            with self._writing() as file:
+                file.write(orjson.dumps(vars(outcome)) + b"\n")
+                file.flush()
+        self._known[outcome.system, outcome.number] = outcome
 
     def of(self, system: str, numbers: Sequence[int]) -> list[Outcome]:
         """The outcomes of one system, in order of the numbers."""
@@ -114,27 +113,44 @@ class Outcomes:
     def _open(self, folder: Path, head: dict[str, Any], *, force: bool) -> None:
         path, lines = folder / HEAD, folder / LINES
         try:
-            if path.exists() and not force and (known := orjson.loads(path.read_bytes())) != head:
-                name = next(key for key in sorted({*known, *head}) if known.get(key) != head.get(key))
-                raise SettingsError(
-                    f"{folder}: holds another evaluation: its {name} differs",
-                    hint="replace it with `--force`, or name another folder",
-                )
-            if folder.is_dir() and any(folder.iterdir()) and not path.exists():
-                raise SettingsError(f"{folder}: is not an evaluation", hint="name another folder")
+            _refuse_others(folder, head, force=force)
             folder.mkdir(parents=True, exist_ok=True)
             if force:
                 lines.unlink(missing_ok=True)
-            beside = folder / f".{HEAD}"
+            beside = folder / _BESIDE
             beside.write_bytes(orjson.dumps(head, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
             beside.replace(path)
             for outcome in _read(lines):
                 self._known[outcome.system, outcome.number] = outcome
             self._file = lines.open("ab")
-        except orjson.JSONDecodeError as error:
-            raise SettingsError(f"{path}: cannot be read: {error}", hint="name another folder") from error
         except OSError as error:
             raise TrsrError(f"{error.filename or folder}: cannot be written: {error.strerror}") from error
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[Any]:
+        """The file; where it cannot be written, it is closed, and a line that was begun is taken away by `_read`."""
+        file, folder = self._file, self.folder or Path()
+        try:
+            yield file
+        except OSError as error:
+            self._file = None
+            with contextlib.suppress(OSError):  # it tries to write the rest of the line once more
+                file.close()
+            raise TrsrError(
+                f"{folder / LINES}: cannot be written: {error.strerror}",
+                hint="what is there is kept: make room, then run the same command again",
+            ) from error
+
+
+def _refuse_others(folder: Path, head: Mapping[str, Any], *, force: bool) -> None:
+    """Raise `SettingsError` where the folder holds anything but this evaluation, or with `force`, any evaluation."""
+    path = folder / HEAD
+    if not path.exists():
+        if folder.is_dir() and any(file.name != _BESIDE for file in folder.iterdir()):
+            raise SettingsError(f"{folder}: is not an evaluation", hint="name another folder")
+    elif not force and (known := _object(path.read_bytes(), str(path))) != head:
+        name = next(key for key in sorted({*known, *head}) if known.get(key) != head.get(key))
+        raise SettingsError(f"{folder}: holds another evaluation: its {name} differs", hint=_HINT)
 
 
 def _read(path: Path) -> Iterator[Outcome]:
@@ -145,5 +161,19 @@ def _read(path: Path) -> Iterator[Outcome]:
     whole = content.rfind(b"\n") + 1
     if whole < len(content):
         os.truncate(path, whole)
-    for line in content[:whole].splitlines():
-        yield Outcome.from_dict(orjson.loads(line))
+    for number, line in enumerate(content[:whole].split(b"\n")[:-1], 1):
+        data = _object(line, f"{path}:{number}")
+        try:
+            yield Outcome.from_dict(data)
+        except TypeError as error:
+            raise SettingsError(f"{path}:{number}: cannot be read: {error}", hint=_HINT) from error
+
+
+def _object(text: bytes, where: str) -> dict[str, Any]:
+    try:
+        data = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise SettingsError(f"{where}: cannot be read: {error}", hint=_HINT) from error
+    if not isinstance(data, dict):
+        raise SettingsError(f"{where}: cannot be read: it is no object", hint=_HINT)
+    return data

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from trsr_lite import prompts
 from trsr_lite.datasets.dataset import Example
+from trsr_lite.errors import DataError
 from trsr_lite.evaluation.baselines import Ranker
+from trsr_lite.prompts import PROMPT_VERSION
 from trsr_lite.recommender import Recommender
-from trsr_lite.records import User
+from trsr_lite.records import Item, User
 from trsr_lite.result import OnProgress
+from trsr_lite.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -57,11 +61,11 @@ class System(Protocol):
 
 
 class Simple:
-    """A baseline, by its name."""
+    """A baseline, by its name; `seed` is what it was made with."""
 
-    def __init__(self, name: str, ranker: Ranker) -> None:
+    def __init__(self, name: str, ranker: Ranker, *, seed: int = 0) -> None:
         self.name, self._ranker = name, ranker
-        self.identity = {"baseline": name}
+        self.identity = {"baseline": name, "seed": seed}
 
     def prepare(self, examples: Sequence[Example], progress: OnProgress | None) -> float:
         """Nothing."""
@@ -83,6 +87,8 @@ class Model:
             "recommender": bundle.recommender.identity,
             "summarizer": bundle.summarizer.identity,
             "settings": recommender.settings.to_dict(),
+            "calibration": asdict(bundle.calibration),
+            "prompts": PROMPT_VERSION,
             "exact": exact,
         }
 
@@ -106,8 +112,19 @@ class Model:
 
 
 def summarize(recommender: Recommender, examples: Sequence[Example], progress: OnProgress | None) -> float:
-    """Fill the cache with the summaries of all histories; returns the seconds it took."""
-    start = time.perf_counter()
-    if recommender.settings.strategy != "none":
-        recommender.summaries([example.history for example in examples], progress=progress)
+    """Fill the cache with the summaries of all histories that can be shown; returns the seconds it took."""
+    start, settings = time.perf_counter(), recommender.settings
+    if settings.strategy != "none":
+        histories = [example.history for example in examples if _can_be_shown(example.history, settings)]
+        recommender.summaries(histories, progress=progress)
     return time.perf_counter() - start
+
+
+def _can_be_shown(history: Sequence[Item], settings: Settings) -> bool:
+    """Whether a model sees something of every item; a list for which it does not fails when it is ranked, alone."""
+    try:
+        for item in history:
+            prompts.shown(item, settings)
+    except DataError:
+        return False
+    return True

@@ -1,0 +1,364 @@
+"""Answers on disk: a stopped evaluation goes on to the same figures, and a folder never holds two evaluations."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scripted import Scripted, after, example, failing, lists, noisy, of, timeless
+
+from trsr_lite import FakeEngine, Recommender, Settings
+from trsr_lite.datasets.dataset import Example
+from trsr_lite.errors import DataError, SettingsError, TrsrError
+from trsr_lite.evaluation import outcomes
+from trsr_lite.evaluation.baselines import Random
+from trsr_lite.evaluation.evaluation import Evaluation, evaluate
+from trsr_lite.evaluation.lists import Lists
+from trsr_lite.evaluation.outcomes import HEAD, LINES, Outcome
+from trsr_lite.evaluation.systems import Model, Simple
+
+USERS = [f"u{number}" for number in range(25)]
+
+
+def systems() -> list[Scripted]:
+    """Two that rank, of which one cannot rank all."""
+    return [Scripted("a", noisy(1, 0.7)), Scripted("b", failing(noisy(2), DataError("too long"), ["u3", "u8"]))]
+
+
+def evaluated(
+    folder: Path | None, these: list[Any] | None = None, made: Lists | None = None, **more: Any
+) -> Evaluation:
+    return evaluate(made or lists(25), these or systems(), output=folder, **more)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def keys(folder: Path) -> list[tuple[str, int]]:
+    """Which answers the lines hold, in order."""
+    lines = [json.loads(line) for line in (folder / LINES).read_text().splitlines()]
+    return [(line["system"], line["number"]) for line in lines]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "deep" / "kept"
+
+
+@pytest.fixture
+def finished(folder: Path) -> Path:
+    """The folder of a finished evaluation."""
+    evaluated(folder)
+    return folder
+
+
+# What is kept
+
+
+def test_a_folder_changes_no_figure(folder: Path) -> None:
+    assert timeless(evaluated(folder)) == timeless(evaluated(None))
+
+
+def test_a_folder_holds_what_was_asked_and_one_line_for_each_answer(finished: Path) -> None:
+    assert set(content(finished)) == {HEAD, LINES}
+    head = json.loads((finished / HEAD).read_text())
+    assert head == {
+        "schema": 1,
+        "lists": {"made": "by hand"},
+        "numbers": list(range(10, 35)),
+        "systems": {"a": {"script": "a"}, "b": {"script": "b"}},
+    }
+    assert keys(finished) == [(name, number) for name in "ab" for number in range(10, 35)]
+    line = json.loads((finished / LINES).read_text().splitlines()[3])
+    one = lists(25).examples[13]
+    assert (line["user_id"], line["labels"], line["error"]) == ("u3", list(one.labels), None)
+    assert line["ids"] == [each.id for each in one.candidates]
+    assert line["scores"] == noisy(1, 0.7)(one).tolist()
+
+
+def test_an_answer_is_on_disk_before_the_next_list_is_asked(folder: Path) -> None:
+    found: list[int] = []
+
+    def script(example: Example) -> list[int]:
+        found.append((folder / LINES).read_bytes().count(b"\n"))
+        return list(range(5))
+
+    evaluated(folder, [Scripted("s", script)])
+    assert found == list(range(25))
+
+
+floats = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(
+    st.text(st.characters(exclude_categories=["Cs"])),
+    st.lists(floats, min_size=1, max_size=4),
+    st.none() | floats,
+    st.none() | st.text(st.characters(exclude_categories=["Cs"])),
+)
+def test_an_outcome_is_read_back_as_it_was(
+    name: str, scores: list[float], mass: float | None, text: str | None
+) -> None:
+    size = len(scores)
+    one = Outcome(name, 3, text or "", ("x",) * size, (1,) * size, tuple(scores), None, mass, text, 0.1, text)
+    assert Outcome.from_dict(orjson.loads(orjson.dumps(vars(one)))) == one
+
+
+def test_a_second_call_asks_for_nothing(finished: Path) -> None:
+    before, again = content(finished), systems()
+    found = evaluated(finished, again)
+    assert [system.asked + system.prepared for system in again] == [[], []]
+    assert timeless(found) == timeless(evaluated(None))
+    assert content(finished) == before
+
+
+# Stopped, and on
+
+
+@pytest.mark.parametrize("calls", [0, 1, 7, 24])
+@pytest.mark.parametrize("place", [0, 1])
+def test_an_interrupted_evaluation_asks_for_the_missing_lists_only(folder: Path, place: int, calls: int) -> None:
+    stopped = systems()
+    stopped[place] = Scripted(stopped[place].name, after(stopped[place]._script, calls, KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        evaluated(folder, stopped)
+    again = systems()
+    found = evaluated(folder, again)
+    known = place * 25 + calls
+    assert [user for system in again for user in system.asked] == (USERS * 2)[known:]
+    assert all(system.prepared == system.asked for system in again)
+    assert timeless(found) == timeless(evaluated(None))
+    assert len(keys(folder)) == len(set(keys(folder))) == 50
+
+
+def test_an_interrupted_model_goes_on_where_it_was(
+    folder: Path, fake: FakeEngine, make_recommender: Callable[..., Recommender], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def model() -> Model:
+        return Model("m", make_recommender(Settings(strategy="none")))
+
+    def stop(text: str) -> float:
+        if len(fake.scored) >= 9 * 5:
+            raise KeyboardInterrupt
+        return len(text) % 7
+
+    fake.margin = stop
+    with pytest.raises(KeyboardInterrupt):
+        evaluated(folder, [model()])
+    fake.margin = lambda text: len(text) % 7
+    fake.scored.clear()
+    found = evaluated(folder, [model()])
+    assert len(fake.scored) == (25 - 9 + 1) * 5
+    assert timeless(found) == timeless(evaluated(None, [model()]))
+
+
+@pytest.mark.parametrize("lost", [1, 2, 40, -1])
+def test_a_last_line_that_was_cut_is_done_again(finished: Path, lost: int) -> None:
+    whole = (finished / LINES).read_bytes()
+    last = len(whole.splitlines(keepends=True)[-1])
+    (finished / LINES).write_bytes(whole[: -(lost if lost > 0 else last - 1)])
+    again = systems()
+    found = evaluated(finished, again)
+    assert [system.asked for system in again] == [[], ["u24"]]
+    assert timeless(found) == timeless(evaluated(None))
+    assert keys(finished) == [(name, number) for name in "ab" for number in range(10, 35)]
+
+
+def test_an_evaluation_that_was_stopped_before_its_first_answer_starts(finished: Path) -> None:
+    (finished / LINES).unlink()
+    assert timeless(evaluated(finished)) == timeless(evaluated(None))
+    (finished / HEAD).rename(finished / f".{HEAD}")  # as it is for a moment while it is written
+    (finished / LINES).unlink()
+    assert timeless(evaluated(finished)) == timeless(evaluated(None))
+
+
+def test_the_order_of_lists_and_systems_is_no_other_evaluation(finished: Path) -> None:
+    made, again = lists(25), systems()
+    turned = Lists(dict(reversed(made.examples.items())), made.items, made.counts, made.facts)
+    found = evaluated(finished, again[::-1], turned)
+    assert not any(system.asked for system in again)
+    assert found.to_dict()["systems"]["a"]["recall@3"] == evaluated(None).systems["a"]["recall@3"]
+
+
+# Folders that hold something else
+
+
+def others() -> dict[str, tuple[Lists, list[Any], str]]:
+    made = lists(25)
+    return {
+        "data": (Lists(made.examples, made.items, None, {"made": "otherwise"}), systems(), "lists"),
+        "fewer lists": (lists(24), systems(), "numbers"),
+        "another system": (made, [*systems(), Scripted("c", noisy(3))], "systems"),
+        "a changed system": (made, [Scripted("a", noisy(1), weights="new"), systems()[1]], "systems"),
+    }
+
+
+@pytest.mark.parametrize("kind", others())
+def test_another_evaluation_is_named_and_left_alone(finished: Path, kind: str) -> None:
+    made, these, name = others()[kind]
+    before = content(finished)
+    with pytest.raises(SettingsError) as caught:
+        evaluated(finished, these, made)
+    assert str(caught.value) == f"{finished}: holds another evaluation: its {name} differs"
+    assert "--force" in str(caught.value.hint)
+    assert content(finished) == before
+    assert not any(system.asked for system in these)
+
+
+@pytest.mark.parametrize("kind", others())
+def test_force_replaces_an_evaluation(finished: Path, kind: str) -> None:
+    made, these, _ = others()[kind]
+    found = evaluated(finished, these, made, force=True)
+    assert {name for name, _ in keys(finished)} == {system.name for system in these}
+    assert len(keys(finished)) == len(these) * len(made.examples)
+    assert timeless(found) == timeless(evaluated(None, others()[kind][1], made))
+
+
+def test_force_does_the_same_evaluation_again(finished: Path) -> None:
+    again = systems()
+    evaluated(finished, again, force=True)
+    assert [system.asked for system in again] == [USERS, USERS]
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_folder_that_is_no_evaluation_is_left_alone(tmp_path: Path, force: bool) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    (tmp_path / LINES).write_text("{}\n")
+    before = content(tmp_path)
+    with pytest.raises(SettingsError, match="is not an evaluation"):
+        evaluated(tmp_path, force=force)
+    assert content(tmp_path) == before
+
+
+def test_an_empty_folder_is_used(tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    evaluated(tmp_path / "new")
+    assert len(keys(tmp_path / "new")) == 50
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "\xff"])
+def test_a_head_that_cannot_be_read_is_named(finished: Path, text: str) -> None:
+    (finished / HEAD).write_bytes(text.encode("latin-1"))
+    before = content(finished)
+    with pytest.raises(SettingsError) as caught:
+        evaluated(finished)
+    assert str(caught.value).startswith(f"{finished / HEAD}: cannot be read")
+    assert content(finished) == before
+
+
+@pytest.mark.parametrize("line", ["{", "[]", '{"system": "a"}', '{"system": "a", "planet": 3}', ""])
+def test_a_broken_line_in_the_middle_is_named(finished: Path, line: str) -> None:
+    lines = (finished / LINES).read_text().splitlines()
+    (finished / LINES).write_text("\n".join([*lines[:4], line, *lines[5:]]) + "\n")
+    with pytest.raises(SettingsError) as caught:
+        evaluated(finished)
+    assert str(caught.value).startswith(f"{finished / LINES}:5: cannot be read")
+
+
+# Disks
+
+
+def test_a_file_in_place_of_the_folder_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("text")
+    for place in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(TrsrError, match="cannot be written") as caught:
+            evaluated(place)
+        assert caught.value.exit_code in (1, 2)
+    assert (tmp_path / "file").read_text() == "text"
+
+
+@pytest.mark.parametrize("name", [f".{HEAD}", LINES])
+def test_a_folder_that_cannot_be_written_is_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    plain = Path.open
+
+    def refuse(self: Path, mode: str = "r", *rest: Any, **more: Any) -> Any:
+        if self.name == name and set(mode) & set("wa"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+        return plain(self, mode, *rest, **more)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(TrsrError) as caught:
+        evaluated(folder)
+    assert str(caught.value) == f"{folder / name}: cannot be written: Permission denied"
+
+
+class Disk(io.FileIO):
+    """A file on a disk that becomes full: what still fits is written, as of a real one."""
+
+    def __init__(self, path: Path, room: int) -> None:
+        super().__init__(path, "ab")
+        self.room = room
+
+    def write(self, data: Any) -> int:
+        if self.room <= 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = super().write(bytes(data)[: self.room])
+        self.room -= written
+        return written
+
+
+@pytest.mark.parametrize("room", [0, 1, 1500, 4000])
+def test_a_full_disk_ends_the_evaluation_and_keeps_what_it_has(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    plain = Path.open
+
+    def opened(self: Path, mode: str = "r", *rest: Any, **more: Any) -> Any:
+        if self.name == LINES and "a" in mode:
+            return io.BufferedWriter(Disk(self, room))
+        return plain(self, mode, *rest, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", opened)
+        with pytest.raises(TrsrError) as caught:
+            evaluated(folder)
+    assert str(caught.value) == f"{folder / LINES}: cannot be written: No space left on device"
+    assert "make room" in str(caught.value.hint)
+    whole = (folder / LINES).read_bytes().count(b"\n")
+    assert (whole > 0) == (room > 1000)
+    again = systems()
+    found = evaluated(folder, again)
+    assert [user for system in again for user in system.asked] == (USERS * 2)[whole:]
+    assert timeless(found) == timeless(evaluated(None))
+
+
+def test_another_seed_of_chance_is_another_evaluation(folder: Path) -> None:
+    evaluated(folder, [Simple("random", Random(0), seed=0)])
+    with pytest.raises(SettingsError, match="its systems differs"):
+        evaluated(folder, [Simple("random", Random(1), seed=1)])
+
+
+def test_scores_that_are_no_numbers_are_the_same_after_a_stop(folder: Path) -> None:
+    def these() -> list[Scripted]:
+        return [Scripted("s", lambda one: np.array(one.labels) / (one.user_id != "u4"))]
+
+    with np.errstate(all="ignore"):
+        first = evaluated(folder, these())
+        assert timeless(evaluated(folder, these())) == timeless(first)
+    assert first.systems["s"]["failed"] == 1
+
+
+def test_texts_with_line_ends_stay_on_their_line(folder: Path) -> None:
+    names = ["a\nb", "c\r", "d\u2028e\x85"]
+    made = of([example(name, [1, 0]) for name in names])
+    for _ in range(2):
+        found = evaluated(folder, [Scripted("s", lambda _: [1, 0])], made)
+        assert [outcome.user_id for outcome in found.outcomes["s"]] == names
+    assert (folder / LINES).read_bytes().count(b"\n") == 3
+
+
+def test_an_evaluation_of_a_newer_schema_is_refused(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outcomes, "SCHEMA", 2)
+    with pytest.raises(SettingsError, match="its schema differs"):
+        evaluated(finished)
