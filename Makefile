@@ -26,6 +26,7 @@ bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks.commands
 	$(BIN)/python -m benchmarks.contention
 	$(BIN)/python -m benchmarks.training
+	$(BIN)/python -m benchmarks.peers
 
 screenshot: $(VENV)/.demo
 	$(BIN)/python docs/screenshot.py

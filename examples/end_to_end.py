@@ -77,7 +77,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("work", type=Path)
     parser.add_argument("--steps", type=int, default=12)
-    parser.add_argument("--lists", type=int, default=6, help="held-out lists that training and conversion are judged on")
+    parser.add_argument("--lists", type=int, default=6, help="held-out lists that both are judged on")
     parser.add_argument("--readers", type=int, default=60)
     parser.add_argument("--llama-cpp", help="a llama.cpp checkout, instead of fetching its converter")
     arguments = parser.parse_args()

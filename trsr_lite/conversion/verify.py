@@ -16,14 +16,13 @@ import numpy.typing as npt
 from trsr_lite import probes, prompts
 from trsr_lite.engine.base import Engine, Tokenizer
 from trsr_lite.errors import VerificationError
-from trsr_lite.evaluation import metrics
+from trsr_lite.evaluation import intervals, metrics
 from trsr_lite.settings import Settings
 from trsr_lite.training.lists import HeldOut
 
 Margins = Sequence[npt.NDArray[np.float32]]
 TOP = 3
 TIE = 0.01  # logits: items with the same text come this close, and then nobody is right about their order
-DRAWS = 2000
 NOISE_SAFETY = 2.0  # a bundle meets longer lists than it was verified on
 
 
@@ -96,15 +95,12 @@ def compare(reference: Margins, found: Margins, lists: Sequence[HeldOut]) -> Com
     labels = [np.asarray(one.labels) for one in lists]
 
     def change(metric: Any, k: int) -> tuple[float, float, float]:
-        each = np.array(
-            [
-                metric(new, label, k) - metric(old, label, k)
-                for old, new, label in zip(reference, found, labels, strict=True)
-            ]
+        before, after = (
+            np.array([metric(values, label, k) for values, label in zip(margins, labels, strict=True)])
+            for margins in (reference, found)
         )
-        draws = np.random.default_rng(0).integers(0, len(each), (DRAWS, len(each)))
-        low, high = np.quantile(each[draws].mean(axis=1), (0.025, 0.975))
-        return float(each.mean()), float(low), float(high)
+        interval = intervals.difference(after, before, least=1).change
+        return interval.value, float(interval.low or 0), float(interval.high or 0)
 
     pairs = list(zip(reference, found, strict=True))
     return Comparison(

@@ -19,7 +19,8 @@ class Schedule:
     """A map-style dataset: item `step * world + rank` is what one device reads in one step.
 
     `row(number, epoch)` builds the row of a training case. An item is `{"packs": [Pack, …], "rows": users in the whole
-    step, "weight": 0 if they are another device's, "shortened": rows whose oldest items did not fit}`. Every pass is a new permutation of the cases; the last step of a pass may be smaller.
+    step, "weight": 0 if they are another device's, "shortened": rows whose oldest items did not fit}`. Every pass is a
+    new permutation of the cases; the last step of a pass may be smaller.
     """
 
     def __init__(
