@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from benchmarks import text
+from benchmarks import default
 from benchmarks.measure import in_turns, ratio, report
 
 USER = Path(__file__).parent.parent / "examples" / "news_reader.json"
@@ -21,7 +21,7 @@ MIB = 1 << 20
 
 
 def main() -> None:
-    bundle = text.bundle()
+    bundle = default.bundle()
     start_up = in_turns(
         {
             "help": lambda: _run([sys.executable, "-m", "trsr_lite", "--help"]),

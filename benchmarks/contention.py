@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
-from benchmarks import text
+from benchmarks import default
 from benchmarks.measure import in_turns, ratio, report
 from trsr_lite.engine.threads import SPIN_COUNT, SPIN_VARIABLES, default_threads
 
@@ -22,7 +22,7 @@ LIBGOMP = "300000"  # its own default
 
 
 def main(spins: list[str]) -> None:
-    text.bundle()
+    default.bundle()
     names = {f"spin {spin}": {SPIN_VARIABLES[0]: spin} for spin in spins}
     work = {"ours": {}, **names}
     quiet = in_turns({name: (lambda env=env: _recommend(env)) for name, env in work.items()}, QUIET_ROUNDS)

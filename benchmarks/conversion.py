@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import platformdirs
 
-from benchmarks import text
 from benchmarks.measure import in_turns, ratio, report
+from trsr_lite.bench import samples
 from trsr_lite.conversion import converter, gguf, merge, verify
 from trsr_lite.conversion.options import ConvertOptions
 from trsr_lite.conversion.pipeline import Conversion
@@ -120,7 +120,7 @@ def use(bundle: Path) -> None:
         before = _peak()
         for file in (recommender.bundle.summarizer, recommender.bundle.recommender):
             engine = recommender._engine(file)
-            words = text.tokens(engine, 400, 0)
+            words = samples.tokens(engine, 400, 0)
             engine.margins(words[:300], [words[300:350], words[350:]], (0, 1))
         print(_peak(), before)
 

@@ -18,9 +18,10 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, DynamicCache, GgufConfig
 
-from benchmarks import text
+from benchmarks import default
 from benchmarks.measure import in_turns, ratio, report
 from trsr_lite import embedded
+from trsr_lite.bench import samples
 from trsr_lite.engine.llama import LlamaEngine
 
 PREFIX, CANDIDATES, SUFFIX, ROUNDS = 600, 21, 60, 3
@@ -30,12 +31,12 @@ DTYPES = (torch.bfloat16, torch.float32)
 
 def main() -> None:
     """Measure in turns; the table and the JSON."""
-    bundle = text.bundle()
+    bundle = default.bundle()
     path = bundle.recommender.path
     engine = LlamaEngine(path, identity=bundle.recommender.digest)
     torch.set_num_threads(engine.threads)
-    prefix = text.tokens(engine, PREFIX, 0)
-    suffixes = [text.tokens(engine, SUFFIX + index % 7 - 3, index + 1) for index in range(CANDIDATES)]
+    prefix = samples.tokens(engine, PREFIX, 0)
+    suffixes = [samples.tokens(engine, SUFFIX + index % 7 - 3, index + 1) for index in range(CANDIDATES)]
     yes, no = answers = bundle.answers or (0, 1)
     source = embedded.locate(offline=True)
 

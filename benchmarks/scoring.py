@@ -5,8 +5,9 @@ from __future__ import annotations
 import llama_cpp
 import numpy as np
 
-from benchmarks import text
+from benchmarks import default
 from benchmarks.measure import in_turns, ratio, report
+from trsr_lite.bench import samples
 from trsr_lite.engine import native
 from trsr_lite.engine.llama import BATCH, LlamaEngine
 
@@ -14,11 +15,11 @@ PREFIX, CANDIDATES, SUFFIX, ROUNDS = 600, 21, 60, 5
 
 
 def main() -> None:
-    bundle = text.bundle()
+    bundle = default.bundle()
     path = bundle.recommender.path
     engine = LlamaEngine(path, identity=bundle.recommender.digest)
-    prefix = text.tokens(engine, PREFIX, 0)
-    suffixes = [text.tokens(engine, SUFFIX + index % 7 - 3, index + 1) for index in range(CANDIDATES)]
+    prefix = samples.tokens(engine, PREFIX, 0)
+    suffixes = [samples.tokens(engine, SUFFIX + index % 7 - 3, index + 1) for index in range(CANDIDATES)]
     total = len(prefix) + sum(map(len, suffixes))
     answers = bundle.answers or (0, 1)
     model = native.Model(path)
@@ -26,7 +27,7 @@ def main() -> None:
     context = model.context(
         cells=-(-total // 256) * 256, sequences=1, batch=BATCH, threads=engine.threads, flash=True, abort=abort
     )
-    raw_tokens = text.tokens(engine, total, 99)
+    raw_tokens = samples.tokens(engine, total, 99)
 
     def raw() -> None:
         """Plain decode of as many tokens, 512 at a time, one sequence."""

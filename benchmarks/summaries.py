@@ -6,9 +6,10 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from benchmarks import text
+from benchmarks import default
 from benchmarks.measure import in_turns, ratio, report
 from trsr_lite import prompts, summarize
+from trsr_lite.bench import samples
 from trsr_lite.cache import SummaryStore
 from trsr_lite.engine.base import Engine
 from trsr_lite.engine.llama import LlamaEngine
@@ -30,12 +31,12 @@ class EndlessEngine(LlamaEngine):
 
 
 def main() -> None:
-    bundle = text.bundle()
+    bundle = default.bundle()
     engine = EndlessEngine(bundle.summarizer.path, identity=bundle.summarizer.digest)
     settings = Settings()
     rows, data = [], {}
     for kind, words in TEXTS.items():
-        blocks = [text.items(settings.block_size, seed, words) for seed in range(16)]
+        blocks = [samples.items(settings.block_size, seed, words) for seed in range(16)]
         asked = [engine.tokenize(framed(*prompts.block(block, settings, engine), engine)) for block in blocks]
         seconds = _together_and_in_turn(engine, asked, settings.summary_tokens)
         length = sum(map(len, asked)) // len(asked)
@@ -94,8 +95,8 @@ def _calls(engine: Engine, settings: Settings) -> list[tuple[str, int, str]]:
             summarize.summarize([history], settings, store, "benchmark", lambda: counting, work=work)
             return work.calls
 
-        history = text.items(1000, 7, words=12)
-        more = text.items(6, 8, words=12)
+        history = samples.items(1000, 7, words=12)
+        more = samples.items(6, 8, words=12)
         first, second = run(history), run(history)
         appended = [run([*history, *more[: count + 1]]) for count in range(5)]
         hundred = longest

@@ -24,15 +24,15 @@ def tokens(tokenizer: Tokenizer, count: int, seed: int) -> list[int]:
     return tokenizer.encode(text)[:count]
 
 
-def items(count: int, seed: int) -> list[Item]:
-    """Items with a title and a description."""
+def items(count: int, seed: int, words: int = DESCRIPTION) -> list[Item]:
+    """Items with a title, and a description of so many words."""
     source = random.Random(seed)  # noqa: S311
 
     def sentence(length: int) -> str:
         return " ".join(source.choice(WORDS) for _ in range(length)).capitalize()
 
     return [
-        Item(f"s{seed}-{number}", {"title": sentence(TITLE), "description": f"{sentence(DESCRIPTION)}."})
+        Item(f"s{seed}-{number}", {"title": sentence(TITLE), "description": f"{sentence(words)}."})
         for number in range(count)
     ]
 
