@@ -90,7 +90,8 @@ def main() -> None:
     kept = ["--resume"] if (work / "run" / "run.json").exists() else []
     run("train", *data, "--output", work / "run", *length, *kept)
     if not (work / "bundle").exists():
-        run("convert", work / "run", "--output", work / "bundle", "--lists", lists, *converter)
+        kind = ["--recommender-type", "auto"]  # the fastest here that keeps the ranking
+        run("convert", work / "run", "--output", work / "bundle", "--lists", lists, *kind, *converter)
     user = Path(__file__).with_name("news_reader.json")
     run("recommend", "--user", user, "-m", work / "bundle")
 

@@ -163,7 +163,7 @@ def test_a_broken_conversion_is_caught_and_its_step_named(
     assert cli(asked) == 5
     said = capsys.readouterr().err
     assert f"{lost} " in said or f"{lost}:" in said
-    assert words in said and "report.json" in said
+    assert words in said and "report.json" in said and "--recommender-type auto" not in said
     assert not target.exists()
     report = json.loads((target.with_name(f".{target.name}.convert") / "report.json").read_text())
     assert report["lost"] == lost
@@ -173,8 +173,9 @@ def test_a_type_that_loses_the_order_is_refused(made: Any, convert: Any, staged:
     from trsr_lite import VerificationError
 
     source, target = staged()
-    with pytest.raises(VerificationError, match="Q4_0 does not rank as the trained model"):
+    with pytest.raises(VerificationError, match="Q4_0 does not rank as the trained model") as caught:
         convert(source.run, target, recommender_type="Q4_0")
+    assert "--recommender-type auto" in str(caught.value.hint) and "report.json" in str(caught.value.hint)
     assert not target.exists()
 
 

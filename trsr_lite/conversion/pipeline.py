@@ -34,6 +34,7 @@ from trsr_lite.training.scorer import Scorer
 OnStep = Callable[[str], None]
 REPORT, CARD = "report.json", "README.md"
 AFTERWARDS = ("min_", "max_", "recommender_type")  # options that may change and leave the finished steps as they are
+OTHER_TYPE = "`--recommender-type auto` takes the fastest type that keeps the ranking; "
 MERGED, BASE, ADAPTER, SUMMARIZER = "merged", "base", "adapter.gguf", "summarizer"
 
 
@@ -234,7 +235,9 @@ class Conversion:
                 return name, proof.report
             raise AssertionError("no type was asked for")
         except VerificationError as error:
-            error.hint = f"the files and {REPORT} are kept in {self.staging.folder}"
+            kept = f"the files and {REPORT} are kept in {self.staging.folder}"
+            of_type = proof.report.get("lost") == self.options.recommender_type != self.float_type
+            error.hint = f"{OTHER_TYPE if of_type else ''}{kept}"
             raise
         finally:
             proof.write(self.staging.folder / REPORT)
