@@ -21,7 +21,6 @@ import numpy as np
 import platformdirs
 
 from benchmarks.measure import in_turns, ratio, report
-from trsr_lite.bench import samples
 from trsr_lite.conversion import converter, gguf, merge, verify
 from trsr_lite.conversion.options import ConvertOptions
 from trsr_lite.conversion.pipeline import Conversion
@@ -111,26 +110,9 @@ def bundles(run: Path, work: Path, tools: converter.Converter) -> tuple[Path, Pa
 
 def resident(bundle: Path) -> list[int]:
     """Peak resident bytes of a process that uses both roles of a bundle, and of it before it loads a model."""
-    command = [sys.executable, "-m", "benchmarks.conversion", "--resident", str(bundle)]
+    command = [sys.executable, "-m", "benchmarks.resident", str(bundle)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return [int(part) for part in done.stdout.split()]
-
-
-def use(bundle: Path) -> None:
-    """Evaluate prompts with both roles; print the peak of resident memory in bytes, and what it was before."""
-    with Recommender.load(bundle, offline=True) as recommender:
-        before = _peak()
-        for file in (recommender.bundle.summarizer, recommender.bundle.recommender):
-            engine = recommender._engine(file)
-            words = samples.tokens(engine, 400, 0)
-            engine.margins(words[:300], [words[300:350], words[350:]], (0, 1))
-        print(_peak(), before)
-
-
-def _peak() -> int:
-    """The kernel's high-water mark of this process; `ru_maxrss` would count the parent's."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024
 
 
 def speed(run: Path, apart: Path, merged: Path) -> list[float]:
@@ -157,14 +139,10 @@ def speed(run: Path, apart: Path, merged: Path) -> list[float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--run", type=Path)
-    parser.add_argument("--work", type=Path)
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--lists", type=int, default=100)
-    parser.add_argument("--resident", type=Path, help="only use a bundle, and print the memory it took")
     arguments = parser.parse_args()
-    if arguments.resident:
-        use(arguments.resident)
-        return
     work: Path = arguments.work
     work.mkdir(parents=True, exist_ok=True)
     kept = Kept(work / "results.json")
