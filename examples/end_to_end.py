@@ -1,6 +1,6 @@
 """From logs to a recommendation, on this machine: train a short run, convert it, use the bundle.
 
-    python examples/end_to_end.py WORK [--steps 12] [--lists 6] [--readers 60] [--llama-cpp DIR]
+    python examples/end_to_end.py WORK [--steps 12] [--lists 6] [--readers 60] [--type auto] [--llama-cpp DIR]
 
 The logs are composed here: readers who each follow one or two topics. It takes some minutes on two cores, and shows
 that everything fits together; a useful model needs real logs and more steps. A second call goes on in WORK.
@@ -79,6 +79,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--lists", type=int, default=6, help="held-out lists that both are judged on")
     parser.add_argument("--readers", type=int, default=60)
+    parser.add_argument("--type", default="auto", help="tensor type; `auto` is the fastest that keeps the ranking")
     parser.add_argument("--llama-cpp", help="a llama.cpp checkout, instead of fetching its converter")
     arguments = parser.parse_args()
     work, steps, lists = arguments.work, str(arguments.steps), str(arguments.lists)
@@ -90,8 +91,10 @@ def main() -> None:
     kept = ["--resume"] if (work / "run" / "run.json").exists() else []
     run("train", *data, "--output", work / "run", *length, *kept)
     if not (work / "bundle").exists():
-        kind = ["--recommender-type", "auto"]  # the fastest here that keeps the ranking
-        run("convert", work / "run", "--output", work / "bundle", "--lists", lists, *kind, *converter)
+        kind = ["--recommender-type", arguments.type]
+        # A few steps teach little: margins lie close together, and rounding swaps some. A real run keeps the defaults.
+        limits = ["--lists", lists, "--min-tau-float", "0.95", "--min-tau", "0.9"]
+        run("convert", work / "run", "--output", work / "bundle", *limits, *kind, *converter)
     user = Path(__file__).with_name("news_reader.json")
     run("recommend", "--user", user, "-m", work / "bundle")
 

@@ -183,7 +183,8 @@ class Conversion:
 
     def _write_summarizer(self, place: Path) -> str:
         name = self.options.summarizer or self.scorer.options.summarizer
-        kept = None if self.options.summarizer else summarizer.prepared(name, self.data_dir, self.record["summarizer"])
+        wrote = self.record.get("summarizer")  # nothing did where the strategy is none
+        kept = None if self.options.summarizer else summarizer.prepared(name, self.data_dir, wrote)
         if kept:
             shutil.copyfile(kept.path, place)
             return str(kept.type)

@@ -22,12 +22,12 @@ from trsr_lite.digests import file_digest
 from trsr_lite.training import base, folder
 
 
-def prepared(name: str, data_dir: Path | None, identity: str) -> ModelFile | None:
+def prepared(name: str, data_dir: Path | None, identity: str | None) -> ModelFile | None:
     """The embedded default as prepared on this machine, if it has this identity: that of the training summaries.
 
     Its texts, and so their place in the cache, are then those of the training; else its source will do.
     """
-    if name != embedded.NAME or data_dir is None:
+    if name != embedded.NAME or data_dir is None or identity is None:
         return None
     place = embedded.folder(data_dir)
     if not (place / bundle.MANIFEST).is_file():
