@@ -9,11 +9,12 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
+from commands import Run, runner
 
-from trsr_lite import Recommender, Settings, cli
+from trsr_lite import Recommender, Settings
 from trsr_lite.bench import advice, machine, measurements, samples, speeds
 from trsr_lite.bench.comparison import compare, verdict
 from trsr_lite.bench.energy import Counter, Meter, counters, used
@@ -26,30 +27,11 @@ from trsr_lite.engine.llama import LlamaEngine
 COLON = pytest.mark.skipif(os.name == "nt", reason="powercap's names are no file names there")
 
 
-class Outcome(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Outcome]
-
-
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs `trsr-lite bench` in this process, on one thread."""
     monkeypatch.setenv("TRSR_LITE_THREADS", "1")
-
-    def call(*arguments: str | Path) -> Outcome:
-        capsys.readouterr()
-        code = cli.run(["bench", *map(str, arguments)])
-        return Outcome(code, *capsys.readouterr())
-
-    return call
+    return runner(capsys, "bench")
 
 
 @pytest.fixture

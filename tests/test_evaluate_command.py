@@ -10,9 +10,10 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
+from commands import Run, runner
 
 from trsr_lite import cli
 from trsr_lite.datasets import dataset as datasets
@@ -25,33 +26,12 @@ ITEMS, USERS = 40, 44
 METRICS = [f"{name}@{k}" for k in (3, 5, 10) for name in ("recall", "mrr", "ndcg")] + ["auc"]
 
 
-class Outcome(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        assert self.code == 0, self.err
-        return json.loads(self.out)
-
-
-Run = Callable[..., Outcome]
-
-
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs `trsr-lite evaluate …` in this process, without summaries and simple systems unless they are asked for."""
     monkeypatch.setenv("TRSR_LITE_THREADS", "1")
     monkeypatch.setenv("TRSR_LITE_STRATEGY", "none")
-
-    def call(*arguments: str | Path) -> Outcome:
-        capsys.readouterr()
-        given = [str(argument) for argument in arguments]
-        code = cli.run(["evaluate", *([] if "--baselines" in given else ["--baselines", ""]), *given])
-        return Outcome(code, *capsys.readouterr())
-
-    return call
+    return runner(capsys, "evaluate", "--baselines", "")  # a later `--baselines` wins
 
 
 def write_data(folder: Path, length: int = 6) -> Path:

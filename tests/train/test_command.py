@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 import pytest
+from commands import Run, runner
 from conftest import PACKAGE_PARENT
 
 from trsr_lite import Settings, cli
@@ -23,27 +23,13 @@ from trsr_lite.training.options import LAYERS, TrainOptions
 
 from .conftest import tiny_examples, tiny_options, tiny_settings
 
-
-class Outcome(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Outcome]
 Asked = tuple[TrainOptions, Settings, Any, dict[str, Any]]
 
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs `trsr-lite train …` in this process."""
-
-    def call(*arguments: str | Path) -> Outcome:
-        capsys.readouterr()
-        code = cli.run(["train", *map(str, arguments)])
-        return Outcome(code, *capsys.readouterr())
-
-    return call
+    return runner(capsys, "train")
 
 
 @pytest.fixture

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
+from commands import Run, runner
 
-from trsr_lite import Recommender, cli
+from trsr_lite import Recommender
 from trsr_lite.datasets import dataset as datasets
 from trsr_lite.datasets.options import DataOptions
 from trsr_lite.errors import ModelError
@@ -30,31 +30,11 @@ SUMMARIZING = {
 }
 
 
-class Outcome(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        assert self.code == 0, self.err
-        return json.loads(self.out)
-
-
-Run = Callable[..., Outcome]
-
-
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs `trsr-lite evaluate …` in this process, without simple systems."""
     monkeypatch.setenv("TRSR_LITE_THREADS", "1")
-
-    def call(*arguments: str | Path) -> Outcome:
-        capsys.readouterr()
-        code = cli.run(["evaluate", "--baselines", "", *map(str, arguments)])
-        return Outcome(code, *capsys.readouterr())
-
-    return call
+    return runner(capsys, "evaluate", "--baselines", "")
 
 
 @pytest.fixture(scope="module")

@@ -102,7 +102,7 @@ def run(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         if debug:
             traceback.print_exc()
-        click.echo("\nInterrupted; summaries finished so far are kept", err=True)
+        click.echo("\nInterrupted; what was finished is kept", err=True)
         return INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()  # the reader has gone; say nothing more

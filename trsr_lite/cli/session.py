@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +17,8 @@ from trsr_lite.errors import DataError
 from trsr_lite.recommender import Recommender
 from trsr_lite.records import Item, User, read_candidates, read_user
 from trsr_lite.result import OnProgress, Progress
+
+PAUSE = 2.0  # seconds between two lines of a log
 
 
 def read_input(options: dict[str, Any]) -> tuple[User, list[Item] | None]:
@@ -58,10 +61,10 @@ def reporting(*, log: bool = False) -> Iterator[OnProgress]:
     terminal = sys.stderr.isatty()
     if not terminal:
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # the hub's client reads it when it is imported
-    announced, tenths = False, 0
+    announced, tenths, last = False, 0, time.monotonic()
 
     def show(progress: Progress) -> None:
-        nonlocal announced, tenths
+        nonlocal announced, tenths, last
         if int(progress.fraction * 10) < tenths:  # another stage has begun
             tenths = 0
         if terminal:
@@ -72,8 +75,8 @@ def reporting(*, log: bool = False) -> Iterator[OnProgress]:
             announced = True
         elif progress.stage.startswith("fetch"):
             click.echo(progress.stage, err=True)
-        elif log and int(progress.fraction * 10) > tenths:
-            tenths = int(progress.fraction * 10)
+        elif log and int(progress.fraction * 10) > tenths and time.monotonic() - last >= PAUSE:
+            tenths, last = int(progress.fraction * 10), time.monotonic()
             click.echo(f"{progress.stage}: {progress.fraction:.0%}", err=True)
 
     try:
