@@ -7,8 +7,6 @@ turn, so that a machine whose speed drifts does not favour one of them.
 from __future__ import annotations
 
 import json
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -18,8 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from trsr_lite import __version__
-from trsr_lite.engine import native
+from trsr_lite.bench.machine import facts
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -42,23 +39,6 @@ def ratio(above: list[float], below: list[float]) -> float:
     return statistics.median(one / other for one, other in zip(above, below, strict=True))
 
 
-def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
-    model = next(
-        (line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")),
-        platform.processor(),
-    )
-    return {
-        "date": time.strftime("%Y-%m-%d"),
-        "processor": model,
-        "logical_cpus": os.cpu_count(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "trsr_lite": __version__,
-        "llama_cpp_python": native.version(),
-    }
-
-
 def report(name: str, rows: list[tuple[str, str, str]], data: Mapping[str, Any]) -> None:
     """Print (what, measured, required) rows and write everything to results/<name>.json."""
     table = Table("what", "measured", "required", title=f"{name} ({time.strftime('%Y-%m-%d')})")
@@ -66,12 +46,5 @@ def report(name: str, rows: list[tuple[str, str, str]], data: Mapping[str, Any])
         table.add_row(*row)
     Console(width=110).print(table)
     RESULTS.mkdir(exist_ok=True)
-    content = {"benchmark": name, "machine": machine(), "rows": rows, **data}
+    content = {"benchmark": name, "machine": facts(), "rows": rows, **data}
     (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _lines(path: str) -> list[str]:
-    try:
-        return Path(path).read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []

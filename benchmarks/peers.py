@@ -13,18 +13,17 @@ from __future__ import annotations
 import copy
 import time
 
-import llama_cpp
 import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, DynamicCache, GgufConfig
 
-from benchmarks import default
+from benchmarks import default, workload
 from benchmarks.measure import in_turns, ratio, report
+from benchmarks.workload import HighLevel
 from trsr_lite import embedded
-from trsr_lite.bench import samples
 from trsr_lite.engine.llama import LlamaEngine
 
-PREFIX, CANDIDATES, SUFFIX, ROUNDS = 600, 21, 60, 3
+ROUNDS = 3
 PADDED, PAPER_CANDIDATES = 2048, 3
 DTYPES = (torch.bfloat16, torch.float32)
 
@@ -35,8 +34,7 @@ def main() -> None:
     path = bundle.recommender.path
     engine = LlamaEngine(path, identity=bundle.recommender.digest)
     torch.set_num_threads(engine.threads)
-    prefix = samples.tokens(engine, PREFIX, 0)
-    suffixes = [samples.tokens(engine, SUFFIX + index % 7 - 3, index + 1) for index in range(CANDIDATES)]
+    prefix, suffixes = workload.prompts(engine)
     yes, no = answers = bundle.answers or (0, 1)
     source = embedded.locate(offline=True)
 
@@ -61,7 +59,7 @@ def main() -> None:
             mask = (torch.arange(PADDED) >= PADDED - len(tokens)).long()[None]
             logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[0, -1].float()
             float(logits[yes] - logits[no])
-        return (time.perf_counter() - start) * CANDIDATES / PAPER_CANDIDATES
+        return (time.perf_counter() - start) * len(suffixes) / PAPER_CANDIDATES
 
     @torch.inference_mode()
     def cached(model: torch.nn.Module) -> list[float]:
@@ -75,21 +73,10 @@ def main() -> None:
             found.append(float(logits[yes] - logits[no]))
         return found
 
-    peer = llama_cpp.Llama(
-        str(path), n_ctx=1024, n_threads=engine.threads, n_threads_batch=engine.threads, flash_attn=True, verbose=False
-    )
+    peer = HighLevel(path, engine.threads)
 
     def high_level() -> list[float]:
-        """The best loop the `Llama` class allows: rewind to the prefix, one candidate at a time."""
-        peer.reset()
-        peer.eval(prefix)
-        found = []
-        for suffix in suffixes:
-            peer.n_tokens = len(prefix)
-            peer.eval(suffix)
-            logits = np.ctypeslib.as_array(llama_cpp.llama_get_logits_ith(peer.ctx, -1), (peer.n_vocab(),))
-            found.append(float(logits[yes] - logits[no]))
-        return found
+        return peer.margins(prefix, suffixes, answers)
 
     work = {"ours": ours, "Llama": high_level}
     for name, model in models.items():

@@ -17,13 +17,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import RESULTS, machine
+from benchmarks.measure import RESULTS
 from trsr_lite import Recommender, Settings
+from trsr_lite.bench.machine import facts
 from trsr_lite.datasets import dataset as datasets
 from trsr_lite.datasets.options import DataOptions
-from trsr_lite.evaluation import baselines, opening
 from trsr_lite.evaluation import lists as made
+from trsr_lite.evaluation import opening
 from trsr_lite.evaluation.evaluation import evaluate
+from trsr_lite.evaluation.options import BASELINES
 from trsr_lite.training import run
 from trsr_lite.training.options import TrainOptions
 
@@ -65,7 +67,7 @@ def measure(name: str, strategy: str, negatives: str, seed: int, arguments: argp
         lists = made.of_dataset(dataset, "test", most=None, seed=seed)
         untrained = strategy == "none"  # the same for every strategy: it is asked once
         systems, notes = opening.run(str(place), lists, opened, Recommender.load, untrained=untrained, offline=True)
-        simple, _ = opening.simple(baselines.NAMES, lists, seed=seed)
+        simple, _ = opening.simple(BASELINES, lists, seed=seed)
         found = evaluate(lists, [*systems, *simple], output=place / "evaluation", notes=notes).to_dict()
     return {
         "training_rows": record["steps"] * training.batch_rows,
@@ -93,7 +95,7 @@ def main() -> None:
         if name in found["cells"] or arguments.only not in (None, name):
             continue
         result = measure(*cell, arguments)
-        found["cells"][name] = {**result, "machine": machine()}
+        found["cells"][name] = {**result, "machine": facts()}
         FILE.write_text(json.dumps(found, indent=2) + "\n")
         print(name, {system: values["recall@3"]["value"] for system, values in result["systems"].items()}, flush=True)
 

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import llama_cpp
 import numpy as np
 
-from benchmarks import default
+from benchmarks import default, workload
 from benchmarks.measure import in_turns, ratio, report
+from benchmarks.workload import HighLevel
 from trsr_lite.bench import samples
 from trsr_lite.engine import native
 from trsr_lite.engine.llama import BATCH, LlamaEngine
 
-PREFIX, CANDIDATES, SUFFIX, ROUNDS = 600, 21, 60, 5
+ROUNDS = 5
 
 
 def main() -> None:
     bundle = default.bundle()
     path = bundle.recommender.path
     engine = LlamaEngine(path, identity=bundle.recommender.digest)
-    prefix = samples.tokens(engine, PREFIX, 0)
-    suffixes = [samples.tokens(engine, SUFFIX + index % 7 - 3, index + 1) for index in range(CANDIDATES)]
+    prefix, suffixes = workload.prompts(engine)
     total = len(prefix) + sum(map(len, suffixes))
     answers = bundle.answers or (0, 1)
     model = native.Model(path)
@@ -37,19 +36,7 @@ def main() -> None:
             context.decode(part, range(start, start + len(part)), 0, [len(part) - 1])
         context.logits(len(part) - 1)[0]
 
-    peer = llama_cpp.Llama(
-        str(path), n_ctx=1024, n_threads=engine.threads, n_threads_batch=engine.threads, flash_attn=True, verbose=False
-    )
-
-    def high_level() -> None:
-        """The best loop the `Llama` class allows: rewind to the prefix, one candidate at a time."""
-        peer.reset()
-        peer.eval(prefix)
-        for suffix in suffixes:
-            peer.n_tokens = len(prefix)
-            peer.eval(suffix)
-            logits = np.ctypeslib.as_array(llama_cpp.llama_get_logits_ith(peer.ctx, -1), (peer.n_vocab(),))
-            float(logits[answers[0]] - logits[answers[1]])
+    peer = HighLevel(path, engine.threads)
 
     def fast() -> None:
         engine.margins(prefix, suffixes, answers)
@@ -61,7 +48,10 @@ def main() -> None:
         for suffix in suffixes:
             engine.margins([*prefix, *suffix[:-1]], [suffix[-1:]], answers)
 
-    quick = in_turns({"raw": raw, "fast": fast, "high_level": high_level, "exact": exact}, ROUNDS)
+    quick = in_turns(
+        {"raw": raw, "fast": fast, "high_level": lambda: peer.margins(prefix, suffixes, answers), "exact": exact},
+        ROUNDS,
+    )
     slow = in_turns({"whole": whole, "fast": fast}, 2, warm_up=0)
 
     batched = engine.margins(prefix, suffixes, answers)
@@ -76,7 +66,7 @@ def main() -> None:
     noise = max(moved) - min(moved)
     swapped = sum(
         (batched[i].margin > batched[j].margin) != (single[i].margin > single[j].margin)
-        for i in range(CANDIDATES)
+        for i in range(workload.CANDIDATES)
         for j in range(i)
         if abs(batched[i].margin - batched[j].margin) > bundle.noise_floor
     )
@@ -90,7 +80,7 @@ def main() -> None:
             ("exact / high-level Llama loop", f"{ratio(quick['high_level'], quick['exact']):.2f}×", ""),
             ("fast, tokens per second", f"{rates['fast']:.0f}", ""),
             ("raw prefill, tokens per second", f"{rates['raw']:.0f}", ""),
-            ("exact differs from whole prompts", f"{differing} of {CANDIDATES}", "0"),
+            ("exact differs from whole prompts", f"{differing} of {workload.CANDIDATES}", "0"),
             ("noise of batching, measured here", f"{noise:.4f}", ""),
             ("noise floor in the bundle", f"{bundle.noise_floor:.4f}", f"≥ {noise:.4f}"),
             ("pairs beyond the floor in another order", str(swapped), "0"),

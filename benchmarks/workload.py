@@ -1,0 +1,40 @@
+"""21 candidates behind a prefix of 600 tokens, and how a user of llama-cpp-python would rank them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import llama_cpp
+import numpy as np
+
+from trsr_lite.bench import samples
+from trsr_lite.engine.base import Tokenizer
+
+PREFIX, CANDIDATES, SUFFIX = 600, 21, 60
+
+
+def prompts(tokenizer: Tokenizer) -> tuple[list[int], list[list[int]]]:
+    """The prefix, and a suffix of 57 to 63 tokens for each candidate."""
+    suffixes = [samples.tokens(tokenizer, SUFFIX + index % 7 - 3, index + 1) for index in range(CANDIDATES)]
+    return samples.tokens(tokenizer, PREFIX, 0), suffixes
+
+
+class HighLevel:
+    """The best loop that the `Llama` class allows: rewind to the prefix, one candidate at a time."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        self._llama = llama_cpp.Llama(
+            str(path), n_ctx=1024, n_threads=threads, n_threads_batch=threads, flash_attn=True, verbose=False
+        )
+
+    def margins(self, prefix: list[int], suffixes: list[list[int]], answers: tuple[int, int]) -> list[float]:
+        """logit(yes) − logit(no) of each candidate."""
+        llama, found = self._llama, []
+        llama.reset()
+        llama.eval(prefix)
+        for suffix in suffixes:
+            llama.n_tokens = len(prefix)
+            llama.eval(suffix)
+            logits = np.ctypeslib.as_array(llama_cpp.llama_get_logits_ith(llama.ctx, -1), (llama.n_vocab(),))
+            found.append(float(logits[answers[0]] - logits[answers[1]]))
+        return found
