@@ -18,9 +18,7 @@ from trsr_lite.cli import options
 from trsr_lite.datasets import options as data_options
 from trsr_lite.datasets.options import DataOptions
 from trsr_lite.errors import SettingsError
-
-PARTS = ("test", "validation")
-BASELINES = "random,popularity,tfidf,bm25"
+from trsr_lite.evaluation.options import BASELINES, PARTS
 
 
 @click.command("evaluate")
@@ -39,7 +37,11 @@ BASELINES = "random,popularity,tfidf,bm25"
 )
 @click.option("--untrained", is_flag=True, help="The base of each run too, as it was before training.")
 @click.option(
-    "--baselines", type=generated.Names(), default=BASELINES, show_default=True, help="Simple systems; '' for none."
+    "--baselines",
+    type=generated.Names(),
+    default=",".join(BASELINES),
+    show_default=True,
+    help="Simple systems; '' for none.",
 )
 @options.settings
 @click.option("--exact", is_flag=True, help="One candidate at a time: reproducible to the bit, slower.")

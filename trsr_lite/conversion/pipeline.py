@@ -80,6 +80,11 @@ class Conversion:
         """The run's model in torch, float32: what everything is compared with."""
         return Scorer(self.run, dtype="float32", offline=self.offline)
 
+    @cached_property
+    def parameters(self) -> int:
+        """Number of weights of the model."""
+        return base.parameters(self.scorer.base, offline=self.offline)
+
     @property
     def float_type(self) -> str:
         """The type that the converter writes; BF16 rounds too much to be judged as a conversion alone."""
@@ -87,12 +92,11 @@ class Conversion:
 
     def steps(self) -> list[str]:
         """What will be done, in words, with sizes."""
-        parameters = base.parameters(self.scorer.base, offline=self.offline)
         first = "the base in float32" if self.options.adapter_only else "the adapter merged into the base in float32"
         return [
-            f"{first}: {4 * parameters >> 20:,} MiB",
+            f"{first}: {4 * self.parameters >> 20:,} MiB",
             f"GGUF {self.float_type} with llama.cpp's converter: "
-            f"{(4 if self.float_type == 'F32' else 2) * parameters >> 20:,} MiB",
+            f"{(4 if self.float_type == 'F32' else 2) * self.parameters >> 20:,} MiB",
             f"recommender {', '.join(self._types)}",
             "summarizer",
             f"verify on {len(self.lists)} lists",
@@ -100,8 +104,7 @@ class Conversion:
 
     def convert(self) -> Bundle:
         """Every step; raises `VerificationError` where the ranking did not survive."""
-        parameters = base.parameters(self.scorer.base, offline=self.offline)
-        self.staging.require((9 + (6 if self.options.recommender_type == AUTO else 0)) * parameters)
+        self.staging.require((9 + (6 if self.options.recommender_type == AUTO else 0)) * self.parameters)
         reference = self._reference()
         floating = self._floating()
         rates = self._quantized(floating)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from trsr_lite.datasets.dataset import Example
 from trsr_lite.errors import DataError, SettingsError
+from trsr_lite.evaluation.options import BASELINES
 from trsr_lite.records import Item
 
 DECAY = 0.9  # weight of an item in a history, relative to the one after it
@@ -100,10 +101,6 @@ class BM25:
         return [list(words) for words in found]
 
 
-NAMES = ("random", "popularity", "tfidf", "bm25")
-"""What `make` knows."""
-
-
 def make(name: str, items: Iterable[Item], counts: Mapping[str, int] | None, seed: int) -> Ranker:
     """A baseline by name; raises `SettingsError` where it lacks what it needs."""
     if name == "random":
@@ -116,7 +113,7 @@ def make(name: str, items: Iterable[Item], counts: Mapping[str, int] | None, see
         return TfIdf(items)
     if name == "bm25":
         return BM25(items)
-    raise SettingsError(f"there is no baseline {name!r}", hint=f"choose of {', '.join(NAMES)}")
+    raise SettingsError(f"there is no baseline {name!r}", hint=f"choose of {', '.join(BASELINES)}")
 
 
 def _texts(items: Iterable[Item]) -> tuple[dict[str, int], list[str]]:

@@ -19,8 +19,6 @@ from trsr_lite.datasets.splits import ranked
 from trsr_lite.errors import DataError
 from trsr_lite.records import Item, User, documents
 
-PARTS = ("test", "validation")
-
 
 @dataclass(frozen=True)
 class Lists:

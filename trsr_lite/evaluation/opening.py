@@ -17,21 +17,21 @@ from trsr_lite.evaluation import baselines
 from trsr_lite.evaluation.lists import Lists
 from trsr_lite.evaluation.systems import Model, Simple, System
 from trsr_lite.recommender import Recommender
+from trsr_lite.training import folder
 
 Load = Callable[[str], Recommender]
 """`Recommender.load` with the machine's options."""
-RUN = "run.json"
 SPLIT = ("dataset", "locale", "min_items", "max_items", "max_users", "validation", "test", "seed")
 
 
 def is_run(name: str) -> bool:
     """Whether a name is a training run's folder."""
-    return (Path(name) / RUN).is_file()
+    return (Path(name) / folder.RUN).is_file()
 
 
 def data_of(name: str) -> dict[str, Any]:
     """The data options of a run, as it was asked; raises `SettingsError` for a run that ranks nothing."""
-    path = Path(name) / RUN
+    path = Path(name) / folder.RUN
     try:
         data: dict[str, Any] = orjson.loads(path.read_bytes())["config"]["data"]
     except (OSError, ValueError, KeyError, TypeError) as error:
