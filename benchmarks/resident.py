@@ -14,7 +14,7 @@ def main() -> None:
     with Recommender.load(Path(sys.argv[1]), offline=True) as recommender:
         before = machine.peak_memory()
         for file in (recommender.bundle.summarizer, recommender.bundle.recommender):
-            engine = recommender._engine(file)
+            engine = recommender._models.use(file)
             words = samples.tokens(engine, 400, 0)
             engine.margins(words[:300], [words[300:350], words[350:]], (0, 1))
         print(machine.peak_memory(), before)

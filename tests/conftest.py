@@ -123,7 +123,7 @@ def make_recommender(
     """
     made: list[Recommender] = []
 
-    def open_engine(file: ModelFile, vocab_only: bool) -> FakeEngine:
+    def open_engine(file: ModelFile, vocab_only: bool, on_load: Any) -> FakeEngine:
         opened.append((file.path.name, vocab_only))
         return dataclasses.replace(fake, identity=file.digest, closed=False)
 

@@ -258,9 +258,9 @@ def test_prompt_loads_no_weights(run: Run, tiny: Path, monkeypatch: pytest.Monke
     opened: list[bool] = []
     init = native.Model.__init__
 
-    def spy(self: native.Model, path: Path, *, gpu_layers: int | None = None, vocab_only: bool = False) -> None:
-        opened.append(vocab_only)
-        init(self, path, gpu_layers=gpu_layers, vocab_only=vocab_only)
+    def spy(self: native.Model, path: Path, **options: Any) -> None:
+        opened.append(options["vocab_only"])
+        init(self, path, **options)
 
     monkeypatch.setattr(native.Model, "__init__", spy)
     assert run("prompt", "--user", NEWS, "-m", tiny).code == 0

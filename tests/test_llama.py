@@ -22,7 +22,7 @@ from gguf import TokenType
 from hypothesis import HealthCheck, given, settings
 from tiny_gguf import CHATML_TEMPLATE, ENDOFTEXT, IM_END, IM_START, SPECIALS, USER_DEFINED, vocabulary, write_llama
 
-from trsr_lite import Cancelled, Closed, EngineOptions, ModelError, chat
+from trsr_lite import Cancellation, Cancelled, Closed, EngineOptions, ModelError, chat
 from trsr_lite.engine import native
 from trsr_lite.engine.base import Margin, Segment
 from trsr_lite.engine.llama import PARALLEL, SEQUENCES, LlamaEngine
@@ -641,10 +641,12 @@ def computing(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     return event
 
 
-LONG_WORK: dict[str, Callable[[LlamaEngine], object]] = {
-    "fast": lambda engine: engine.margins(some_tokens(2000), [some_tokens(500)] * 2000, ANSWERS),
-    "exact": lambda engine: engine.margins(some_tokens(2000), [some_tokens(500)] * 2000, ANSWERS, exact=True),
-    "generate": lambda engine: engine.generate([some_tokens(500)] * 2000, max_tokens=1000, stop=""),
+LONG_WORK: dict[str, Callable[..., object]] = {
+    "fast": lambda engine, **call: engine.margins(some_tokens(2000), [some_tokens(500)] * 2000, ANSWERS, **call),
+    "exact": lambda engine, **call: engine.margins(
+        some_tokens(2000), [some_tokens(500)] * 2000, ANSWERS, exact=True, **call
+    ),
+    "generate": lambda engine, **call: engine.generate([some_tokens(500)] * 2000, max_tokens=1000, stop="", **call),
 }
 
 
@@ -654,19 +656,30 @@ def test_cancelling_from_another_thread_ends_the_call_and_spares_the_engine(
 ) -> None:
     prefix, suffixes = some_tokens(40), several([3, 9])
     before = own.margins(prefix, suffixes, ANSWERS, exact=True)
-    thread, outcome = in_a_thread(lambda: LONG_WORK[kind](own))
+    stop = Cancellation()
+    thread, outcome = in_a_thread(lambda: LONG_WORK[kind](own, cancel=stop))
     assert computing.wait(PATIENCE)
-    own.cancel()
+    stop.cancel()
     thread.join(PATIENCE)
     assert [type(result) for result in outcome] == [Cancelled]
     assert own.margins(prefix, suffixes, ANSWERS, exact=True) == before
 
 
 def test_cancelling_from_a_callback_ends_the_call(own: LlamaEngine) -> None:
+    stop, other = Cancellation(), Cancellation()
     with pytest.raises(Cancelled):
-        own.margins(some_tokens(9), several([300] * 9), ANSWERS, on_progress=lambda *_: own.cancel())
+        own.margins(some_tokens(9), several([300] * 9), ANSWERS, on_progress=lambda *_: stop.cancel(), cancel=stop)
     with pytest.raises(Cancelled):
-        own.generate(several([300] * 9), max_tokens=9, stop="", on_result=lambda *_: own.cancel(), no_repeat_ngram=3)
+        own.generate(several([300] * 9), max_tokens=9, stop="", on_result=lambda *_: other.cancel(), cancel=other)
+
+
+def test_a_call_that_was_cancelled_before_evaluates_nothing(own: LlamaEngine, decoded: Decoded) -> None:
+    stop = Cancellation()
+    stop.cancel()
+    for work in LONG_WORK.values():
+        with pytest.raises(Cancelled):
+            work(own, cancel=stop)
+    assert decoded == []
 
 
 def test_results_that_ended_before_cancelling_were_reported(own: LlamaEngine) -> None:
@@ -675,10 +688,11 @@ def test_results_that_ended_before_cancelling_were_reported(own: LlamaEngine) ->
 
     def keep(index: int, text: str) -> None:
         seen.append((index, text))
-        own.cancel()
+        stop.cancel()
 
+    stop = Cancellation()
     with pytest.raises(Cancelled):
-        own.generate(prompts, max_tokens=4, stop="", on_result=keep)
+        own.generate(prompts, max_tokens=4, stop="", on_result=keep, cancel=stop)
     assert 0 < len(seen) < 40
     assert all(text == expected[index] for index, text in seen)
 
@@ -694,10 +708,10 @@ def test_a_callback_that_raises_leaves_the_engine_usable(own: LlamaEngine) -> No
     assert own.generate(several([5, 6]), max_tokens=4, stop="") == before
 
 
-def test_cancelling_while_idle_does_nothing(own: LlamaEngine) -> None:
-    own.cancel()
-    before = own.margins(some_tokens(9), several([3]), ANSWERS)
-    own.cancel()
+def test_cancelling_a_call_that_is_over_spares_the_next_one(own: LlamaEngine) -> None:
+    stop = Cancellation()
+    before = own.margins(some_tokens(9), several([3]), ANSWERS, cancel=stop)
+    stop.cancel()
     assert own.margins(some_tokens(9), several([3]), ANSWERS) == before
 
 
@@ -716,7 +730,6 @@ def test_work_after_closing_is_refused_and_closing_again_is_not(own: LlamaEngine
     own.close()
     own.close()
     own.release()
-    own.cancel()
     for call in (
         lambda: own.margins(some_tokens(3), several([3]), ANSWERS),
         lambda: own.generate([some_tokens(3)], max_tokens=2),
@@ -771,6 +784,22 @@ def test_released_memory_comes_back_when_needed(own: LlamaEngine) -> None:
     own.release()
     own.release()
     assert own.margins(some_tokens(30), several([5]), ANSWERS, exact=True) == before
+
+
+def test_loading_reports_how_far_it_is_and_can_be_ended(tiny: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    LlamaEngine(tiny, identity="tiny", on_load=lambda *step: seen.append(step)).close()
+    assert seen[-1][0] == seen[-1][1] and len(seen) > 2
+    assert all(one[0] <= other[0] for one, other in pairwise(seen))
+    for stop_at in (0, 1):  # the first report, and the last
+
+        def stop(done: int, total: int, stop_at: int = stop_at) -> None:
+            if done >= stop_at * total:
+                raise Cancelled("enough")
+
+        with pytest.raises(Cancelled, match="enough"):
+            LlamaEngine(tiny, identity="tiny", on_load=stop)
+    LlamaEngine(tiny, identity="tiny").close()
 
 
 # The log

@@ -13,9 +13,11 @@ import orjson
 import pytest
 
 from trsr_lite import (
+    Cancellation,
     Cancelled,
     Closed,
     DataError,
+    EngineOptions,
     FakeEngine,
     Item,
     ModelError,
@@ -142,7 +144,7 @@ def test_a_model_that_wants_an_opening_token_gets_one_in_a_whole_scoring_prompt(
 
     monkeypatch.setattr(LlamaEngine, "margins", margins)
     with Recommender(
-        fake_recommender.bundle, store, lambda file, _: LlamaEngine(path, identity=file.digest, vocab_only=True)
+        fake_recommender.bundle, store, lambda file, *_: LlamaEngine(path, identity=file.digest, vocab_only=True)
     ) as recommender:
         recommender.recommend({"history": titled("soup")}, titled("tulip", "orchid"))
     engine = LlamaEngine(path, identity="opening", vocab_only=True)
@@ -222,7 +224,7 @@ def test_only_one_model_holds_a_kv_cache(
             holding.discard(self.identity)
 
     bundle = fake_recommender.bundle
-    with Recommender(bundle, store, lambda file, vocab_only: Holding(identity=file.digest)) as recommender:
+    with Recommender(bundle, store, lambda file, vocab_only, on_load: Holding(identity=file.digest)) as recommender:
         for end in (10, 20):
             recommender.recommend(dataclasses.replace(news_user, history=news_user.history[:end]))
     assert most == [1] * 6  # each time: the blocks, their merge, the ranking
@@ -354,7 +356,7 @@ def test_a_vocabulary_is_closed_where_the_other_cannot_be_opened(
 ) -> None:
     engines: list[FakeEngine] = []
 
-    def open_engine(file: ModelFile, vocab_only: bool) -> FakeEngine:
+    def open_engine(file: ModelFile, vocab_only: bool, on_load: Any) -> FakeEngine:
         if engines:
             raise ModelError("damaged")
         engines.append(FakeEngine())
@@ -425,7 +427,7 @@ def test_a_recommender_whose_answers_are_several_tokens_is_refused(
 
     bundle = fake_recommender.bundle
     with (
-        Recommender(bundle, store, lambda file, vocab_only: Characters()) as recommender,
+        Recommender(bundle, store, lambda file, vocab_only, on_load: Characters()) as recommender,
         pytest.raises(ModelError, match=r"recommender\.gguf.*'yes'"),
     ):
         recommender.recommend(news_user)
@@ -455,7 +457,7 @@ def test_closing_twice_is_fine_and_closes_every_engine(
 ) -> None:
     engines: list[FakeEngine] = []
 
-    def open_engine(file: ModelFile, vocab_only: bool) -> FakeEngine:
+    def open_engine(file: ModelFile, vocab_only: bool, on_load: Any) -> FakeEngine:
         engines.append(dataclasses.replace(fake, identity=file.digest))
         return engines[-1]
 
@@ -570,3 +572,90 @@ def test_summaries_go_to_the_users_cache_folder_unless_told_otherwise(tmp_path: 
     with Recommender.load(path) as recommender:
         assert tmp_path / "home" in recommender.store.path.parents
         assert recommender.store.persistent
+
+
+# Calls at once
+
+
+def test_a_call_can_be_cancelled_while_it_runs_and_keeps_what_was_finished(
+    fake_recommender: Recommender, news_user: User, fake: Any
+) -> None:
+    stop = Cancellation()
+    texts = count(1)
+
+    def script(prompt: str) -> str:
+        number = next(texts)
+        if number == 2:
+            stop.cancel()
+        return f" topic {number}."
+
+    fake.script = script
+    with pytest.raises(Cancelled):
+        fake_recommender.recommend(news_user, cancel=stop)
+    assert fake_recommender.summarize(news_user).stats.summary_cache_hits == 2
+
+
+@pytest.mark.parametrize("name", ["recommend", "summarize", "summaries"])
+def test_a_call_that_was_cancelled_before_opens_nothing(
+    fake_recommender: Recommender, news_user: User, opened: Opened, name: str
+) -> None:
+    stop = Cancellation()
+    stop.cancel()
+    asked = [news_user.history] if name == "summaries" else news_user
+    with pytest.raises(Cancelled):
+        getattr(fake_recommender, name)(asked, cancel=stop)
+    assert opened == []
+
+
+def test_closing_from_a_callback_ends_the_call_and_frees_everything(
+    fake_recommender: Recommender, store: SummaryStore, news_user: User, fake: Any
+) -> None:
+    engines: list[FakeEngine] = []
+
+    def open_engine(file: ModelFile, vocab_only: bool, on_load: Any) -> FakeEngine:
+        engines.append(dataclasses.replace(fake, identity=file.digest))
+        return engines[-1]
+
+    recommender = Recommender(fake_recommender.bundle, store, open_engine)
+
+    def close(progress: Progress) -> None:
+        if progress.stage == "score":
+            recommender.close()
+
+    with pytest.raises(Cancelled):
+        recommender.recommend(news_user, progress=close)
+    assert [engine.closed for engine in engines] == [True, True]
+    with pytest.raises(Closed):
+        recommender.recommend(news_user)
+
+
+def test_calling_a_recommender_from_its_own_callback_is_a_bug_and_no_deadlock(
+    fake_recommender: Recommender, news_user: User
+) -> None:
+    with pytest.raises(RuntimeError, match="callback"):
+        fake_recommender.recommend(news_user, progress=lambda _: fake_recommender.summarize(news_user))
+    assert fake_recommender.recommend(news_user).recommendations
+
+
+def test_progress_tells_a_rate_where_tokens_are_counted(fake_recommender: Recommender, news_user: User) -> None:
+    seen: list[Progress] = []
+    fake_recommender.recommend(news_user, progress=seen.append)
+    ends = {progress.stage: progress for progress in seen}
+    assert ends["load"].rate is None
+    assert all((ends[stage].rate or 0) > 0 for stage in ("summarize", "score"))
+    assert all(progress.rate is None for progress in seen if not progress.fraction)
+
+
+def test_cancelling_while_a_model_is_loaded_leaves_no_half_loaded_one(tmp_path: Path, tiny: Path) -> None:
+    user, candidates = {"history": titled("soup")}, titled("tulip", "orchid")
+    with Recommender.load(tiny, cache_dir=tmp_path / "cache", options=EngineOptions(threads=1)) as recommender:
+        stop = Cancellation()
+
+        def cancel(progress: Progress) -> None:
+            if progress.stage == "load" and progress.fraction > 0:
+                stop.cancel()
+
+        with pytest.raises(Cancelled):
+            recommender.recommend(user, candidates, progress=cancel, cancel=stop)
+        assert recommender._models._engines == {}
+        assert len(recommender.recommend(user, candidates).recommendations) == 2

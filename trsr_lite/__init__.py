@@ -14,6 +14,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from trsr_lite.asynchronous import run_async as run_async
+    from trsr_lite.cancellation import Cancellation as Cancellation
     from trsr_lite.engine.base import EngineOptions as EngineOptions
     from trsr_lite.engine.fake import FakeEngine as FakeEngine
     from trsr_lite.errors import Cancelled as Cancelled
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Cancellation": "cancellation",
     "Cancelled": "errors",
     "Closed": "errors",
     "DataError": "errors",
@@ -58,9 +61,11 @@ _HOMES = {
     "read_candidates": "records",
     "read_user": "records",
     "read_users": "records",
+    "run_async": "asynchronous",
 }
 
 __all__ = [
+    "Cancellation",
     "Cancelled",
     "Closed",
     "DataError",
@@ -82,6 +87,7 @@ __all__ = [
     "read_candidates",
     "read_user",
     "read_users",
+    "run_async",
 ]
 
 

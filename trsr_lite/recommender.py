@@ -1,14 +1,12 @@
 """`Recommender`: a user and candidates in, a ranking out. The one door for programs and for the command line.
 
-Invariant: nothing is loaded before it is needed (a fully cached user never loads the summarizer), only one model holds
-a KV cache at a time, and nothing is printed: progress goes to a callback, warnings to `logging`.
+Invariant: nothing is loaded before it is needed (a fully cached user never loads the summarizer), one call runs at a
+time and the others wait their turn, and nothing is printed: progress goes to a callback, warnings to `logging`.
 """
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,19 +14,23 @@ from types import TracebackType
 from typing import Any
 
 from trsr_lite import bundle as bundles
-from trsr_lite import hub, probes, prompts, summarize
+from trsr_lite import hub, prompts, summarize
 from trsr_lite.blocks import split
-from trsr_lite.bundle import Bundle, ModelFile
+from trsr_lite.bundle import Bundle
 from trsr_lite.cache import SummaryStore
+from trsr_lite.call import Call
+from trsr_lite.cancellation import Cancellation
 from trsr_lite.engine.base import Engine, EngineOptions, Prompt, Segment
 from trsr_lite.engine.base import OnProgress as EngineProgress
-from trsr_lite.errors import Cancelled, Closed, DataError, ModelError, SettingsError
+from trsr_lite.errors import DataError, ModelError, SettingsError
+from trsr_lite.models import Models, OpenEngine, opener
 from trsr_lite.prompts import PROMPT_VERSION
 from trsr_lite.records import Item, User, candidates_from_list, unique
 from trsr_lite.result import OnProgress, Progress, Result, Stats
 from trsr_lite.scoring import Recommendation, rank
 from trsr_lite.settings import Settings
 from trsr_lite.summarize import Summary, Work
+from trsr_lite.turns import Turns
 
 DEFAULT_MODEL = "smollm2"
 TOGETHER = 64  # histories summarized at once: enough to keep every batch full
@@ -38,25 +40,26 @@ class Recommender:
     """Ranks candidates for users on one bundle. Usable from any thread; a context manager.
 
     `Recommender.load` is the usual way in. The constructor takes parts, so that an application or a test can bring its
-    own store or engine: `open_engine` is called with a `ModelFile` and whether only its vocabulary is needed.
+    own store or engine: `open_engine` is called with a `ModelFile`, whether only its vocabulary is needed, and a
+    callback for the progress of loading.
+
+    Calls run one after another. A call that is given a `Cancellation` ends with `Cancelled` soon after it was
+    cancelled, whether it runs or waits; summaries that were finished by then are kept. Callbacks are called in the
+    thread of the call and must not call the recommender, except for `cancel` and `close`.
     """
 
     def __init__(
         self,
         bundle: Bundle,
         store: SummaryStore,
-        open_engine: Callable[[ModelFile, bool], Engine],
+        open_engine: OpenEngine,
         *,
         settings: Settings | None = None,
     ) -> None:
         self.bundle, self.store = bundle, store
         self.settings = settings or bundle.settings
-        self._open_engine = open_engine
-        self._engines: dict[str, Engine] = {}
-        self._lock = threading.RLock()
-        self._closed = False
-        self._cancelled = threading.Event()
-        self._loading = 0.0
+        self._models = Models(bundle, open_engine)
+        self._turns = Turns()
 
     @classmethod
     def load(
@@ -78,8 +81,6 @@ class Recommender:
         """
         import platformdirs
 
-        from trsr_lite.engine.llama import LlamaEngine
-
         store = SummaryStore(Path(cache_dir or platformdirs.user_cache_dir("trsr-lite", False)))
         if str(model) == DEFAULT_MODEL:
             from trsr_lite import embedded
@@ -92,23 +93,7 @@ class Recommender:
         else:
             path = _located(model, store, offline=offline, progress=progress)
         bundle = bundles.load(path, store.digest)
-
-        loaded: dict[str, LlamaEngine] = {}  # by file: a base that several roles share is in memory once
-
-        def open_engine(file: ModelFile, vocab_only: bool) -> Engine:
-            engine = LlamaEngine(
-                file.path,
-                identity=file.identity,
-                options=options,
-                vocab_only=vocab_only,
-                adapter=file.adapter.path if file.adapter else None,
-                beside=None if vocab_only else loaded.get(file.digest),
-            )
-            if not vocab_only:
-                loaded[file.digest] = engine
-            return engine
-
-        return cls(bundle, store, open_engine, settings=bundle.settings.updated(**changes))
+        return cls(bundle, store, opener(options), settings=bundle.settings.updated(**changes))
 
     def recommend(
         self,
@@ -118,6 +103,7 @@ class Recommender:
         k: int | None = None,
         exact: bool = False,
         progress: OnProgress | None = None,
+        cancel: Cancellation | None = None,
     ) -> Result:
         """The best `k` candidates (all without `k`), best first.
 
@@ -132,54 +118,68 @@ class Recommender:
             )
         if k is not None and k < 1:
             raise SettingsError(f"k is {k}; it must be at least 1")
-        with self._timed() as clock:
+        with self._call(cancel, progress) as call:
             _check_texts([*user.history, *items], self.settings)
             work = Work()
-            summary = self._summarize(user, progress, work)
-            clock("summarize")
-            engine = self._engine(self.bundle.recommender)
+            summary = self._summarize(user, call, work)
+            call.ended("summarize")
+            engine = self._models.use(self.bundle.recommender, call.stage("load", rated=False))
             recent = self._split(user).recent
             asked = prompts.scoring(summary.text, recent, items, self.settings, engine)
             answers = self._answers(asked.suffixes[0], engine)
             prefix = engine.tokenize(asked.prefix)
             suffixes = [engine.tokenize(suffix, start=False) for suffix in asked.suffixes]
-            self._release_others(engine)
-            margins = engine.margins(prefix, suffixes, answers, exact=exact, on_progress=self._stage("score", progress))
+            margins = engine.margins(
+                prefix, suffixes, answers, exact=exact, on_progress=call.stage("score"), cancel=call.stop
+            )
             ranked = rank(
                 items,
                 margins,
                 calibration=self.bundle.calibration,
                 noise_floor=0.0 if exact else self.bundle.noise_floor,
             )
-            clock("score")
+            call.ended("score")
             stats = replace(
-                self._stats(user, summary, work, clock.seconds),
+                self._stats(user, summary, work, call.seconds),
                 prefix_tokens=len(prefix),
                 candidate_tokens=sum(map(len, suffixes)),
                 dropped_items=asked.dropped,
             )
         return self._result(user, summary, tuple(ranked[:k]), stats)
 
-    def summarize(self, user: User | Mapping[str, Any], *, progress: OnProgress | None = None) -> Result:
+    def summarize(
+        self,
+        user: User | Mapping[str, Any],
+        *,
+        progress: OnProgress | None = None,
+        cancel: Cancellation | None = None,
+    ) -> Result:
         """The user's preference summary; only what the cache lacks is generated."""
         user = _user(user)
-        with self._timed() as clock:
+        with self._call(cancel, progress) as call:
             _check_texts(user.history, self.settings)
             work = Work()
-            summary = self._summarize(user, progress, work)
-            clock("summarize")
-            stats = self._stats(user, summary, work, clock.seconds)
+            summary = self._summarize(user, call, work)
+            call.ended("summarize")
+            stats = self._stats(user, summary, work, call.seconds)
         return self._result(user, summary, (), stats)
 
-    def summaries(self, histories: Sequence[Sequence[Item]], *, progress: OnProgress | None = None) -> list[Summary]:
+    def summaries(
+        self,
+        histories: Sequence[Sequence[Item]],
+        *,
+        progress: OnProgress | None = None,
+        cancel: Cancellation | None = None,
+    ) -> list[Summary]:
         """Preference summaries of many histories, generated together; each summary is kept as soon as it is made."""
-        with self._timed():
+        with self._call(cancel, progress) as call:
             found: list[Summary] = []
+            report = call.stage("summarize")
             for start in range(0, len(histories), TOGETHER):
                 part = histories[start : start + TOGETHER]
                 _check_texts([item for history in part for item in history], self.settings)
-                found += self._summaries(part, None, Work())
-                self._stage("summarize", progress)(len(found), len(histories))
+                found += self._summaries(part, call, None, Work())
+                report(len(found), len(histories))
         return found
 
     def prompt(self, user: User | Mapping[str, Any], candidates: Sequence[Item] | None = None) -> list[tuple[str, str]]:
@@ -190,9 +190,11 @@ class Recommender:
         """
         user = _user(user)
         items = _items(candidates) if candidates is not None else list(user.candidates)
-        with ExitStack() as opened:
-            summarizer = opened.enter_context(closing(self._open(self.bundle.summarizer, vocab_only=True)))
-            recommender = opened.enter_context(closing(self._open(self.bundle.recommender, vocab_only=True)))
+        with self._call() as call, ExitStack() as opened:
+            summarizer, recommender = (
+                opened.enter_context(closing(self._models.vocabulary(file, call.stage("load", rated=False))))
+                for file in (self.bundle.summarizer, self.bundle.recommender)
+            )
             _check_texts([*user.history, *items], self.settings)
             texts, shown = {}, []
             root = summarize.plan(user.history, self.settings, self.bundle.summarizer.identity)
@@ -216,29 +218,26 @@ class Recommender:
     def describe(self) -> dict[str, dict[str, Any]]:
         """What `inspect` shows of each model: architecture, parameters, context length."""
         files = {"summarizer": self.bundle.summarizer, "recommender": self.bundle.recommender}
-        return {role: dict(self._engine(file).describe()) for role, file in files.items()}
+        with self._call() as call:
+            report = call.stage("load", rated=False)
+            return {role: dict(self._models.get(file, report).describe()) for role, file in files.items()}
 
     def forget(self, user_id: str) -> int:
         """Delete every stored summary that only this user's history rests on; returns how many."""
-        if self._closed:
-            raise Closed("the recommender was closed")
-        return self.store.clear(user_id)
+        with self._call():
+            return self.store.clear(user_id)
 
     def cancel(self) -> None:
-        """Stop the running call from another thread; it raises `Cancelled`, and finished summaries are kept."""
-        self._cancelled.set()
-        for engine in list(self._engines.values()):
-            engine.cancel()
+        """Stop every call that runs or waits now, from any thread; each raises `Cancelled`."""
+        self._turns.cancel()
 
     def close(self) -> None:
-        """Free models and close the store; may be called twice."""
-        self.cancel()
-        with self._lock:
-            self._closed = True
-            for engine in self._engines.values():
-                engine.close()
-            self._engines.clear()
-            self.store.close()
+        """Stop the running call, refuse the waiting ones with `Closed`, free models, and close the store.
+
+        At any time, from any thread, and as often as one likes.
+        """
+        if self._turns.close():
+            self._free()  # else the call that closes does it as it ends
 
     def __enter__(self) -> Recommender:
         return self
@@ -250,27 +249,37 @@ class Recommender:
 
     # Inside
 
-    def _summarize(self, user: User, progress: OnProgress | None, work: Work) -> Summary:
+    @contextmanager
+    def _call(self, cancel: Cancellation | None = None, progress: OnProgress | None = None) -> Iterator[Call]:
+        """A call whose turn it is; everything that touches models happens in one."""
+        with self._turns.take(cancel) as stop:
+            try:
+                yield Call(stop, progress, self._models)
+            finally:
+                if self._turns.closed:  # while this call ran, and perhaps by it
+                    self._free()
+
+    def _free(self) -> None:
+        self._models.close()
+        self.store.close()
+
+    def _summarize(self, user: User, call: Call, work: Work) -> Summary:
         if user.user_id:  # before any summary is made, so that an interrupted user can be forgotten too
             keys = summarize.keys(user.history, self.settings, self.bundle.summarizer.identity)
             self.store.link(user.user_id, keys)
-        return self._summaries([user.history], self._stage("summarize", progress), work)[0]
+        return self._summaries([user.history], call, call.stage("summarize"), work)[0]
 
     def _summaries(
-        self, histories: Sequence[Sequence[Item]], on_progress: EngineProgress | None, work: Work
+        self, histories: Sequence[Sequence[Item]], call: Call, on_progress: EngineProgress | None, work: Work
     ) -> list[Summary]:
-        def engine() -> Engine:
-            ready = self._engine(self.bundle.summarizer)
-            self._release_others(ready)
-            return ready
-
         return summarize.summarize(
             histories,
             self.settings,
             self.store,
             self.bundle.summarizer.identity,
-            engine,
+            lambda: self._models.use(self.bundle.summarizer, call.stage("load", rated=False)),
             on_progress=on_progress,
+            cancel=call.stop,
             work=work,
         )
 
@@ -289,59 +298,6 @@ class Recommender:
                 hint="the model file does not belong to this bundle",
             )
         return answers
-
-    def _engine(self, file: ModelFile) -> Engine:
-        """The loaded model of a file; one engine serves both roles where they share the file."""
-        with self._lock:
-            if self._closed:
-                raise Closed("the recommender was closed")
-            if file.identity not in self._engines:
-                start = time.perf_counter()
-                engine = self._open(file, vocab_only=False)
-                if file.identity == self.bundle.recommender.identity:
-                    self._check_tokens(engine)
-                self._engines[file.identity] = engine
-                self._loading += time.perf_counter() - start
-            return self._engines[file.identity]
-
-    def _check_tokens(self, engine: Engine) -> None:
-        known = self.bundle.probes
-        if known and (text := probes.first_difference(probes.tokens(engine), known)):
-            engine.close()
-            raise ModelError(
-                f"{self.bundle.recommender.path.name}: its tokenizer reads {text} differently than the manifest says",
-                hint="the model file does not belong to this bundle",
-            )
-
-    def _open(self, file: ModelFile, *, vocab_only: bool) -> Engine:
-        if self._closed:
-            raise Closed("the recommender was closed")
-        return self._open_engine(file, vocab_only)
-
-    def _stage(self, stage: str, progress: OnProgress | None) -> EngineProgress:
-        """Reports a stage, and ends it where `cancel()` came before the engine was at work."""
-
-        def report(done: int, total: int) -> None:
-            if self._cancelled.is_set():
-                raise Cancelled("stopped on request")
-            if progress:
-                progress(Progress(stage, min(1.0, done / max(total, 1))))
-
-        report(0, 1)
-        return report
-
-    def _release_others(self, keep: Engine) -> None:
-        for engine in self._engines.values():
-            if engine is not keep:
-                engine.release()
-
-    @contextmanager
-    def _timed(self) -> Iterator[_Clock]:
-        with self._lock:
-            if self._closed:
-                raise Closed("the recommender was closed")
-            self._cancelled.clear()
-            yield _Clock(lambda: self._loading)
 
     def _stats(self, user: User, summary: Summary, work: Work, seconds: Mapping[str, float]) -> Stats:
         return Stats(
@@ -370,20 +326,6 @@ class Recommender:
             stats,
             self.bundle.hint,
         )
-
-
-class _Clock:
-    """Seconds by stage; model loading inside a stage counts as `load`."""
-
-    def __init__(self, loading: Callable[[], float]) -> None:
-        self._loading, self._loaded, self._last = loading, loading(), time.perf_counter()
-        self.seconds: dict[str, float] = {"load": 0.0}
-
-    def __call__(self, stage: str) -> None:
-        now, loaded = time.perf_counter(), self._loading()
-        self.seconds["load"] += loaded - self._loaded
-        self.seconds[stage] = now - self._last - (loaded - self._loaded)
-        self._last, self._loaded = now, loaded
 
 
 def _located(model: str | Path, store: SummaryStore, *, offline: bool, progress: OnProgress | None) -> Path:

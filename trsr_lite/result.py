@@ -16,10 +16,18 @@ RESULT_SCHEMA = 1
 
 
 class Progress(NamedTuple):
-    """How far a call is: a `stage` (`prepare: …`, `summarize`, `score`) and a fraction from 0 to 1."""
+    """How far a call is.
+
+    Attributes
+    ----------
+    stage: `prepare: …`, `fetch …`, `load`, `summarize`, `score`.
+    fraction: from 0 to 1.
+    rate: tokens a second in this stage so far (histories a second in `summaries`); None where it is not known.
+    """
 
     stage: str
     fraction: float
+    rate: float | None = None
 
 
 OnProgress = Callable[[Progress], None]

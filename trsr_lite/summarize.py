@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from trsr_lite import cache, chat, prompts
 from trsr_lite.blocks import split
 from trsr_lite.cache import SummaryStore
+from trsr_lite.cancellation import Cancellation
 from trsr_lite.engine.base import ChatTokenizer, Engine, OnProgress, Prompt, Tokenizer
 from trsr_lite.records import Item
 from trsr_lite.settings import Settings
@@ -85,6 +86,7 @@ def summarize(
     engine: Callable[[], Engine],
     *,
     on_progress: OnProgress | None = None,
+    cancel: Cancellation | None = None,
     work: Work | None = None,
 ) -> list[Summary]:
     """Summaries of several users' histories; `engine()` is asked for only if something is missing."""
@@ -96,7 +98,7 @@ def summarize(
     missing = _missing(roots, texts)
     while missing:
         ready = [node for node in missing.values() if all(child.key in texts for child in node.children)]
-        _generate(ready, texts, settings, store, engine(), on_progress, work)
+        _generate(ready, texts, settings, store, engine(), on_progress, cancel, work)
         missing = {key: node for key, node in missing.items() if key not in texts}
     summaries, claimed = [], set(cached)
     for root, order in zip(roots, orders, strict=True):
@@ -145,6 +147,7 @@ def _generate(
     store: SummaryStore,
     engine: Engine,
     on_progress: OnProgress | None,
+    cancel: Cancellation | None,
     work: Work,
 ) -> None:
     """Generate the texts of nodes whose children are known; each is stored as it ends."""
@@ -165,6 +168,7 @@ def _generate(
         no_repeat_ngram=settings.no_repeat_ngram,
         on_result=keep,
         on_progress=on_progress,
+        cancel=cancel,
     )
 
 

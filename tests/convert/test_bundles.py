@@ -71,7 +71,7 @@ def test_the_adapter_changes_the_recommender_and_not_the_summarizer(made: Any, k
         assert bundle.summarizer.path == bundle.recommender.path
         assert bundle.summarizer.adapter is None
         assert bundle.summarizer.identity != bundle.recommender.identity
-        summarizer, ranker = (recommender._engine(file) for file in (bundle.summarizer, bundle.recommender))
+        summarizer, ranker = (recommender._models.get(file) for file in (bundle.summarizer, bundle.recommender))
         assert len(loads) == 1, "one base in memory serves both roles"
         assert summarizer is not ranker
         plain = LlamaEngine(bundle.summarizer.path, identity="")

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from trsr_lite.cancellation import Cancellation
+
 OnProgress = Callable[[int, int], None]
 """Called with (done, total), in tokens."""
 
@@ -105,6 +107,7 @@ class Engine(ChatTokenizer, Protocol):
         no_repeat_ngram: int = 0,
         on_result: Callable[[int, str], None] | None = None,
         on_progress: OnProgress | None = None,
+        cancel: Cancellation | None = None,
     ) -> list[str]:
         """Greedy continuations, all prompts together; a shared opening is evaluated once.
 
@@ -121,6 +124,7 @@ class Engine(ChatTokenizer, Protocol):
         *,
         exact: bool = False,
         on_progress: OnProgress | None = None,
+        cancel: Cancellation | None = None,
     ) -> list[Margin]:
         """Margins of `prefix + suffix` for each suffix, in order; `answers` are the ids of (yes, no).
 
@@ -133,14 +137,10 @@ class Engine(ChatTokenizer, Protocol):
         """Facts for people: architecture, parameters, context length."""
         ...
 
-    def cancel(self) -> None:
-        """Stop the running call, which raises `Cancelled`; does nothing when none runs."""
-        ...
-
     def release(self) -> None:
         """Free the KV cache and compute buffers; the next call makes new ones."""
         ...
 
     def close(self) -> None:
-        """Free everything; may be called twice."""
+        """Stop the running call, which raises `Cancelled`, and free everything; may be called twice."""
         ...

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from trsr_lite.cancellation import Cancellation
 from trsr_lite.engine.base import Margin, OnProgress, Prompt, Segment
 from trsr_lite.errors import Closed
 from trsr_lite.prompts import ANSWERS
@@ -75,11 +76,12 @@ class FakeEngine:
         no_repeat_ngram: int = 0,
         on_result: Callable[[int, str], None] | None = None,
         on_progress: OnProgress | None = None,
+        cancel: Cancellation | None = None,
     ) -> list[str]:
         """The script's texts."""
-        self._check()
         texts = []
         for index, prompt in enumerate(prompts):
+            self._check(cancel)
             text = self.decode(prompt)
             self.prompts.append(text)
             texts.append(self.script(text)[:max_tokens])
@@ -97,9 +99,10 @@ class FakeEngine:
         *,
         exact: bool = False,
         on_progress: OnProgress | None = None,
+        cancel: Cancellation | None = None,
     ) -> list[Margin]:
         """The margin function's values, with all mass on the two answers."""
-        self._check()
+        self._check(cancel)
         texts = [self.decode([*prefix, *suffix]) for suffix in suffixes]
         self.scored += texts
         if on_progress:
@@ -110,9 +113,6 @@ class FakeEngine:
         """That it is a fake."""
         return {"description": "scripted"}
 
-    def cancel(self) -> None:
-        """Nothing runs long enough to be stopped."""
-
     def release(self) -> None:
         """Nothing is held."""
 
@@ -120,6 +120,8 @@ class FakeEngine:
         """Refuse work from now on."""
         self.closed = True
 
-    def _check(self) -> None:
+    def _check(self, cancel: Cancellation | None) -> None:
         if self.closed:
             raise Closed("the engine was closed")
+        if cancel:
+            cancel.check()

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from trsr_lite.cancellation import Cancellation
 from trsr_lite.engine import native
 from trsr_lite.engine.base import EngineOptions, Margin, OnProgress, Prompt
 from trsr_lite.engine.threads import default_threads
@@ -38,7 +39,7 @@ class LlamaEngine:
     """An `Engine` on one GGUF file, and a LoRA `adapter` for it at full scale where one is given.
 
     `identity` is the content hash of both, which the caller knows. `beside` is an engine on the same file, whose
-    weights in memory are shared.
+    weights in memory are shared. `on_load(done, total)` hears how far loading is, and ends it by raising.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class LlamaEngine:
         vocab_only: bool = False,
         adapter: Path | None = None,
         beside: LlamaEngine | None = None,
+        on_load: OnProgress | None = None,
     ) -> None:
         self.identity = identity
         self.options = options or EngineOptions()
@@ -59,7 +61,7 @@ class LlamaEngine:
         self._model: native.Model = (
             beside._model.share()
             if beside
-            else native.Model(path, gpu_layers=self.options.gpu_layers, vocab_only=vocab_only)
+            else native.Model(path, gpu_layers=self.options.gpu_layers, vocab_only=vocab_only, on_load=on_load)
         )
         self._adapter = self._model.adapter(adapter) if adapter and not vocab_only else None
         self._abort = native.AbortFlag(native.library())
@@ -116,6 +118,7 @@ class LlamaEngine:
         no_repeat_ngram: int = 0,
         on_result: Callable[[int, str], None] | None = None,
         on_progress: OnProgress | None = None,
+        cancel: Cancellation | None = None,
     ) -> list[str]:
         """Greedy continuations by continuous batching; see `Engine.generate`."""
         texts = _Generation(prompts, max_tokens, stop.encode(), no_repeat_ngram)
@@ -123,7 +126,7 @@ class LlamaEngine:
             return []
         if not all(prompts):
             raise ValueError("a prompt has no tokens")
-        with self._working():
+        with self._working(cancel):
             self._require(max(map(len, prompts)) + max_tokens)
             shared = _common_prefix(prompts) if self.can_rewind and len(prompts) > 1 else 0
             slots = min(len(prompts), PARALLEL if self.can_rewind else STATEFUL_PARALLEL)
@@ -142,13 +145,14 @@ class LlamaEngine:
         *,
         exact: bool = False,
         on_progress: OnProgress | None = None,
+        cancel: Cancellation | None = None,
     ) -> list[Margin]:
         """Margins of prefix + suffix; see `Engine.margins`."""
         if not suffixes:
             return []
         if not all(suffixes):
             raise ValueError("a suffix has no tokens")
-        with self._working():
+        with self._working(cancel):
             longest, shortest = max(map(len, suffixes)), min(map(len, suffixes))
             self._require(len(prefix) + longest)
             shared = (_exact_share(len(prefix), shortest) if exact else len(prefix)) if self.can_rewind else 0
@@ -166,11 +170,6 @@ class LlamaEngine:
                     on_progress(min(total, len(prefix) + sum(map(len, suffixes[: len(results)]))), total)
             return results
 
-    def cancel(self) -> None:
-        """Stop the running call, which raises `Cancelled`."""
-        if self._busy:
-            self._abort.set()
-
     def release(self) -> None:
         """Free the KV cache and compute buffers; the next call makes new ones."""
         with self._lock:
@@ -179,12 +178,14 @@ class LlamaEngine:
                 self._context = None
 
     def close(self) -> None:
-        """Stop running work and free everything; may be called twice."""
-        self.cancel()
+        """Stop the running call, which raises `Cancelled`, and free everything; may be called twice."""
+        closed, self._closed = self._closed, True
+        if self._busy:
+            self._abort.set()
         with self._lock:
             self.release()
-            self._model.close()
-            self._closed = True
+            if not closed:
+                self._model.close()
 
     # Inside
 
@@ -196,12 +197,13 @@ class LlamaEngine:
             yield self._model
 
     @contextlib.contextmanager
-    def _working(self) -> Iterator[None]:
+    def _working(self, cancel: Cancellation | None) -> Iterator[None]:
         with self._alive():
             self._abort.clear()
             self._busy = True
             try:
-                yield
+                with (cancel or Cancellation()).telling(self._abort.set), self._alive():  # `close` may just have come
+                    yield
             finally:
                 self._busy = False
                 if self._context:
@@ -215,7 +217,7 @@ class LlamaEngine:
         sequences: int | Sequence[int] | npt.NDArray[np.int32],
         wanted: Sequence[int] = (),
     ) -> None:
-        """One decode; raises `Cancelled` where `cancel()` was called."""
+        """One decode; raises `Cancelled` where the call was stopped."""
         if self._abort.is_set() or not context.decode(tokens, positions, sequences, wanted):
             raise Cancelled("stopped on request")
 

@@ -10,6 +10,7 @@ import ctypes
 import functools
 import logging
 import sys
+import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from trsr_lite.engine.base import OnProgress
 from trsr_lite.engine.file_types import FILE_TYPES
 from trsr_lite.engine.threads import short_spin
 from trsr_lite.errors import Closed, ModelError
@@ -35,8 +37,17 @@ LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.ERRO
 ABORTED = 2
 UNTRUSTED_ATTRIBUTES = 8 | 16  # LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_USER_DEFINED
 
-_recent_errors: deque[str] = deque(maxlen=4)
-_interrupts: list[KeyboardInterrupt] = []
+
+class _Heard(threading.local):
+    """What llama.cpp said during a call, which it says in the calling thread: two models never mix their errors."""
+
+    def __init__(self) -> None:
+        self.level = logging.DEBUG
+        self.errors: deque[str] = deque(maxlen=4)
+        self.raised: list[BaseException] = []
+
+
+_heard = _Heard()
 
 
 @functools.cache
@@ -68,20 +79,30 @@ def library() -> Any:
 
 @functools.cache
 def _log_callback(lib: Any) -> Any:
-    level_now = logging.DEBUG
-
     def log(level: int, text: bytes, _user_data: Any) -> None:
-        nonlocal level_now
         try:
-            level_now = LEVELS.get(level, level_now)  # level 5 continues the line before
-            if level_now >= logging.ERROR:
-                _recent_errors.append(text.decode(errors="replace").strip())
-            if logger.isEnabledFor(level_now):
-                logger.log(level_now, "%s", text.decode(errors="replace").rstrip())
+            _heard.level = LEVELS.get(level, _heard.level)  # level 5 continues the line before
+            if _heard.level >= logging.ERROR:
+                _heard.errors.append(text.decode(errors="replace").strip())
+            if logger.isEnabledFor(_heard.level):
+                logger.log(_heard.level, "%s", text.decode(errors="replace").rstrip())
         except KeyboardInterrupt as interrupt:  # cannot pass through C: raised again when the call returns
-            _interrupts.append(interrupt)
+            _heard.raised.append(interrupt)
 
     return lib.llama_log_callback(log)
+
+
+def _load_callback(lib: Any, on_load: OnProgress) -> Any:
+    """Told by llama.cpp of each tensor; what `on_load` raises ends the loading, and is raised when the call returns."""
+
+    def report(fraction: float, _user_data: Any) -> bool:
+        try:
+            on_load(round(fraction * 1000), 1000)
+        except BaseException as error:  # noqa: BLE001 - cannot pass through C
+            _heard.raised.append(error)
+        return not _heard.raised
+
+    return lib.llama_progress_callback(report)
 
 
 def version() -> str:
@@ -117,22 +138,22 @@ def quantize(source: Path, target: Path, file_type: str, threads: int) -> None:
     lib = library()
     params = lib.llama_model_quantize_default_params()
     params.ftype, params.allow_requantize, params.nthread = FILE_TYPES[file_type], True, threads
-    _recent_errors.clear()
+    _heard.errors.clear()
     failed = lib.llama_model_quantize(str(source).encode(), str(target).encode(), ctypes.byref(params))
-    _check_interrupt()
+    _raise()
     if failed:
         raise ModelError(f"{source}: cannot be written as {file_type}: {_reason()}")
 
 
-def _check_interrupt() -> None:
-    """Raise what Ctrl-C left while llama.cpp was logging."""
-    if _interrupts:
-        _interrupts.clear()
-        raise KeyboardInterrupt
+def _raise() -> None:
+    """Raise what a callback could not raise through C."""
+    if _heard.raised:
+        error, _heard.raised = _heard.raised[0], []
+        raise error
 
 
 def _reason() -> str:
-    return "; ".join(error for error in _recent_errors if error) or "llama.cpp gives no reason"
+    return "; ".join(error for error in _heard.errors if error) or "llama.cpp gives no reason"
 
 
 class AbortFlag:
@@ -167,15 +188,29 @@ class Model:
     Several engines may `share` one; it is freed when the last of them has closed it.
     """
 
-    def __init__(self, path: Path, *, gpu_layers: int | None = None, vocab_only: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        gpu_layers: int | None = None,
+        vocab_only: bool = False,
+        on_load: OnProgress | None = None,
+    ) -> None:
         check_gguf(path)
         self._lib = lib = library()
         params = lib.llama_model_default_params()
         params.vocab_only = vocab_only
         params.n_gpu_layers = (-1 if offloads() else 0) if gpu_layers is None else gpu_layers
-        _recent_errors.clear()
+        if on_load:
+            params.progress_callback = watch = _load_callback(lib, on_load)  # noqa: F841 - C holds no reference
+        _heard.errors.clear()
         self._handle = lib.llama_model_load_from_file(str(path).encode(), params)
-        _check_interrupt()
+        try:
+            _raise()
+        except BaseException:
+            if self._handle:  # the last report came when all was loaded
+                lib.llama_model_free(self._handle)
+            raise
         if not self._handle:
             raise ModelError(
                 f"{path}: llama.cpp cannot load it: {_reason()}",
@@ -204,9 +239,9 @@ class Model:
     def adapter(self, path: Path) -> Any:
         """A LoRA adapter for contexts of this model, freed with it; raises `ModelError` where it does not fit."""
         check_gguf(path)
-        _recent_errors.clear()
+        _heard.errors.clear()
         handle = self._lib.llama_adapter_lora_init(self._handle, str(path).encode())
-        _check_interrupt()
+        _raise()
         if not handle:
             raise ModelError(
                 f"{path}: llama.cpp cannot load this adapter: {_reason()}", hint="it must belong to the base beside it"
@@ -318,10 +353,10 @@ class Context:
         params.n_threads = params.n_threads_batch = threads
         params.flash_attn_type = int(flash)
         params.kv_unified = params.no_perf = True
-        _recent_errors.clear()
+        _heard.errors.clear()
         self._lib, self._vocab_size, self._abort = lib, vocab_size, abort
         self._handle = lib.llama_init_from_model(model, params)
-        _check_interrupt()
+        _raise()
         if not self._handle:
             raise ModelError(
                 f"llama.cpp cannot make a context of {cells} tokens: {_reason()}",
@@ -369,9 +404,9 @@ class Context:
         self._wanted[:count] = 0
         self._wanted[list(wanted)] = 1
         self._batch.n_tokens = count
-        _recent_errors.clear()
+        _heard.errors.clear()
         status = self._lib.llama_decode(self._handle, self._batch)
-        _check_interrupt()
+        _raise()
         if status == ABORTED or self._abort.is_set():
             return False
         if status:

@@ -1,0 +1,58 @@
+"""Stopping a call from outside.
+
+Invariant: once cancelled, always cancelled. Whoever listens is told once, by the thread that cancels and before
+`cancel()` returns, and never after its `telling` block was left: a late word cannot hit the next call.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from trsr_lite.errors import Cancelled
+
+
+class Cancellation:
+    """Stops the calls that it is given to: `recommender.recommend(user, cancel=stop)`, then `stop.cancel()`.
+
+    `cancel()` may come from any thread, from a callback or a signal handler, before, during or after the call. It
+    cannot be taken back: a call that is given a cancelled one raises `Cancelled` at once.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()  # a signal handler may cancel while its own thread is in here
+        self._cancelled = False
+        self._listeners: list[Callable[[], None]] = []
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether `cancel()` was called."""
+        return self._cancelled
+
+    def cancel(self) -> None:
+        """Stop the calls; does nothing the second time."""
+        with self._lock:
+            self._cancelled = True
+            while self._listeners:
+                self._listeners.pop()()
+
+    def check(self) -> None:
+        """Raise `Cancelled` where it was cancelled."""
+        if self._cancelled:
+            raise Cancelled("stopped on request")
+
+    @contextmanager
+    def telling(self, listener: Callable[[], None]) -> Iterator[None]:
+        """Within this block `cancel()` calls `listener`, which must not wait; at once if it was cancelled before."""
+        with self._lock:
+            if self._cancelled:
+                listener()
+            else:
+                self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            with self._lock:
+                if listener in self._listeners:
+                    self._listeners.remove(listener)
