@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from trsr_lite import Cancellation, Cancelled, Closed
-from trsr_lite.turns import Turns
+from trsr_lite.turns import Displaced, NoTurn, Turns
 
 PATIENCE = 60.0
 
@@ -80,7 +80,7 @@ def test_a_foreground_call_stops_the_background_and_goes_first(begin: Callable[.
     behind = begin("behind", background=True)
     waiting = begin("waiting", background=True)
     ahead = begin("ahead")
-    assert behind.ended() is Cancelled
+    assert behind.ended() is Displaced
     assert ahead.running.wait(PATIENCE)
     assert ahead.log == ["behind", "ahead"]
     ahead.release.set()
@@ -149,4 +149,14 @@ def test_a_call_within_a_call_is_a_bug_and_no_deadlock(turns: Turns) -> None:
     with turns.take(), pytest.raises(RuntimeError, match="callback"), turns.take():
         pytest.fail("it ran")
     with turns.take():
+        pass
+
+
+def test_who_waits_with_little_patience_leaves_without_a_turn(turns: Turns, begin: Callable[..., Caller]) -> None:
+    running = begin("running")
+    with pytest.raises(NoTurn), turns.take(patience=0.01):
+        pytest.fail("it ran")
+    running.release.set()
+    assert running.ended() == "done"
+    with turns.take(patience=0.0):
         pass

@@ -6,7 +6,10 @@ loading models counts as `load`, whichever stage it happened in.
 
 from __future__ import annotations
 
+import copy
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from trsr_lite.cancellation import Cancellation
 from trsr_lite.engine.base import OnProgress as EngineProgress
@@ -18,7 +21,8 @@ class Call:
     """What a call hands to everything it runs. `seconds` holds the stages that have ended."""
 
     def __init__(self, stop: Cancellation, progress: OnProgress | None, models: Models) -> None:
-        self.stop, self._progress, self._models = stop, progress, models
+        self.stop = self.whole = stop  # `whole` stops the call, `stop` perhaps a part of it
+        self._progress, self._models = progress, models
         self._loaded, self._last = models.seconds, time.perf_counter()
         self.seconds: dict[str, float] = {"load": 0.0}
 
@@ -35,6 +39,13 @@ class Call:
 
         report(0, 1)
         return report
+
+    @contextmanager
+    def within(self, seconds: float | None) -> Iterator[Call]:
+        """The same call with a limit: what runs in it is also stopped after so many seconds."""
+        part = copy.copy(self)
+        with self.stop.limited(seconds) as part.stop:
+            yield part
 
     def ended(self, stage: str) -> None:
         """A stage is over: note its seconds, without what was spent on loading."""

@@ -7,10 +7,23 @@ Invariant: once cancelled, always cancelled. Whoever listens is told once, by th
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from trsr_lite.errors import Cancelled
+
+
+class Deadline:
+    """A moment some seconds from now; None is never. `left` are the seconds until then, at least 0."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._at = None if seconds is None else time.monotonic() + seconds
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until then, at least 0; None where there is no end."""
+        return None if self._at is None else max(0.0, self._at - time.monotonic())
 
 
 class Cancellation:
@@ -56,3 +69,19 @@ class Cancellation:
             with self._lock:
                 if listener in self._listeners:
                     self._listeners.remove(listener)
+
+    @contextmanager
+    def limited(self, seconds: float | None) -> Iterator[Cancellation]:
+        """Another one for this block, cancelled with this one or after so many seconds, whichever comes first."""
+        limited = Cancellation()
+        timer = threading.Timer(seconds or 0.0, limited.cancel)
+        timer.daemon = True
+        with self.telling(limited.cancel):
+            if seconds is not None and seconds <= 0:
+                limited.cancel()
+            elif seconds is not None:
+                timer.start()
+            try:
+                yield limited
+            finally:
+                timer.cancel()

@@ -7,7 +7,7 @@ share everything. Only the call whose turn it is comes here, so there is no lock
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from trsr_lite import probes
@@ -23,8 +23,8 @@ OpenEngine = Callable[[ModelFile, bool, EngineProgress | None], Engine]
 class Models:
     """Engines by the identity of their files. `seconds` is the time spent on opening them so far."""
 
-    def __init__(self, bundle: Bundle, open_engine: OpenEngine) -> None:
-        self._bundle, self._open_engine = bundle, open_engine
+    def __init__(self, bundle: Bundle, open_engine: OpenEngine, max_memory: int | None = None) -> None:
+        self._bundle, self._open_engine, self._max_memory = bundle, open_engine, max_memory
         self._engines: dict[str, Engine] = {}
         self.seconds = 0.0
 
@@ -40,11 +40,16 @@ class Models:
         return self._engines[file.identity]
 
     def use(self, file: ModelFile, on_load: EngineProgress | None = None) -> Engine:
-        """The loaded model of a file, to work with: the others give back their KV caches."""
+        """The loaded model of a file, to work with: the others give back their KV caches.
+
+        Within a memory limit they are also unloaded where all weights together would take more than half of it.
+        """
+        weights = None if self._max_memory is None else self._make_room(file, self._max_memory)
         engine = self.get(file, on_load)
         for other in self._engines.values():
             if other is not engine:
                 other.release()
+        engine.room = None if self._max_memory is None or weights is None else self._max_memory - weights
         return engine
 
     def vocabulary(self, file: ModelFile, on_load: EngineProgress | None = None) -> Engine:
@@ -56,6 +61,21 @@ class Models:
         while self._engines:
             self._engines.popitem()[1].close()
 
+    def _make_room(self, file: ModelFile, limit: int) -> int:
+        """Unload what cannot stay beside a model; returns the bytes of weights once it is there."""
+        if (alone := _weights([file])) >= limit:
+            raise ModelError(
+                f"{file.path.name}: its weights take {alone >> 20} MiB; the memory limit is {limit >> 20} MiB",
+                hint=f"raise `max_memory` above {-(-alone >> 20)} MiB, or use a model of a smaller type",
+            )
+        files = {each.identity: each for each in (self._bundle.summarizer, self._bundle.recommender)}
+        together = _weights([file, *(files[identity] for identity in self._engines)])
+        if 2 * together <= limit:
+            return together
+        for identity in [identity for identity in self._engines if identity != file.identity]:
+            self._engines.pop(identity).close()
+        return alone
+
     def _check_tokens(self, engine: Engine) -> None:
         known = self._bundle.probes
         if known and (text := probes.first_difference(probes.tokens(engine), known)):
@@ -66,22 +86,37 @@ class Models:
             )
 
 
-def opener(options: EngineOptions | None) -> OpenEngine:
-    """Opens models with llama.cpp; a base that several roles share is in memory once."""
+def _weights(files: Sequence[ModelFile]) -> int:
+    """Bytes of all files, each counted once."""
+    parts = [part for file in files for part in (file, file.adapter) if part]
+    return sum({part.digest: part.size for part in parts}.values())
+
+
+def opener(options: EngineOptions | None, digest: Callable[[Path], str]) -> OpenEngine:
+    """Opens models with llama.cpp; a base that several roles share is in memory once.
+
+    A file that has gone or changed since its bundle was loaded is refused, by its `digest`.
+    """
     from trsr_lite.engine.llama import LlamaEngine
 
     loaded: dict[str, LlamaEngine] = {}  # by the content of the file
 
     def open_engine(file: ModelFile, vocab_only: bool, on_load: EngineProgress | None) -> Engine:
-        adapter: Path | None = file.adapter.path if file.adapter else None
-        beside = None if vocab_only else loaded.get(file.digest)
+        for part in (file, file.adapter):
+            if part and (not part.path.is_file() or digest(part.path) != part.digest):
+                raise ModelError(
+                    f"{part.path}: the model file has gone or changed since it was loaded",
+                    hint="put it back, or load the recommender again",
+                )
+        adapter = file.adapter.path if file.adapter else None
+        beside = loaded.get(file.digest)
         engine = LlamaEngine(
             file.path,
             identity=file.identity,
             options=options,
             vocab_only=vocab_only,
             adapter=adapter,
-            beside=beside,
+            beside=beside if beside and beside.in_memory and not vocab_only else None,
             on_load=on_load,
         )
         if not vocab_only:

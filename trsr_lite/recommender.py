@@ -6,33 +6,35 @@ time and the others wait their turn, and nothing is printed: progress goes to a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from trsr_lite import bundle as bundles
 from trsr_lite import hub, prompts, summarize
+from trsr_lite.background import Background
 from trsr_lite.blocks import split
 from trsr_lite.bundle import Bundle
 from trsr_lite.cache import SummaryStore
 from trsr_lite.call import Call
-from trsr_lite.cancellation import Cancellation
-from trsr_lite.engine.base import Engine, EngineOptions, Prompt, Segment
+from trsr_lite.cancellation import Cancellation, Deadline
+from trsr_lite.engine.base import Engine, EngineOptions, Margin, Prompt, Segment
 from trsr_lite.engine.base import OnProgress as EngineProgress
-from trsr_lite.errors import DataError, ModelError, SettingsError
+from trsr_lite.errors import Cancelled, Closed, DataError, ModelError, SettingsError
 from trsr_lite.models import Models, OpenEngine, opener
 from trsr_lite.prompts import PROMPT_VERSION
 from trsr_lite.records import Item, User, candidates_from_list, unique
-from trsr_lite.result import OnProgress, Progress, Result, Stats
+from trsr_lite.result import OnProgress, Progress, Result, Skipped, Stats
 from trsr_lite.scoring import Recommendation, rank
 from trsr_lite.settings import Settings
 from trsr_lite.summarize import Summary, Work
-from trsr_lite.turns import Turns
+from trsr_lite.turns import NoTurn, Turns
 
 DEFAULT_MODEL = "smollm2"
+STAGES = ("load", "summarize", "score")
 TOGETHER = 64  # histories summarized at once: enough to keep every batch full
 
 
@@ -55,11 +57,17 @@ class Recommender:
         open_engine: OpenEngine,
         *,
         settings: Settings | None = None,
+        unload_after: float | None = None,
+        max_memory: int | None = None,
     ) -> None:
+        for name, value in (("unload_after", unload_after), ("max_memory", max_memory)):
+            if value is not None and value <= 0:
+                raise SettingsError(f"{name} is {value}; it must be above 0")
         self.bundle, self.store = bundle, store
         self.settings = settings or bundle.settings
-        self._models = Models(bundle, open_engine)
+        self._models = Models(bundle, open_engine, max_memory)
         self._turns = Turns()
+        self._background = Background(self._summarize_behind, self._unload, unload_after)
 
     @classmethod
     def load(
@@ -70,6 +78,8 @@ class Recommender:
         cache_dir: str | Path | None = None,
         data_dir: str | Path | None = None,
         offline: bool = False,
+        unload_after: float | None = None,
+        max_memory: int | None = None,
         progress: OnProgress | None = None,
         **changes: Any,
     ) -> Recommender:
@@ -77,6 +87,8 @@ class Recommender:
 
         `changes` replace single settings, such as `strategy="none"` or `domain="news"` (see `Settings`). Summaries are
         kept in `cache_dir`, the prepared default in `data_dir`; both default to the system's folders for this user.
+        Models are freed after `unload_after` idle seconds, and loaded again when needed. `max_memory` bytes are about
+        the most that weights and contexts take: for it contexts get smaller, and models are kept one at a time.
         Raises `ModelError` where the model is missing or broken; weights are loaded at first use.
         """
         import platformdirs
@@ -93,7 +105,14 @@ class Recommender:
         else:
             path = _located(model, store, offline=offline, progress=progress)
         bundle = bundles.load(path, store.digest)
-        return cls(bundle, store, opener(options), settings=bundle.settings.updated(**changes))
+        return cls(
+            bundle,
+            store,
+            opener(options, store.digest),
+            settings=bundle.settings.updated(**changes),
+            unload_after=unload_after,
+            max_memory=max_memory,
+        )
 
     def recommend(
         self,
@@ -102,13 +121,16 @@ class Recommender:
         *,
         k: int | None = None,
         exact: bool = False,
+        budget: float | None = None,
         progress: OnProgress | None = None,
         cancel: Cancellation | None = None,
     ) -> Result:
         """The best `k` candidates (all without `k`), best first.
 
-        `candidates` default to the user's own. `exact` makes margins reproducible to the bit, and slower. Raises
-        `DataError`, `ModelError`, `Cancelled`, `Closed`.
+        `candidates` default to the user's own. `exact` makes margins reproducible to the bit, and slower. Within
+        `budget` seconds, waiting included, up to half of the time goes to missing summaries, then the newest stored one
+        serves, and candidates are scored in their order as long as there is time; `Result.skipped` says what was left
+        out. Raises `DataError`, `ModelError`, `Cancelled`, `Closed`.
         """
         user = _user(user)
         items = _items(candidates) if candidates is not None else list(user.candidates)
@@ -118,34 +140,35 @@ class Recommender:
             )
         if k is not None and k < 1:
             raise SettingsError(f"k is {k}; it must be at least 1")
-        with self._call(cancel, progress) as call:
-            _check_texts([*user.history, *items], self.settings)
-            work = Work()
-            summary = self._summarize(user, call, work)
-            call.ended("summarize")
-            engine = self._models.use(self.bundle.recommender, call.stage("load", rated=False))
-            recent = self._split(user).recent
-            asked = prompts.scoring(summary.text, recent, items, self.settings, engine)
-            answers = self._answers(asked.suffixes[0], engine)
-            prefix = engine.tokenize(asked.prefix)
-            suffixes = [engine.tokenize(suffix, start=False) for suffix in asked.suffixes]
-            margins = engine.margins(
-                prefix, suffixes, answers, exact=exact, on_progress=call.stage("score"), cancel=call.stop
-            )
-            ranked = rank(
-                items,
-                margins,
-                calibration=self.bundle.calibration,
-                noise_floor=0.0 if exact else self.bundle.noise_floor,
-            )
-            call.ended("score")
-            stats = replace(
-                self._stats(user, summary, work, call.seconds),
-                prefix_tokens=len(prefix),
-                candidate_tokens=sum(map(len, suffixes)),
-                dropped_items=asked.dropped,
-            )
-        return self._result(user, summary, tuple(ranked[:k]), stats)
+        if budget is not None and budget < 0:
+            raise SettingsError(f"budget is {budget}; it must be at least 0")
+        _check_texts([*user.history, *items], self.settings)
+        until, work, scored, seconds = Deadline(budget), Work(), _Scored(), dict.fromkeys(STAGES, 0.0)
+        try:
+            with self._call(cancel, progress, patience=budget) as call:
+                summary, uncovered = self._summarize_until(until, user, call, work)
+                call.ended("summarize")
+                with call.within(until.left) as limited:
+                    self._score(user, summary, items, limited, scored, exact=exact)
+                call.ended("score")
+                seconds = call.seconds
+        except NoTurn:  # others had the whole time
+            summary, uncovered = self._newest(user)
+        ranked = rank(
+            items[: len(scored.margins)],
+            scored.margins,
+            calibration=self.bundle.calibration,
+            noise_floor=0.0 if exact else self.bundle.noise_floor,
+        )
+        stats = replace(
+            self._stats(user, summary, work, seconds),
+            prefix_tokens=scored.prefix_tokens,
+            candidate_tokens=scored.candidate_tokens,
+            dropped_items=scored.dropped,
+        )
+        left = tuple(items[len(scored.margins) :])
+        skipped = Skipped(uncovered, left) if uncovered or left else None
+        return self._result(user, summary, tuple(ranked[:k]), stats, skipped)
 
     def summarize(
         self,
@@ -181,6 +204,23 @@ class Recommender:
                 found += self._summaries(part, call, None, Work())
                 report(len(found), len(histories))
         return found
+
+    def update(
+        self, user: User | Mapping[str, Any], item: Item | Mapping[str, Any], *, cancel: Cancellation | None = None
+    ) -> User:
+        """The user with one more item at the end of the history; returns at once.
+
+        A block that the item completes is summarized in the background, behind every other call; `cancel` stops that.
+        What goes wrong there is logged, and done again when a call needs it. Raises `DataError`, `Closed`.
+        """
+        before = _user(user)
+        after = before.appended(item)
+        _check_texts(after.history[-1:], self.settings)
+        if self._turns.closed:
+            raise Closed("the recommender was closed")
+        if self.settings.strategy != "none" and self._split(after).complete != self._split(before).complete:
+            self._background.add(after, cancel)
+        return after
 
     def prompt(self, user: User | Mapping[str, Any], candidates: Sequence[Item] | None = None) -> list[tuple[str, str]]:
         """Exactly what the models see, as (name, text) pairs; loads vocabularies, no weights.
@@ -224,20 +264,23 @@ class Recommender:
 
     def forget(self, user_id: str) -> int:
         """Delete every stored summary that only this user's history rests on; returns how many."""
+        self._background.drop(user_id)
         with self._call():
             return self.store.clear(user_id)
 
     def cancel(self) -> None:
         """Stop every call that runs or waits now, from any thread; each raises `Cancelled`."""
+        self._background.drop()
         self._turns.cancel()
 
     def close(self) -> None:
         """Stop the running call, refuse the waiting ones with `Closed`, free models, and close the store.
 
-        At any time, from any thread, and as often as one likes.
+        At any time, from any thread, and as often as one likes. Summaries that were finished are kept.
         """
         if self._turns.close():
             self._free()  # else the call that closes does it as it ends
+        self._background.close()
 
     def __enter__(self) -> Recommender:
         return self
@@ -250,18 +293,71 @@ class Recommender:
     # Inside
 
     @contextmanager
-    def _call(self, cancel: Cancellation | None = None, progress: OnProgress | None = None) -> Iterator[Call]:
+    def _call(
+        self,
+        cancel: Cancellation | None = None,
+        progress: OnProgress | None = None,
+        *,
+        background: bool = False,
+        patience: float | None = None,
+    ) -> Iterator[Call]:
         """A call whose turn it is; everything that touches models happens in one."""
-        with self._turns.take(cancel) as stop:
+        with self._turns.take(cancel, background=background, patience=patience) as stop:
+            self._background.busy()
             try:
                 yield Call(stop, progress, self._models)
             finally:
                 if self._turns.closed:  # while this call ran, and perhaps by it
                     self._free()
+                self._background.idle()
 
     def _free(self) -> None:
         self._models.close()
         self.store.close()
+
+    def _unload(self, is_due: Callable[[], bool]) -> None:
+        with self._turns.take(background=True):
+            if is_due():
+                self._models.close()
+
+    def _summarize_behind(self, user: User, cancel: Cancellation) -> None:
+        with self._call(cancel, background=True) as call:
+            self._summarize(user, call, Work())
+
+    def _summarize_until(self, until: Deadline, user: User, call: Call, work: Work) -> tuple[Summary, int]:
+        """The summary that half of the time allows, and how many complete blocks it does not cover."""
+        left = until.left
+        try:
+            with call.within(None if left is None else left / 2) as limited:
+                return self._summarize(user, limited, work), 0
+        except Cancelled:
+            call.stop.check()  # not the time, but the caller
+            return self._newest(user)
+
+    def _newest(self, user: User) -> tuple[Summary, int]:
+        return summarize.newest(user.history, self.settings, self.store, self.bundle.summarizer.identity)
+
+    def _score(
+        self, user: User, summary: Summary, items: Sequence[Item], call: Call, scored: _Scored, *, exact: bool
+    ) -> None:
+        """Margins of candidates in their order, as many as there is time for."""
+        try:
+            engine = self._models.use(self.bundle.recommender, call.stage("load", rated=False))
+            recent = self._split(user).recent
+            asked = prompts.scoring(summary.text, recent, items, self.settings, engine)
+            answers = self._answers(asked.suffixes[0], engine)
+            prefix = engine.tokenize(asked.prefix)
+            suffixes = [engine.tokenize(suffix, start=False) for suffix in asked.suffixes]
+
+            def keep(index: int, margin: Margin) -> None:
+                scored.margins.append(margin)
+                scored.candidate_tokens += len(suffixes[index])
+
+            report = call.stage("score")
+            scored.prefix_tokens, scored.dropped = len(prefix), asked.dropped
+            engine.margins(prefix, suffixes, answers, exact=exact, on_result=keep, on_progress=report, cancel=call.stop)
+        except Cancelled:
+            call.whole.check()  # not the time, but the caller
 
     def _summarize(self, user: User, call: Call, work: Work) -> Summary:
         if user.user_id:  # before any summary is made, so that an interrupted user can be forgotten too
@@ -309,7 +405,14 @@ class Recommender:
             seconds=seconds,
         )
 
-    def _result(self, user: User, summary: Summary, ranked: tuple[Recommendation, ...], stats: Stats) -> Result:
+    def _result(
+        self,
+        user: User,
+        summary: Summary,
+        ranked: tuple[Recommendation, ...],
+        stats: Stats,
+        skipped: Skipped | None = None,
+    ) -> Result:
         model = {
             "name": self.bundle.name,
             "summarizer": self.bundle.summarizer.identity,
@@ -325,7 +428,18 @@ class Recommender:
             model,
             stats,
             self.bundle.hint,
+            skipped,
         )
+
+
+@dataclass
+class _Scored:
+    """What scoring has come to: margins of the first candidates, and what they cost."""
+
+    margins: list[Margin] = field(default_factory=list)
+    prefix_tokens: int = 0
+    candidate_tokens: int = 0
+    dropped: int = 0
 
 
 def _located(model: str | Path, store: SummaryStore, *, offline: bool, progress: OnProgress | None) -> Path:

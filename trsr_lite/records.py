@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,13 @@ class User:
             tuple(history),
             () if candidates is None else tuple(candidates_from_list(candidates, f"{where}.candidates")),
         )
+
+    def appended(self, item: Item | Mapping[str, Any]) -> User:
+        """A copy whose history has one more item at its end; raises `DataError` where it does not fit there."""
+        place = f"history[{len(self.history)}]"
+        history = [*self.history, item if isinstance(item, Item) else Item.from_dict(item, place)]
+        _check_repeats(history, "history")
+        return replace(self, history=tuple(_in_order(history, "history", sort=False)))
 
 
 def items_from_list(data: Any, where: str) -> list[Item]:

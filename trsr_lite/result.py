@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from trsr_lite.records import Item
 from trsr_lite.scoring import Recommendation
 from trsr_lite.summarize import NodeText
 
@@ -53,6 +54,24 @@ class Stats:
 
 
 @dataclass(frozen=True)
+class Skipped:
+    """What a `budget` left no time for.
+
+    Attributes
+    ----------
+    blocks: newest complete blocks of the history that the summary does not cover; all where there is none.
+    candidates: those that were not scored, in their given order.
+    """
+
+    blocks: int
+    candidates: tuple[Item, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; candidates by their ids."""
+        return {"blocks": self.blocks, "candidates": [item.id for item in self.candidates]}
+
+
+@dataclass(frozen=True)
 class Result:
     """A summary, and a ranking where candidates were given.
 
@@ -61,6 +80,7 @@ class Result:
     recommendations: best first; empty for `summarize`.
     nodes: the summaries it was made from, oldest first, each with its `source`.
     hint: what to know before trusting it, or None.
+    skipped: what a `budget` left no time for, or None.
     """
 
     user_id: str
@@ -71,6 +91,7 @@ class Result:
     model: Mapping[str, str]
     stats: Stats
     hint: str | None = None
+    skipped: Skipped | None = None
 
     def to_dict(self, *, explain: bool = False) -> dict[str, Any]:
         """The JSON of `trsr-lite recommend --json`; `explain` adds the block summaries."""
@@ -99,5 +120,7 @@ class Result:
                 {"kind": node.kind, "source": node.source, "text": node.text, "items": [item.id for item in node.items]}
                 for node in self.nodes
             ]
+        if self.skipped:
+            data["skipped"] = self.skipped.to_dict()
         data["stats"] = self.stats.to_dict()
         return data

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from trsr_lite import cache, chat, prompts
 from trsr_lite.blocks import split
@@ -101,23 +102,35 @@ def summarize(
         _generate(ready, texts, settings, store, engine(), on_progress, cancel, work)
         missing = {key: node for key, node in missing.items() if key not in texts}
     summaries, claimed = [], set(cached)
-    for root, order in zip(roots, orders, strict=True):
+    for order in orders:
         fresh = {node.key for node in order if node.key in texts} - claimed
         claimed |= fresh
-        nodes = tuple(
-            NodeText(
-                node.kind,
-                texts[node.key],
-                "cache" if node.key in cached else "fresh",
-                node.items,
-                tuple(texts.get(child.key, "") for child in node.children),
-            )
-            for node in order
-            if node.key in texts
-        )
-        hits = sum(node.key in cached for node in order)
-        summaries.append(Summary(texts[root.key] if root else None, nodes, len(fresh), hits))
+        summaries.append(_summary(order, texts, cached, len(fresh)))
     return summaries
+
+
+def newest(history: Sequence[Item], settings: Settings, store: SummaryStore, summarizer: str) -> tuple[Summary, int]:
+    """The stored summary of as much of a history's beginning as there is one of; generates nothing.
+
+    Also how many complete blocks it does not cover.
+    """
+    complete = split(history, **settings.cut).complete
+    if settings.strategy == "none" or not complete:
+        return Summary(), 0
+    if settings.strategy == "recurrent":
+        steps = ordered(_chain(complete, settings, summarizer))
+        candidates = [steps[:count] for count in range(len(steps), 0, -1)]
+    else:
+        blocks = [_node("block", settings, summarizer, items=items) for items in complete]
+        known = store.get(node.key for node in blocks)
+        whole = sum(1 for _ in takewhile(lambda node: node.key in known, blocks))
+        candidates = [ordered(_tree(blocks[:count], settings, summarizer)) for count in range(whole, 0, -1)]
+    cached = store.get(order[-1].key for order in candidates)
+    for order in candidates:
+        if order[-1].key in cached:
+            cached = store.get(node.key for node in order)
+            return _summary(order, cached, cached, 0), len(complete) - len([node for node in order if node.items])
+    return Summary(), len(complete)
 
 
 def keys(history: Sequence[Item], settings: Settings, summarizer: str) -> list[str]:
@@ -170,6 +183,23 @@ def _generate(
         on_progress=on_progress,
         cancel=cancel,
     )
+
+
+def _summary(order: Sequence[Node], texts: dict[str, str], cached: dict[str, str], calls: int) -> Summary:
+    """What is known of a plan, whose nodes are in `order`, the root last."""
+    nodes = tuple(
+        NodeText(
+            node.kind,
+            texts[node.key],
+            "cache" if node.key in cached else "fresh",
+            node.items,
+            tuple(texts.get(child.key, "") for child in node.children),
+        )
+        for node in order
+        if node.key in texts
+    )
+    hits = sum(node.key in cached for node in order)
+    return Summary(texts[order[-1].key] if order else None, nodes, calls, hits)
 
 
 def _node(

@@ -13,12 +13,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from trsr_lite.cancellation import Cancellation
-from trsr_lite.errors import Closed
+from trsr_lite.errors import Cancelled, Closed
+
+
+class NoTurn(Exception):
+    """No turn came in time."""
+
+
+class Displaced(Cancelled):
+    """A background call was stopped for one in the foreground; it may try again."""
 
 
 @dataclass(eq=False)
 class _Turn:
     background: bool
+    displaced: bool = False
     stop: Cancellation = field(default_factory=Cancellation)
     thread: int = field(default_factory=threading.get_ident)
 
@@ -33,16 +42,23 @@ class Turns:
         self.closed = False
 
     @contextmanager
-    def take(self, cancel: Cancellation | None = None, *, background: bool = False) -> Iterator[Cancellation]:
+    def take(
+        self, cancel: Cancellation | None = None, *, background: bool = False, patience: float | None = None
+    ) -> Iterator[Cancellation]:
         """Wait for a turn, and have it within this block; yields what stops this one call.
 
-        Raises `Cancelled`, `Closed`, and `RuntimeError` where the running call itself asks, which would wait for ever.
+        Raises `Cancelled`, `Closed`, `NoTurn` after `patience` seconds without a turn, and `RuntimeError` where
+        the running call itself asks, which would wait for ever.
         """
         turn = _Turn(background)
         with (cancel or Cancellation()).telling(turn.stop.cancel), turn.stop.telling(self._wake):
             try:
-                self._wait(turn)
+                self._wait(turn, patience)
                 yield turn.stop
+            except Cancelled as error:
+                if turn.displaced:
+                    raise Displaced("stopped for another call") from error
+                raise
             finally:
                 self._leave(turn)
 
@@ -67,19 +83,22 @@ class Turns:
             self._changed.wait_for(lambda: self._running is None)
             return True
 
-    def _wait(self, turn: _Turn) -> None:
+    def _wait(self, turn: _Turn, patience: float | None) -> None:
         with self._changed:
             running = self._running
             if running and running.thread == turn.thread:
                 raise RuntimeError("a recommender was called from a callback of its own running call")
             self._waiting.append(turn)
         if running and running.background and not turn.background:
+            running.displaced = True
             running.stop.cancel()
         with self._changed:
-            self._changed.wait_for(lambda: self.closed or turn.stop.cancelled or self._next() is turn)
+            self._changed.wait_for(lambda: self.closed or turn.stop.cancelled or self._next() is turn, patience)
             if self.closed:
                 raise Closed("the recommender was closed")
             turn.stop.check()
+            if self._next() is not turn:
+                raise NoTurn
             self._running = turn
             self._waiting.remove(turn)
 

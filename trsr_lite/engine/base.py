@@ -86,7 +86,15 @@ class ChatTokenizer(Tokenizer, Protocol):
 
 
 class Engine(ChatTokenizer, Protocol):
-    """A loaded model. Methods may be called from any thread; one runs at a time."""
+    """A loaded model. Methods may be called from any thread; one runs at a time.
+
+    Attributes
+    ----------
+    room: most bytes that the KV cache and compute buffers may take; None is no limit. Work that cannot be done within
+        it raises `ModelError`.
+    """
+
+    room: int | None
 
     @property
     def identity(self) -> str:
@@ -123,13 +131,15 @@ class Engine(ChatTokenizer, Protocol):
         answers: tuple[int, int],
         *,
         exact: bool = False,
+        on_result: Callable[[int, Margin], None] | None = None,
         on_progress: OnProgress | None = None,
         cancel: Cancellation | None = None,
     ) -> list[Margin]:
         """Margins of `prefix + suffix` for each suffix, in order; `answers` are the ids of (yes, no).
 
-        The prefix is evaluated once. `exact` evaluates one suffix at a time without flash attention: bit-identical to
-        evaluating each whole prompt. Otherwise suffixes are decoded together, which moves a margin by rounding noise.
+        The prefix is evaluated once. `on_result(index, margin)` is called for each margin as it is known, in order.
+        `exact` evaluates one suffix at a time without flash attention: bit-identical to evaluating each whole prompt.
+        Otherwise suffixes are decoded together, which moves a margin by rounding noise.
         """
         ...
 

@@ -49,6 +49,7 @@ class FakeEngine:
     prompts: list[str] = field(default_factory=list)
     scored: list[str] = field(default_factory=list)
     closed: bool = False
+    room: int | None = None
 
     def encode(self, text: str) -> list[int]:
         """One token a character."""
@@ -98,16 +99,21 @@ class FakeEngine:
         answers: tuple[int, int],
         *,
         exact: bool = False,
+        on_result: Callable[[int, Margin], None] | None = None,
         on_progress: OnProgress | None = None,
         cancel: Cancellation | None = None,
     ) -> list[Margin]:
         """The margin function's values, with all mass on the two answers."""
-        self._check(cancel)
-        texts = [self.decode([*prefix, *suffix]) for suffix in suffixes]
-        self.scored += texts
-        if on_progress:
-            on_progress(len(texts), len(texts))
-        return [Margin(self.margin(text), 1.0) for text in texts]
+        margins: list[Margin] = []
+        for suffix in suffixes:
+            self._check(cancel)
+            self.scored.append(self.decode([*prefix, *suffix]))
+            margins.append(Margin(self.margin(self.scored[-1]), 1.0))
+            if on_result:
+                on_result(len(margins) - 1, margins[-1])
+            if on_progress:
+                on_progress(len(margins), len(suffixes))
+        return margins
 
     def describe(self) -> dict[str, object]:
         """That it is a fake."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -56,6 +57,7 @@ class LlamaEngine:
         self.identity = identity
         self.options = options or EngineOptions()
         self.threads = self.options.threads or default_threads()
+        self.room: int | None = None
         self._lock = threading.RLock()
         self._busy = False
         self._model: native.Model = (
@@ -63,7 +65,11 @@ class LlamaEngine:
             if beside
             else native.Model(path, gpu_layers=self.options.gpu_layers, vocab_only=vocab_only, on_load=on_load)
         )
-        self._adapter = self._model.adapter(adapter) if adapter and not vocab_only else None
+        try:
+            self._adapter = self._model.adapter(adapter) if adapter and not vocab_only else None
+        except BaseException:
+            self._model.close()
+            raise
         self._abort = native.AbortFlag(native.library())
         self._context: native.Context | None = None
         self._closed = False
@@ -78,6 +84,11 @@ class LlamaEngine:
         )  # looks ahead: markup may overlap; else nothing
         if not self.can_rewind:
             logger.warning("%s cannot rewind its memory: every prompt is evaluated whole, which is slower", path.name)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the weights are there to be shared, by this engine or by another one beside it."""
+        return self._model.in_memory
 
     # Text and tokens
 
@@ -127,11 +138,12 @@ class LlamaEngine:
         if not all(prompts):
             raise ValueError("a prompt has no tokens")
         with self._working(cancel):
-            self._require(max(map(len, prompts)) + max_tokens)
+            self._require(max(map(len, prompts)) + max_tokens, flash=True)
             shared = _common_prefix(prompts) if self.can_rewind and len(prompts) > 1 else 0
             slots = min(len(prompts), PARALLEL if self.can_rewind else STATEFUL_PARALLEL)
             needs = sorted((len(prompt) - shared + max_tokens for prompt in prompts), reverse=True)
             ceiling = max(shared + needs[0], min(CELLS, self.options.ctx_size or CELLS))
+            ceiling = max(shared + needs[0], min(ceiling, self._fitting(flash=True)))
             context = self._ready(min(shared + sum(needs[:slots]), ceiling), flash=True)
             self._prefill(context, prompts[0][:shared])
             texts.run(self, context, shared, slots, on_result, on_progress)
@@ -144,6 +156,7 @@ class LlamaEngine:
         answers: tuple[int, int],
         *,
         exact: bool = False,
+        on_result: Callable[[int, Margin], None] | None = None,
         on_progress: OnProgress | None = None,
         cancel: Cancellation | None = None,
     ) -> list[Margin]:
@@ -154,18 +167,21 @@ class LlamaEngine:
             raise ValueError("a suffix has no tokens")
         with self._working(cancel):
             longest, shortest = max(map(len, suffixes)), min(map(len, suffixes))
-            self._require(len(prefix) + longest)
+            self._require(len(prefix) + longest, flash=not exact)
             shared = (_exact_share(len(prefix), shortest) if exact else len(prefix)) if self.can_rewind else 0
             tails = [[*prefix[shared:], *suffix] for suffix in suffixes]
             alone = exact or not shared
-            room = max(longest, min(BATCH, (self.options.ctx_size or self.context_size) - len(prefix)))
+            most = min(self.options.ctx_size or self.context_size, self._fitting(flash=not exact))
+            room = max(longest, min(BATCH, most - len(prefix)))
             context = self._ready(len(prefix) + room, flash=not exact)
             self._prefill(context, prefix[:shared])
             results: list[Margin] = []
             total = len(prefix) + sum(map(len, suffixes))
             for chunk in [[tail] for tail in tails] if alone else _chunks(tails, room):
-                rows = self._evaluate(context, shared, chunk, alone=alone)
-                results += [_margin(row, answers) for row in rows]
+                for row in self._evaluate(context, shared, chunk, alone=alone):
+                    results.append(_margin(row, answers))
+                    if on_result:
+                        on_result(len(results) - 1, results[-1])
                 if on_progress:
                     on_progress(min(total, len(prefix) + sum(map(len, suffixes[: len(results)]))), total)
             return results
@@ -232,12 +248,31 @@ class LlamaEngine:
     def _special(self, token: int) -> str:
         return self._model.piece(token, special=True).decode(errors="replace") if token >= 0 else ""
 
-    def _require(self, tokens: int) -> None:
+    def _require(self, tokens: int, *, flash: bool) -> None:
         if tokens > self.context_size:
             raise ModelError(
                 f"a prompt needs {tokens} tokens of context; this model has {self.context_size}",
                 hint="raise `--ctx-size`, or lower the prompt budget",
             )
+        if self.room is not None and tokens > (fitting := self._fitting(flash=flash)):
+            more = self._bytes(tokens, flash=flash) - self.room
+            raise ModelError(
+                f"a prompt needs {tokens} tokens of context; the memory limit leaves room for {max(fitting, 0)}",
+                hint=f"raise `max_memory` by {-(-more >> 20)} MiB, or lower `prompt_tokens`",
+            )
+
+    def _bytes(self, cells: int, *, flash: bool) -> int:
+        """About what a context of so many cells takes."""
+        sequences = SEQUENCES if self.can_rewind else STATEFUL_PARALLEL + 1
+        fixed, each = self._model.context_bytes(sequences=sequences, batch=BATCH, flash=flash)
+        return fixed + each * -(-cells // ROUND) * ROUND
+
+    def _fitting(self, *, flash: bool) -> int:
+        """Most cells that the room allows."""
+        if self.room is None:
+            return sys.maxsize
+        fixed, each = self._bytes(0, flash=flash), self._bytes(ROUND, flash=flash) - self._bytes(0, flash=flash)
+        return max(0, self.room - fixed) // each * ROUND
 
     def _ready(self, cells: int, *, flash: bool) -> native.Context:
         """A context with at least that many cells; a smaller or differently computing one is replaced."""

@@ -229,6 +229,11 @@ class Model:
         self.chat_template: str | None = template.decode() if template else None
         self._users = 1
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether it was not freed yet."""
+        return bool(self._handle)
+
     def share(self) -> Model:
         """The same model for one more user, who must close it too."""
         if not self._handle:
@@ -266,6 +271,31 @@ class Model:
             "context_length": self.context_length,
             "chat_template": self.chat_template is not None,
         }
+
+    def context_bytes(self, *, sequences: int, batch: int, flash: bool) -> tuple[int, int]:
+        """About what a context takes: fixed bytes for logits and intermediate results, and bytes for each cell.
+
+        A cell holds keys and values in 16 bits, and a column of the attention mask; without flash attention also of
+        every head's scores. The memory of recurrent layers, which does not grow, is left out.
+        """
+        lib, handle = self._lib, self._handle
+        width, heads = lib.llama_model_n_embd(handle), max(lib.llama_model_n_head(handle), 1)
+        head = self._number("attention.key_length") or width // heads
+        keys = 2 * 2 * lib.llama_model_n_layer(handle) * lib.llama_model_n_head_kv(handle) * head
+        inner = self._number("feed_forward_length") or 4 * width
+        fixed = 2 * 4 * sequences * self.vocab_size + 4 * batch * (2 * inner + 4 * width)
+        return fixed, keys + (2 * batch if flash else 4 * batch * (heads + 1))
+
+    def _number(self, name: str) -> int | None:
+        """A number of the GGUF's metadata, under the name of its architecture."""
+        values: list[str] = []
+        for key in ("general.architecture", name):
+            buffer = ctypes.create_string_buffer(128)
+            full = key if not values else f"{values[0]}.{key}"
+            if self._lib.llama_model_meta_val_str(self._handle, full.encode(), buffer, len(buffer)) < 0:
+                return None
+            values.append(buffer.value.decode())
+        return int(values[1]) if values[1].isdigit() else None
 
     def tokenize(self, text: str, *, special: bool) -> list[int]:
         """Tokens of a text, without an opening token; control tokens only where `special`."""

@@ -1,0 +1,144 @@
+"""What a recommender does while nobody waits: summaries ahead of their need, and giving models back.
+
+Invariant: at most one thread, which lives only while there is something to do or to wait for, and ends before the
+process does. Its calls stand behind all others and give way to them; what was finished is kept; what fails is logged
+without any text of a user, and never raised.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from trsr_lite.cancellation import Cancellation
+from trsr_lite.errors import Cancelled, Closed, ModelError, StoreError
+from trsr_lite.records import User
+from trsr_lite.turns import Displaced
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class _Task:
+    user: User
+    cancel: Cancellation
+    stop: Cancellation = field(default_factory=Cancellation)
+
+
+class Background:
+    """The queue of summaries to make, and the clock of idleness.
+
+    `summarize(user, cancel)` and `unload(is_due)` are calls of the recommender; `unload` happens once nothing was
+    called for `unload_after` seconds (None: never).
+    """
+
+    def __init__(
+        self,
+        summarize: Callable[[User, Cancellation], object],
+        unload: Callable[[Callable[[], bool]], None],
+        unload_after: float | None,
+    ) -> None:
+        self._summarize, self._unload, self._unload_after = summarize, unload, unload_after
+        self._changed = threading.Condition()
+        self._tasks: list[_Task] = []
+        self._unload_at: float | None = None
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def add(self, user: User, cancel: Cancellation | None) -> None:
+        """Summarize a user's history some time; an earlier wish for the same user is replaced."""
+        with self._changed:
+            if self._closed:
+                raise Closed("the recommender was closed")
+            if user.user_id:
+                self._tasks = [task for task in self._tasks if task.user.user_id != user.user_id]
+            self._tasks.append(_Task(user, cancel or Cancellation()))
+            self._wake()
+
+    def drop(self, user_id: str | None = None) -> None:
+        """Forget every wish, or those for one user."""
+        with self._changed:
+            tasks = [task for task in self._tasks if user_id in (None, task.user.user_id)]
+            self._tasks = [task for task in self._tasks if task not in tasks]
+        for task in tasks:
+            task.stop.cancel()
+
+    def busy(self) -> None:
+        """A call begins: models are in use."""
+        self._unload_at = None
+
+    def idle(self) -> None:
+        """A call has ended: models may be given back if no other comes."""
+        if self._unload_after is not None:
+            with self._changed:
+                self._unload_at = time.monotonic() + self._unload_after
+                if not self._closed:
+                    self._wake()
+
+    def close(self) -> None:
+        """Stop, and wait for the thread's end unless the caller is in it."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+            thread = self._thread
+        self.drop()
+        if thread and thread is not threading.current_thread():
+            thread.join()
+
+    def _wake(self) -> None:
+        self._changed.notify_all()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="trsr-lite background", daemon=True)
+            atexit.register(self.close)  # a thread that computes while the process unloads its libraries would crash it
+            self._thread.start()
+
+    def _work(self) -> None:
+        while job := self._next():
+            try:
+                job()
+            except (Cancelled, Closed):
+                pass  # asked for
+            except (ModelError, StoreError) as error:  # they name files, never texts
+                logger.warning("summarizing in the background failed: %s", error)
+            except Exception as error:  # noqa: BLE001 - the host must not see it; its message may hold a user's text
+                logger.warning("summarizing in the background failed: %s", type(error).__name__)
+
+    def _next(self) -> Callable[[], None] | None:
+        """What to do now, after waiting for it; None when there is nothing more, which ends the thread."""
+        with self._changed:
+            while not self._closed:
+                if self._tasks:
+                    task = self._tasks[0]
+                    return lambda: self._attempt(task)
+                if self._unload_at is None:
+                    break
+                if (left := self._unload_at - time.monotonic()) <= 0:
+                    return lambda: self._unload(self._is_due)
+                self._changed.wait(left)
+            self._thread = None
+            atexit.unregister(self.close)
+            return None
+
+    def _attempt(self, task: _Task) -> None:
+        try:
+            with task.cancel.telling(task.stop.cancel):
+                self._summarize(task.user, task.stop)
+        except Displaced:
+            return  # it stays first in the queue, unless it was dropped meanwhile
+        except BaseException:
+            self._done(task)
+            raise
+        self._done(task)
+
+    def _done(self, task: _Task) -> None:
+        with self._changed:
+            if task in self._tasks:
+                self._tasks.remove(task)
+
+    def _is_due(self) -> bool:
+        due, self._unload_at = self._unload_at is not None and self._unload_at <= time.monotonic(), None
+        return due
