@@ -77,6 +77,13 @@ class SummaryStore:
         self._inode = 0
         self.persistent = True
 
+    @classmethod
+    def at(cls, cache_dir: str | Path | None) -> SummaryStore:
+        """The store of a cache folder; of this user's own where none is given."""
+        import platformdirs
+
+        return cls(Path(cache_dir or platformdirs.user_cache_dir("trsr-lite", False)))
+
     def get(self, keys: Iterable[str]) -> dict[str, str]:
         """Texts of the keys that are known."""
         wanted, found = list(dict.fromkeys(keys)), dict[str, str]()

@@ -17,6 +17,8 @@ KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "float": ((int, float), "a number"),
     "bool": ((bool,), "true or false"),
     "tuple[str, ...]": ((tuple, list), "a list of names"),
+    "list[Any]": ((list,), "a list"),
+    "Mapping[str, Any]": ((dict,), "an object"),
 }
 
 

@@ -23,6 +23,7 @@ _LEAST = {"fan_in": 2, "item_tokens": 8, "summary_tokens": 8, "prompt_tokens": 2
 FRAME_TOKENS = 128  # kept free in a summarizing prompt for the task and the model's chat template
 LINE_TOKENS = 4  # what one more line costs beside its text
 LEAST_TOKENS = 8  # a text shortened to less says nothing
+TOP = 10  # recommendations that a command or a request shows
 
 
 @dataclass(frozen=True)

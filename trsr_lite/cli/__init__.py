@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, str] = {
     "pull": "Fetch a bundle or GGUF from the Hugging Face hub.",
     "push": "Publish a bundle on the Hugging Face hub.",
     "recommend": "Rank candidates for a user.",
+    "serve": "Serve another program on stdin and stdout, in JSON-RPC.",
     "summarize": "Summarize what a user likes.",
     "train": "Fine-tune a model on histories; needs the extra `train`.",
 }

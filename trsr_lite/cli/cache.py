@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -57,8 +56,6 @@ def clear(cache_dir: str | None, user_id: str | None) -> None:
 
 
 def _store(cache_dir: str | None) -> SummaryStore:
-    import platformdirs
-
     from trsr_lite.cache import SummaryStore
 
-    return SummaryStore(Path(cache_dir or platformdirs.user_cache_dir("trsr-lite", False)))
+    return SummaryStore.at(cache_dir)

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from trsr_lite.settings import DOMAINS, STRATEGIES, Settings
+from trsr_lite.settings import DOMAINS, STRATEGIES, TOP, Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -81,7 +81,7 @@ data_dir = option(
     "--data-dir", metavar="DIR", help="Where the prepared default model is kept [default: the data folder]"
 )
 folders = _all(cache_dir, data_dir)
-top = option("-k", "--top", "k", type=click.IntRange(min=1), default=10, show_default=True, help="How many to show.")
+top = option("-k", "--top", "k", type=click.IntRange(min=1), default=TOP, show_default=True, help="How many to show.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON (with a schema number).")
 
 

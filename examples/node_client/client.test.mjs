@@ -1,0 +1,77 @@
+// node --test: the client against a real server, which TRSR_LITE_SERVE starts (a JSON list of words).
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Client, ServerError } from "./client.mjs";
+
+const command = JSON.parse(process.env.TRSR_LITE_SERVE ?? '["trsr-lite", "serve"]');
+const item = (name) => ({ id: name, title: `Film ${name}` });
+const user = (length = 12) => ({
+  user_id: "u1",
+  history: Array.from({ length }, (_, index) => item(`h${index}`)),
+  candidates: [item("x"), item("y"), item("z")],
+});
+
+test("what a client can ask", async (t) => {
+  const client = new Client({ command });
+  t.after(() => client.close());
+
+  await t.test("initialize tells the version of the protocol", async () => {
+    const found = await client.initialize();
+    assert.equal(found.protocol, 1);
+    assert.ok(found.capabilities.methods.includes("recommend"));
+  });
+
+  await t.test("recommend ranks, and the second time nothing is summarized", async () => {
+    const first = await client.recommend({ user: user(), k: 2 });
+    assert.deepEqual(first.recommendations.map(({ rank }) => rank), [1, 2]);
+    const second = await client.recommend({ user: user(), k: 2 });
+    assert.equal(second.stats.summary_calls, 0);
+    assert.deepEqual(second.recommendations, first.recommendations);
+  });
+
+  await t.test("many requests at once each get their own answer", async () => {
+    const lengths = [3, 1, 4, 2];
+    const found = await Promise.all(lengths.map((length) => client.recommend({ user: user(length) })));
+    assert.deepEqual(found.map(({ stats }) => stats.history_items), lengths);
+  });
+
+  await t.test("update prepares what the next recommend needs", async () => {
+    const prepared = await client.update({ user: user(14), item: item("h14") });
+    assert.equal(prepared.stats.history_items, 15);
+    assert.equal((await client.recommend({ user: user(15) })).stats.summary_calls, 0);
+  });
+
+  await t.test("an aborted request rejects with the reason, and its summaries are kept", async () => {
+    const stop = new AbortController();
+    const long = { ...user(400), user_id: "u2" };
+    const asked = client.summarize(
+      { user: long, strategy: "recurrent" },
+      { signal: stop.signal, onProgress: ({ stage }) => stage === "summarize" && stop.abort() },
+    );
+    await assert.rejects(asked, { name: "AbortError" });
+    assert.equal((await client.status()).running, null);
+    assert.ok((await client.forget("u2")).forgotten >= 0);
+    await assert.rejects(client.recommend({ user: user() }, { signal: stop.signal }), { name: "AbortError" });
+  });
+
+  await t.test("an error has a code and a hint", async () => {
+    const asked = client.recommend({ user: user(), model: "no/where.gguf" });
+    await assert.rejects(asked, (error) => error instanceof ServerError && error.code === 3 && Boolean(error.hint));
+  });
+});
+
+test("close ends the requests and the server", async () => {
+  const client = new Client({ command });
+  const asked = client.summarize({ user: user(400), strategy: "recurrent" });
+  const outcome = assert.rejects(asked, { code: 130, reason: "shutdown" });
+  assert.equal(await client.close(), 0);
+  await outcome;
+  await assert.rejects(client.status(), { code: "ENDED" });
+});
+
+test("a server that cannot start fails every request", async () => {
+  const client = new Client({ command: ["./no-such-program"] });
+  await assert.rejects(client.status(), { code: "ENDED" });
+  assert.match(await client.close(), /ENOENT/);
+});

@@ -1,0 +1,447 @@
+"""A server on scripted models: what each method answers, and in which order. `Client` holds all to the schema."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import trsr_lite
+from serve.client import SCHEMA, Connect
+from serve.conftest import Gate
+from trsr_lite import FakeEngine, Recommender
+from trsr_lite.cache import SummaryStore
+from trsr_lite.serve import queue as queues
+from trsr_lite.serve.message import LINE_BYTES
+from trsr_lite.serve.methods import METHODS
+from trsr_lite.serve.recommenders import OPEN
+
+NEWS = json.loads((Path(__file__).parents[2] / "examples" / "news_reader.json").read_text())
+
+
+def item(name: str) -> dict[str, str]:
+    return {"id": name, "title": f"Film {name}"}
+
+
+def user(name: str = "u1", length: int = 2) -> dict[str, Any]:
+    """A user whose block summaries are those of nobody else."""
+    history = [item(f"{name}-{number}") for number in range(length)]
+    return {"user_id": name, "history": history, "candidates": [item("x"), item("longer"), item("y")]}
+
+
+def timeless(result: dict[str, Any]) -> dict[str, Any]:
+    return {**result, "stats": {**result["stats"], "seconds": None}}
+
+
+# What is answered
+
+
+def test_initialize_says_versions_methods_and_limits(connect: Connect) -> None:
+    found = connect().call("initialize", protocol=1, client={"name": "test"})
+    assert found["server"]["version"] == trsr_lite.__version__
+    assert found["capabilities"]["methods"] == list(METHODS)
+    assert found["limits"]["waiting_requests"] == queues.JOBS
+
+
+def test_recommend_answers_what_the_library_does(
+    connect: Connect, make_recommender: Callable[..., Recommender]
+) -> None:
+    found = connect().call("recommend", user=NEWS, k=3, explain=True)
+    expected = make_recommender().recommend(NEWS, k=3).to_dict(explain=True)
+    for entry in expected["summaries"]:
+        assert entry["source"] == "cache"  # the server's own, of a moment ago
+        entry["source"] = "fresh"
+    calls, hits = (found["stats"].pop(name) for name in ("summary_calls", "summary_cache_hits"))
+    assert (hits, calls) == (expected["stats"].pop("summary_calls"), expected["stats"].pop("summary_cache_hits"))
+    assert found["stats"].pop("generated_tokens") > expected["stats"].pop("generated_tokens") == 0
+    assert list(found) == list(expected)
+    assert timeless(found) == timeless(expected)
+
+
+def test_candidates_may_be_given_apart_and_ten_are_answered(connect: Connect) -> None:
+    candidates = [item(f"c{number}") for number in range(12)]
+    found = connect().call("recommend", user=user(), candidates=candidates)
+    assert {entry["id"] for entry in found["recommendations"]} < {one["id"] for one in candidates}
+    assert len(found["recommendations"]) == 10
+
+
+def test_summarize_answers_the_summary_alone(connect: Connect) -> None:
+    client = connect()
+    found = client.call("summarize", user=NEWS)
+    assert found["summary"]
+    assert found["stats"]["summary_calls"] > 0
+    assert "summaries" not in found
+    assert client.call("summarize", user=NEWS, strategy="none")["summary"] is None
+
+
+def test_after_update_the_longer_history_is_summarized(connect: Connect, fake: FakeEngine) -> None:
+    client = connect()
+    before = user(length=9)
+    client.call("summarize", user=before)
+    found = client.call("update", user=before, item=item("new"))
+    assert found["stats"]["history_items"] == 10
+    assert found["stats"]["summary_calls"] == 2  # the second block, and both merged
+    after = {**before, "history": [*before["history"], item("new")]}
+    assert client.call("recommend", user=after)["stats"]["summary_calls"] == 0
+
+
+def test_forget_deletes_what_only_this_user_needs(connect: Connect, tmp_path: Path) -> None:
+    client = connect()
+    for name in ("u1", "u2"):
+        client.call("summarize", user=user(name, 20))
+    kept = SummaryStore(tmp_path / "cache").info()["summaries"] // 2
+    assert client.call("forget", user_id="u1") == {"forgotten": kept}
+    assert client.call("forget", user_id="u1") == {"forgotten": 0}
+    assert client.call("summarize", user=user("u2", 20))["stats"]["summary_calls"] == 0
+    assert client.call("summarize", user=user("u1", 20))["stats"]["summary_calls"] == kept
+
+
+def test_status_tells_what_runs_what_waits_and_what_is_open(connect: Connect, gate: Gate) -> None:
+    client = connect()
+    assert client.call("status")["running"] is None
+    client.ask("summarize", "a", user=user("u1", 20))
+    gate.let(1)
+    for _ in range(2):
+        gate.reached()
+    client.ask("summarize", "b", user=user("u2", 20), priority="low")
+    client.ask("recommend", "c", user=user())
+    found = client.call("status")
+    assert (found["running"]["id"], found["running"]["stage"]) == ("a", "summarize")
+    assert [(one["id"], one["priority"]) for one in found["waiting"]] == [("c", "normal"), ("b", "low")]
+    assert [one["model"] for one in found["models"]] == ["scripted"]
+    assert found["memory_bytes"] > 1 << 20
+    gate.open()
+    client.result("b")
+
+
+def test_an_update_without_an_id_is_done_and_not_answered(connect: Connect) -> None:
+    client = connect()
+    client.tell("update", user=user(length=9), item=item("new"))
+    client.tell("summarize", user={**user(), "history": [{"id": "no text"}]})
+    client.tell("status")
+    after = {**user(length=9), "history": [*user(length=9)["history"], item("new")]}
+    found = client.call("recommend", user=after, priority="low")
+    assert found["stats"]["summary_calls"] == 0
+    client.close()
+    assert client.rest() == []
+
+
+def test_one_recommender_serves_a_model_and_the_unused_one_is_closed(
+    connect: Connect, opened_models: list[tuple[str | None, Any]]
+) -> None:
+    client = connect()
+    for model in ("a", "b", "a", "c", "a", "b"):
+        client.call("recommend", user=user(), model=model)
+    assert [model for model, _ in opened_models] == ["a", "b", "c", "b"]
+    assert OPEN == 2
+    assert [one["model"] for one in client.call("status")["models"]] == ["a", "b"]
+
+
+def test_settings_of_a_request_are_its_own(connect: Connect, fake: FakeEngine) -> None:
+    client = connect()
+    client.call("recommend", user=user(), domain="news", attributes=["title"])
+    assert "article" in fake.scored[-1]
+    client.call("recommend", user=user())
+    assert "article" not in fake.scored[-1]
+
+
+# Progress
+
+
+def test_progress_tells_stages_and_comes_before_the_answer(connect: Connect) -> None:
+    client = connect()
+    client.result(client.ask("recommend", "a", user=NEWS))
+    assert {entry["id"] for entry in client.progress} == {"a"}
+    assert client.progress[-1]["stage"] in ("load", "summarize", "score")
+
+
+def test_a_quick_request_has_no_progress(connect: Connect) -> None:
+    client = connect(progress_seconds=3600.0)
+    client.call("recommend", user=NEWS)
+    assert client.progress == []
+
+
+# Order
+
+
+def test_requests_are_answered_by_priority(connect: Connect, gate: Gate) -> None:
+    client = connect()
+    client.ask("summarize", "first", user=user("u0", 10), priority="high")
+    gate.reached()
+    for number, priority in enumerate(("low", "normal", "high", "low", "normal", "high")):
+        client.ask("recommend", f"{priority} {number}", user=user(), priority=priority)
+    client.call("status")
+    gate.open()
+    client.result("low 3")
+    assert client.order[1:] == ["first", "high 2", "high 5", "normal 1", "normal 4", "low 0", "low 3"]
+
+
+def test_an_urgent_request_interrupts_background_work_which_keeps_what_it_has(connect: Connect, gate: Gate) -> None:
+    client = connect()
+    client.ask("update", "slow", user=user("u1", 24), item=item("new"))
+    gate.let(1)
+    for _ in range(2):
+        gate.reached()
+    urgent = client.ask("recommend", "urgent", user=user())
+    client.call("status")  # it is in the queue
+    gate.open()
+    client.result(urgent)
+    found = client.result("slow")
+    assert client.order[-2:] == ["urgent", "slow"]
+    assert found["stats"]["summary_cache_hits"] >= 1
+
+
+def test_status_and_cancel_are_answered_while_a_model_is_at_work(connect: Connect, gate: Gate) -> None:
+    client = connect()
+    client.ask("summarize", "slow", user=user("u1", 20))
+    gate.reached()
+    client.ask("recommend", "waiting", user=user())
+    assert client.call("status")["running"]["id"] == "slow"
+    assert client.call("cancel", id="waiting") == {"cancelled": True}
+    assert client.error("waiting")["data"] == {"reason": "cancelled"}
+    assert client.call("cancel", id="slow") == {"cancelled": True}
+    gate.open()
+    error = client.error("slow")
+    assert (error["code"], error["data"]["reason"]) == (130, "cancelled")
+
+
+def test_what_was_finished_before_a_cancel_is_kept(connect: Connect, gate: Gate) -> None:
+    client = connect()
+    client.ask("summarize", "slow", user=user("u1", 20))
+    gate.let(2)
+    for _ in range(3):
+        gate.reached()
+    client.call("cancel", id="slow")
+    gate.open()
+    client.error("slow")
+    assert client.call("summarize", user=user("u1", 20))["stats"]["summary_cache_hits"] >= 2
+
+
+def test_a_newer_request_ends_stale_ones_of_its_user_and_method_only(connect: Connect, gate: Gate) -> None:
+    client = connect()
+    client.ask("recommend", "running", user=user("u1", 20))
+    gate.reached()
+    client.ask("recommend", "stale", user=user("u1", 20))
+    client.ask("recommend", "other user", user=user("u2"))
+    client.ask("summarize", "other method", user=user("u1", 20))
+    client.ask("recommend", "kept", user=user("u2"))
+    client.ask("recommend", "newest", user=user("u1", 21), supersede=True)
+    assert client.error("stale")["data"]["reason"] == "superseded"
+    gate.open()
+    assert client.error("running")["data"]["reason"] == "superseded"
+    for name in ("other user", "other method", "kept", "newest"):
+        client.result(name)
+
+
+def test_without_supersede_nothing_is_stale(connect: Connect, gate: Gate) -> None:
+    client = connect()
+    for name in ("a", "b"):
+        client.ask("recommend", name, user=user("u1", 20))
+    gate.open()
+    assert timeless(client.result("a"))["recommendations"] == client.result("b")["recommendations"]
+
+
+def test_a_forgotten_user_leaves_nothing_behind_even_while_at_work(
+    connect: Connect, gate: Gate, tmp_path: Path
+) -> None:
+    client = connect()
+    client.ask("summarize", "running", user=user("u1", 20))
+    gate.let(1)
+    for _ in range(2):
+        gate.reached()
+    client.ask("recommend", "waiting", user=user("u1", 20))
+    client.ask("forget", "forget", user_id="u1")
+    assert client.error("waiting")["data"]["reason"] == "forgotten"
+    gate.open()
+    assert client.error("running")["data"]["reason"] == "forgotten"
+    assert client.result("forget")["forgotten"] >= 1
+    assert SummaryStore(tmp_path / "cache").info()["summaries"] == 0
+
+
+# The end
+
+
+def test_shutdown_ends_every_request_and_is_answered_last(connect: Connect, gate: Gate) -> None:
+    client = connect()
+    client.ask("summarize", "running", user=user("u1", 20))
+    gate.reached()
+    client.ask("recommend", "waiting", user=user())
+    client.ask("shutdown", "end")
+    client.ask("status", "too late")
+    gate.open()
+    client.rest()
+    assert client.order == ["waiting", "running", "end"]
+    assert [client.error(name)["data"]["reason"] for name in ("waiting", "running")] == ["shutdown", "shutdown"]
+
+
+def test_at_the_end_of_the_input_what_was_asked_is_answered(connect: Connect) -> None:
+    client = connect()
+    client.ask("recommend", "a", user=NEWS)
+    client.write(b'{"jsonrpc": "2.0", "id": "b", "method": "status"}')  # no line end
+    client.close()
+    client.rest()
+    assert set(client.order) == {"a", "b"}
+    assert client.answer("a")["result"]["recommendations"]
+
+
+# What goes wrong
+
+
+def test_after_any_malformed_line_the_next_request_is_served(connect: Connect) -> None:
+    client = connect()
+    client.write(b'hello\n[]\n{"jsonrpc": "2.0", "id": "bad"}\n\n\xff\xfe\n{"id": "bad", "result": 2}\n')
+    client.write(b"x" * (LINE_BYTES + 1) + b"\n")
+    client.call("status")
+    assert client.order == [None, None, "bad", None, None, 1]
+    assert "longer than" in client.error(None)["message"]
+
+
+def test_bytes_may_come_one_by_one_and_many_messages_at_once(connect: Connect) -> None:
+    client = connect()
+    text = json.dumps({"jsonrpc": "2.0", "id": "slowly", "method": "recommend", "params": {"user": user()}})
+    for byte in text.encode() + b"\n":
+        client.write(bytes([byte]))
+    many = [{"jsonrpc": "2.0", "id": number, "method": "status"} for number in range(100)]
+    client.write(b"".join(json.dumps(one).encode() + b"\n" for one in many))
+    assert client.answer("slowly")["result"]
+    assert {client.answer(number)["id"] for number in range(100)} == set(range(100))
+
+
+WRONG: dict[str, tuple[str, dict[str, Any], int, str]] = {
+    "no such method": ("recomend", {}, -32601, "recommend"),
+    "no user": ("recommend", {}, -32602, "'user' is missing"),
+    "an unknown parameter": ("recommend", {"user": user(), "top": 3}, -32602, "'top'"),
+    "a misspelled parameter": ("recommend", {"user": user(), "prioritty": "low"}, -32602, "priority"),
+    "k of no candidates": ("recommend", {"user": user(), "k": 0}, -32602, "k is 0"),
+    "k as text": ("recommend", {"user": user(), "k": "3"}, -32602, "k is '3'"),
+    "an unknown priority": ("recommend", {"user": user(), "priority": "now"}, -32602, "high, normal, low"),
+    "an unknown strategy": ("summarize", {"user": user(), "strategy": "best"}, -32602, "hierarchical"),
+    "too small prompts": ("summarize", {"user": user(), "prompt_tokens": 7}, -32602, "prompt_tokens"),
+    "a user that is text": ("recommend", {"user": "u1"}, -32602, "an object"),
+    "superseding nobody": ("recommend", {"user": {**user(), "user_id": ""}, "supersede": True}, -32602, "user_id"),
+    "another protocol": ("initialize", {"protocol": 2}, -32602, "speaks 1"),
+    "an id to cancel that is none": ("cancel", {"id": 1.5}, -32602, "whole number"),
+    "a parameter too many": ("status", {"all": True}, -32602, "'all'"),
+    "nobody to forget": ("forget", {"user_id": ""}, -32602, "empty"),
+    "no history": ("recommend", {"user": {"user_id": "u1", "history": []}}, 4, "history"),
+    "no candidates": ("recommend", {"user": {**user(), "candidates": None}}, 4, "candidates"),
+    "an item without text": ("recommend", {"user": user(), "candidates": [{"id": "a"}]}, 4, "candidates[0]"),
+    "an item with another text": ("update", {"user": user(), "item": {"id": "u1-0", "title": "no"}}, 4, "another text"),
+    "a model that is missing": ("recommend", {"user": user(), "model": "missing"}, 3, "give another"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_request_is_answered_with_its_code_and_what_is_wrong(connect: Connect, case: str) -> None:
+    method, params, code, words = WRONG[case]
+    client = connect()
+    client.write(json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode() + b"\n")
+    error = client.error(1)
+    assert error["code"] == code
+    assert words in f"{error['message']} {error.get('data', {}).get('hint', '')}"
+    client.call("recommend", user=user())
+
+
+def test_params_that_are_a_list_are_refused(connect: Connect) -> None:
+    client = connect()
+    client.write(b'{"jsonrpc": "2.0", "id": 1, "method": "status", "params": [1]}\n')
+    assert client.error(1)["code"] == -32602
+
+
+def test_an_id_in_use_is_refused_and_its_request_is_still_answered(connect: Connect, gate: Gate) -> None:
+    client = connect()
+    client.ask("recommend", 7, user=user("u1", 20))
+    gate.reached()
+    for method in ("status", "recommend"):
+        client.ask(method, 7, **({"user": user()} if method == "recommend" else {}))
+        error = client.error(None)
+        assert (error["code"], error["data"]) == (-32600, {"used": 7})
+    client.ask("recommend", "7", user=user())
+    gate.open()
+    client._methods[7] = "recommend"
+    assert client.result(7)["stats"]["history_items"] == 20
+    client.result("7")
+    client.ask("status", 7)
+    client.result(7)
+
+
+def test_cancelling_what_is_not_there_yet_or_no_more_changes_nothing(connect: Connect) -> None:
+    client = connect()
+    assert client.call("cancel", id="a") == {"cancelled": False}
+    client.result(client.ask("recommend", "a", user=user()))
+    assert client.call("cancel", id="a") == {"cancelled": False}
+
+
+def test_more_requests_than_may_wait_are_refused_and_the_others_are_answered(
+    connect: Connect, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queues, "JOBS", 5)
+    client = connect()
+    client.ask("summarize", "running", user=user("u1", 20))
+    gate.reached()
+    ids = [client.ask("recommend", user=user()) for _ in range(queues.JOBS + 3)]
+    for name in ids[-3:]:
+        assert client.error(name)["code"] == -32000
+    gate.open()
+    for name in ids[:-3]:
+        client.result(name)
+
+
+def test_a_bug_is_said_without_the_users_texts_and_the_next_request_is_served(
+    connect: Connect, fake: FakeEngine, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(text: str) -> float:
+        raise ValueError(text)
+
+    client = connect()
+    working = fake.margin
+    fake.margin = fail
+    error = client.error(client.ask("recommend", user={**user(), "user_id": "marked"}))
+    assert (error["code"], error["message"]) == (-32603, "a bug: ValueError")
+    assert "in fail" in caplog.text
+    assert "Film" not in caplog.text
+    fake.margin = working
+    client.call("recommend", user=user(), model="another")
+
+
+def test_no_text_of_a_user_is_logged(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    client = connect()
+    marked = {"id": "marked-id", "title": "marked title"}
+    client.call("recommend", user={**user("marked-user"), "history": [marked] * 20})
+    client.tell("recommend", user={"user_id": "marked-user", "history": [{"id": "marked", "time": "marked"}]})
+    client.write(b'marked {"jsonrpc"\n')
+    client.error(None)
+    client.call("forget", user_id="marked-user")
+    assert "a recommend without an id failed with code 4" in caplog.text
+    assert "marked" not in caplog.text
+
+
+# The schema
+
+
+def parameters(name: str) -> dict[str, Any]:
+    """The parameters of a method as the schema says: name -> default, `...` where it is required."""
+    own = SCHEMA["$defs"][name]
+    shared = parameters(own["$ref"].rsplit("/", 1)[1]) if "$ref" in own else {}
+    found = {key: value.get("default") for key, value in own.get("properties", {}).items()}
+    return {**shared, **found, **dict.fromkeys(own.get("required", ()), ...)}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_parameters_and_defaults_are_those_of_the_schema(method: str) -> None:
+    fields = dataclasses.fields(METHODS[method])
+    expected = {field.name: ... if field.default is dataclasses.MISSING else field.default for field in fields}
+    assert parameters(f"{method.capitalize()}Params") == expected
+
+
+def test_the_schema_is_one_and_knows_every_method() -> None:
+    from jsonschema import Draft202012Validator
+
+    Draft202012Validator.check_schema(SCHEMA)
+    assert SCHEMA["$defs"]["Request"]["properties"]["method"]["enum"] == list(METHODS)
+    assert [one["properties"]["method"]["const"] for one in SCHEMA["$defs"]["Request"]["oneOf"]] == list(METHODS)

@@ -1,0 +1,65 @@
+"""`trsr-lite serve`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from trsr_lite.cli import options
+
+if TYPE_CHECKING:
+    from trsr_lite.recommender import Recommender
+    from trsr_lite.result import OnProgress
+
+CHUNK = 1 << 16
+STDIN, STDOUT, STDERR = 0, 1, 2
+
+
+@click.command("serve")
+@options.model
+@options.settings
+@options.machine
+@options.folders
+def command(**chosen: Any) -> None:
+    """Serve another program: JSON-RPC 2.0, one message a line, on stdin and stdout.
+
+    Options are the defaults of requests. It ends when stdin is closed and all is answered, when `shutdown` is asked
+    for, or when the program that started it ends. The protocol is docs/protocol.md.
+    """
+    from trsr_lite.cache import SummaryStore
+    from trsr_lite.cli import session
+    from trsr_lite.serve import parent
+    from trsr_lite.serve.recommenders import Recommenders
+    from trsr_lite.serve.server import Server
+
+    alive = parent.watch()
+    if os.isatty(STDIN):
+        click.echo('reading messages, such as {"jsonrpc": "2.0", "id": 1, "method": "status"}', err=True)
+
+    def open_recommender(model: str | None, settings: Mapping[str, Any], progress: OnProgress | None) -> Recommender:
+        named = {"model": model} if model else {}
+        return session.load({**chosen, **named, **settings}, progress)
+
+    source, sink = _taken()
+    Server(
+        Recommenders(open_recommender, SummaryStore.at(chosen["cache_dir"])),
+        lambda: os.read(source, CHUNK),
+        lambda data: os.write(sink, data),
+    ).run(alive)
+
+
+def _taken() -> tuple[int, int]:
+    """The message channels: nothing else reads this process's stdin, and whatever else prints goes to stderr."""
+    sys.stdout.flush()
+    source, sink = os.dup(STDIN), os.dup(STDOUT)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, STDIN)
+    os.close(nothing)
+    os.dup2(STDERR, STDOUT)
+    for channel in (source, sink):
+        os.set_blocking(channel, True)  # a parent may have left them otherwise
+    return source, sink

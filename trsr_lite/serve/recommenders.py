@@ -1,0 +1,65 @@
+"""The models that requests name: one `Recommender` for each reference and settings, and the summaries they share.
+
+Invariant: at most `OPEN` are open; the one that was unused for longest is closed first. One thread gets and closes;
+any may look.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from trsr_lite.cache import SummaryStore
+from trsr_lite.recommender import Recommender
+from trsr_lite.result import OnProgress
+
+OPEN = 2
+"""Recommenders kept open. Two of one file share its weights in memory, which are mapped."""
+
+OpenRecommender = Callable[[str | None, Mapping[str, Any], OnProgress | None], Recommender]
+"""Opens a reference (None: the default) with changed settings."""
+
+
+class Recommenders:
+    """Recommenders by what was asked for; `store` is where all of them keep summaries."""
+
+    def __init__(self, open_recommender: OpenRecommender, store: SummaryStore) -> None:
+        self._open_recommender, self.store = open_recommender, store
+        self._open: OrderedDict[Any, Recommender] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, model: str | None, settings: Mapping[str, Any], progress: OnProgress | None = None) -> Recommender:
+        """The recommender for a reference and settings, opened now if it is not; raises what opening it raises."""
+        key = (model, *sorted(settings.items()))
+        found = self._open.get(key) or self._open_recommender(model, settings, progress)
+        with self._lock:
+            self._open[key] = found
+            self._open.move_to_end(key)
+            unused = [self._open.popitem(last=False)[1] for _ in range(len(self._open) - OPEN)]
+        for recommender in unused:
+            recommender.close()
+        return found
+
+    def describe(self) -> list[dict[str, Any]]:
+        """What is open, the last used one last."""
+        with self._lock:
+            recommenders = list(self._open.values())
+        return [
+            {
+                "model": recommender.bundle.name,
+                "trained": recommender.bundle.trained,
+                "hint": recommender.bundle.hint,
+                "settings": recommender.settings.to_dict(),
+            }
+            for recommender in recommenders
+        ]
+
+    def close(self) -> None:
+        """Close all, and the store."""
+        with self._lock:
+            recommenders = [self._open.popitem()[1] for _ in range(len(self._open))]
+        for recommender in recommenders:
+            recommender.close()
+        self.store.close()

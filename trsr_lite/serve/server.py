@@ -1,0 +1,261 @@
+"""The server: one thread reads requests, one works on them, one writes; the caller's thread watches over them.
+
+Invariant: the reading thread never waits for a model, so `cancel` and `status` are answered at once; the working thread
+never waits for the client. All ends in one place: `run` returns once the last answer is written, or the client or the
+parent has gone.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from trsr_lite import __version__
+from trsr_lite.errors import Cancelled, TrsrError
+from trsr_lite.prompts import PROMPT_VERSION
+from trsr_lite.result import RESULT_SCHEMA, OnProgress, Progress
+from trsr_lite.serve import message
+from trsr_lite.serve.message import LINE_BYTES, Id, Lines, Refused, Request
+from trsr_lite.serve.methods import METHODS, PROTOCOL, Cancel, parse
+from trsr_lite.serve.outbox import Outbox
+from trsr_lite.serve.queue import JOBS, JOBS_BYTES, PRIORITIES, Full, Job, Queue
+from trsr_lite.serve.recommenders import OPEN, Recommenders
+
+logger = logging.getLogger(__name__)
+
+PROGRESS_SECONDS = 0.1  # between two notifications of one request, and before its first
+WATCH_SECONDS = 0.5
+LAST_SECONDS = 5.0  # for the running request to end once it is told to
+
+
+class Server:
+    """Serves one client: `read` returns bytes as they come and nothing at the end, `write` is as of `Outbox`."""
+
+    def __init__(
+        self,
+        recommenders: Recommenders,
+        read: Callable[[], bytes],
+        write: Callable[[memoryview], int | None],
+        *,
+        progress_seconds: float = PROGRESS_SECONDS,
+    ) -> None:
+        self._recommenders, self._read, self._progress_seconds = recommenders, read, progress_seconds
+        self._queue, self._outbox = Queue(), Outbox(write)
+        self._last: Id | None = None  # the request to shut down, which is answered last
+
+    def run(self, alive: Callable[[], bool] = lambda: True) -> None:
+        """Serve until the input ends, `shutdown` is asked for, or the client or what is `alive` goes away.
+
+        At the end of the input, what was asked before is still answered.
+        """
+        reader, worker, writer = (
+            threading.Thread(target=target, name=f"trsr-lite {target.__name__.strip('_')}", daemon=True)
+            for target in (self._take_in, self._work, self._outbox.write_all)
+        )
+        for thread in (reader, worker, writer):
+            thread.start()
+        try:
+            while writer.is_alive() and alive():
+                writer.join(WATCH_SECONDS)
+        finally:
+            self._queue.close()
+            self._stop("ended", lambda _: True)
+            worker.join(LAST_SECONDS)
+            if not worker.is_alive():
+                self._recommenders.close()
+
+    # Reading
+
+    def _take_in(self) -> None:
+        lines = Lines()
+        try:
+            while data := self._read():
+                for line in lines.feed(data):
+                    if not self._serve(line):
+                        return
+            for line in lines.end():
+                self._serve(line)
+        except OSError as error:
+            logger.warning("stdin cannot be read: %s", error.strerror)
+        finally:
+            self._queue.close()
+
+    def _serve(self, line: bytes | None) -> bool:
+        """Answer a line, or let it wait; False once nothing more shall be read."""
+        self._outbox.room()
+        request: Request | None = None
+        try:
+            request = message.read(line)
+            return request is None or self._start(request)
+        except Refused as refused:
+            if request is None or request.id is not None:
+                self._outbox.put(message.failure(refused.to, refused.code, str(refused), refused.data))
+        except TrsrError as error:
+            self._fail(request, message.code(error), str(error), hint=error.hint)
+        except Exception as error:  # noqa: BLE001 - a bug is reported, and the next request is served
+            self._fail_as_bug(request, error)
+        return True
+
+    def _start(self, request: Request) -> bool:
+        if request.id is not None and self._queue.knows(request.id):
+            text = "the id of a request that is not answered yet was used again"
+            raise Refused(message.INVALID_REQUEST, text, used=request.id)
+        kind = METHODS.get(request.method)
+        if kind is None:
+            raise Refused(
+                message.METHOD_NOT_FOUND,
+                f"there is no method {request.method!r}",
+                to=request.id,
+                hint=f"there are {', '.join(METHODS)}",
+            )
+        asked = parse(kind, request.params)
+        if request.method == "shutdown":
+            self._last = request.id
+            self._stop("shutdown", lambda _: True)
+            return False
+        if request.method == "initialize":
+            self._answer(request.id, _capabilities())
+        elif request.method == "status":
+            self._answer(request.id, self._status())
+        elif request.method == "cancel":
+            self._answer(request.id, {"cancelled": self._cancel(asked)})
+        else:
+            self._wait(request, asked)
+        return True
+
+    def _wait(self, request: Request, asked: Any) -> None:
+        user_id, work = asked.prepare()
+        job = Job(
+            request.id,
+            request.method,
+            asked.priority,
+            user_id,
+            lambda cancel, progress: work(self._recommenders, cancel, progress),
+            request.size,
+        )
+        if asked.supersede:
+            self._stop("superseded", lambda other: (other.method, other.user_id) == (job.method, user_id))
+        if job.method == "forget":
+            self._stop("forgotten", lambda other: other.user_id == user_id and other.method != job.method)
+        try:
+            self._queue.put(job)
+        except Full:
+            raise Refused(
+                message.BUSY,
+                "too many requests wait",
+                to=request.id,
+                hint="wait for answers, or cancel requests",
+            ) from None
+
+    def _cancel(self, asked: Cancel) -> bool:
+        return self._stop("cancelled", lambda job: job.id == asked.id)
+
+    def _stop(self, reason: str, which: Callable[[Job], bool]) -> bool:
+        """End jobs early; those that wait are answered now. Whether there were any."""
+        gone, running = self._queue.stop(reason, which)
+        for job in gone:
+            self._fail_as_cancelled(job, reason)
+        return running or bool(gone)
+
+    def _status(self) -> dict[str, Any]:
+        import psutil
+
+        waiting, running = self._queue.state()
+        at = running.at if running else None
+        return {
+            "running": running and {"id": running.id, "method": running.method, **(_progress(at) if at else {})},
+            "waiting": [{"id": job.id, "method": job.method, "priority": job.priority} for job in waiting],
+            "models": self._recommenders.describe(),
+            "memory_bytes": psutil.Process().memory_info().rss,
+        }
+
+    # Working
+
+    def _work(self) -> None:
+        while job := self._queue.take():
+            self._run(job)
+        if self._last is not None:
+            self._answer(self._last, None)
+        self._outbox.close()
+
+    def _run(self, job: Job) -> None:
+        try:
+            result, done = self._queue.run(job, self._reporter(job))
+            if done:
+                self._answer(job.id, result)
+        except Cancelled:
+            self._fail_as_cancelled(job, job.stopped or "ended")
+        except TrsrError as error:
+            self._fail(job, message.code(error), str(error), hint=error.hint)
+        except Exception as error:  # noqa: BLE001 - a bug is reported, and the next request is served
+            self._fail_as_bug(job, error)
+
+    def _reporter(self, job: Job) -> OnProgress:
+        last = time.monotonic()
+
+        def report(progress: Progress) -> None:
+            nonlocal last
+            job.at = progress
+            job.cancel.check()  # fetching and preparing a model know of no cancellation
+            if job.id is not None and time.monotonic() - last >= self._progress_seconds:
+                last = time.monotonic()
+                line = message.notification("progress", {"id": job.id, **_progress(progress)})
+                self._outbox.progress(job.id, line)
+
+        return report
+
+    # Answering
+
+    def _answer(self, to: Id | None, result: Any) -> None:
+        if to is not None:
+            self._outbox.put(message.answer(to, result), ends=to)
+
+    def _fail(self, about: Request | Job | None, code: int, text: str, **data: Any) -> None:
+        """A failed request; a notification is never answered, and its error may hold a user's texts."""
+        if about is not None and about.id is None:
+            logger.info("a %s without an id failed with code %d", about.method, code)
+            return
+        to = about.id if about else None
+        self._outbox.put(message.failure(to, code, text, data), ends=to)
+
+    def _fail_as_cancelled(self, job: Job, reason: str) -> None:
+        self._fail(job, Cancelled.exit_code, "stopped on request", reason=reason)
+
+    def _fail_as_bug(self, about: Request | Job | None, error: Exception) -> None:
+        """A bug's message may hold a user's texts too, so only its kind and its place are told."""
+        place = "".join(traceback.format_tb(error.__traceback__)).rstrip()
+        logger.error("a bug: %s\n%s", type(error).__name__, place)
+        self._fail(about, message.INTERNAL_ERROR, f"a bug: {type(error).__name__}", hint="its place is on stderr")
+
+
+def _progress(progress: Progress) -> dict[str, Any]:
+    return progress._asdict()
+
+
+def _capabilities() -> dict[str, Any]:
+    return {
+        "protocol": PROTOCOL,
+        "server": {"name": "trsr-lite", "version": __version__},
+        "versions": {
+            "llama_cpp_python": importlib.metadata.version("llama-cpp-python"),
+            "prompt_version": PROMPT_VERSION,
+            "result_schema": RESULT_SCHEMA,
+        },
+        "capabilities": {
+            "methods": list(METHODS),
+            "notifications": ["progress"],
+            "priorities": list(PRIORITIES),
+            "batch": False,
+        },
+        "limits": {
+            "line_bytes": LINE_BYTES,
+            "waiting_requests": JOBS,
+            "waiting_bytes": JOBS_BYTES,
+            "open_models": OPEN,
+        },
+    }
