@@ -51,6 +51,8 @@ export interface RecommendParams extends UserParams {
   k?: number;
   /** Reproducible to the bit, slower. */
   exact?: boolean;
+  /** Seconds, waiting included, within which to answer as well as possible. */
+  budget?: number | null;
   priority?: Priority;
 }
 
@@ -117,7 +119,10 @@ export interface Recommendation {
 }
 
 export interface RecommendResult extends UserResult {
-  recommendations: Recommendation[];
+  /** Absent where a budget left no time for any candidate. */
+  recommendations?: Recommendation[];
+  /** What a budget left no time for. */
+  skipped?: { blocks: number; candidates: string[] };
 }
 
 export interface ForgetResult {

@@ -12,7 +12,7 @@ const client = new Client({ command: JSON.parse(process.env.TRSR_LITE_SERVE ?? '
 try {
   const user = JSON.parse(await readFile(file, "utf8"));
   const onProgress = ({ stage, fraction }) => process.stderr.write(`\r${stage} ${Math.round(100 * fraction)} %   `);
-  const { summary, recommendations } = await client.recommend({ user, model, k: 3 }, { onProgress });
+  const { summary, recommendations = [] } = await client.recommend({ user, model, k: 3 }, { onProgress });
   process.stderr.write("\r\x1b[K");
   console.log(summary);
   for (const { rank, title, score } of recommendations) console.log(`${rank}. ${title} (${score.toFixed(2)})`);

@@ -69,6 +69,18 @@ def test_candidates_may_be_given_apart_and_ten_are_answered(connect: Connect) ->
     assert len(found["recommendations"]) == 10
 
 
+def test_a_budget_counts_from_the_request_on_and_what_was_skipped_is_said(connect: Connect, gate: Gate) -> None:
+    client = connect()
+    client.ask("summarize", "first", user=user("u0", 10), priority="high")
+    gate.reached()
+    client.ask("recommend", "late", user=user(), budget=0.001)
+    client.ask("recommend", "in time", user=user(), budget=1000)
+    client.call("status")
+    gate.open()
+    assert client.result("late")["skipped"] == {"blocks": 0, "candidates": ["x", "longer", "y"]}
+    assert "skipped" not in client.result("in time")
+
+
 def test_summarize_answers_the_summary_alone(connect: Connect) -> None:
     client = connect()
     found = client.call("summarize", user=NEWS)
@@ -242,7 +254,7 @@ def test_without_supersede_nothing_is_stale(connect: Connect, gate: Gate) -> Non
     for name in ("a", "b"):
         client.ask("recommend", name, user=user("u1", 20))
     gate.open()
-    assert timeless(client.result("a"))["recommendations"] == client.result("b")["recommendations"]
+    assert client.result("a")["recommendations"] == client.result("b")["recommendations"]
 
 
 def test_a_forgotten_user_leaves_nothing_behind_even_while_at_work(
@@ -318,6 +330,7 @@ WRONG: dict[str, tuple[str, dict[str, Any], int, str]] = {
     "a misspelled parameter": ("recommend", {"user": user(), "prioritty": "low"}, -32602, "priority"),
     "k of no candidates": ("recommend", {"user": user(), "k": 0}, -32602, "k is 0"),
     "k as text": ("recommend", {"user": user(), "k": "3"}, -32602, "k is '3'"),
+    "time before now": ("recommend", {"user": user(), "budget": -1}, -32602, "budget is -1"),
     "an unknown priority": ("recommend", {"user": user(), "priority": "now"}, -32602, "high, normal, low"),
     "an unknown strategy": ("summarize", {"user": user(), "strategy": "best"}, -32602, "hierarchical"),
     "too small prompts": ("summarize", {"user": user(), "prompt_tokens": 7}, -32602, "prompt_tokens"),

@@ -23,6 +23,12 @@ STDIN, STDOUT, STDERR = 0, 1, 2
 @options.model
 @options.settings
 @options.machine
+@options.option(
+    "--unload-after",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Free idle models [default: never]",
+)
 @options.folders
 def command(**chosen: Any) -> None:
     """Serve another program: JSON-RPC 2.0, one message a line, on stdin and stdout.

@@ -36,6 +36,7 @@ def load(options: dict[str, Any], progress: OnProgress | None = None) -> Recomme
         cache_dir=options["cache_dir"],
         data_dir=options["data_dir"],
         offline=options["offline"],
+        unload_after=options.get("unload_after"),
         progress=progress,
         **{name: options[name] for name in SETTING_NAMES},
     )

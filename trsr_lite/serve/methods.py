@@ -7,6 +7,7 @@ and nowhere else. What a method answers is what the command of its name prints w
 from __future__ import annotations
 
 import difflib
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, TypeVar
@@ -95,18 +96,21 @@ class Recommend(Summarize):
     candidates: items to rank; the user's own by default.
     k: how many to answer with.
     exact: margins reproducible to the bit, slower.
+    budget: seconds from now, waiting included, within which to answer as well as possible.
     """
 
     candidates: list[Any] | None = None
     k: int = TOP
     exact: bool = False
+    budget: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(self, least={"k": 1})
+        check(self, least={"k": 1, "budget": 0})
 
     def _work(self, user: User) -> Work:
         candidates = None if self.candidates is None else candidates_from_list(self.candidates)
+        until = None if self.budget is None else time.monotonic() + self.budget
 
         def work(recommenders: Recommenders, cancel: Cancellation, progress: OnProgress) -> Any:
             result = self._open(recommenders, progress).recommend(
@@ -114,6 +118,7 @@ class Recommend(Summarize):
                 candidates,
                 k=self.k,
                 exact=self.exact,
+                budget=None if until is None else max(0.0, until - time.monotonic()),
                 progress=progress,
                 cancel=cancel,
             )
