@@ -1,0 +1,261 @@
+"""The reader's window: what is shown, what keys do, and what a ranking changes.
+
+Invariant: the event loop only moves widgets. Models run in the worker; the window empties its queue every `POLL`
+milliseconds and ignores news of jobs that were replaced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import time
+import tkinter as tk
+from collections.abc import Callable
+from dataclasses import replace
+from tkinter import messagebox, ttk
+
+from look import Look
+from panels import Article, Ranking, Texts, history_of, summary_of, why
+from trsr_lite import Result, TrsrError, User
+from worker import Ended, Event, Forgotten, Load, Moved, Ranked, Worker
+
+TITLE = "Desktop reader"
+POLL = 30  # milliseconds
+SIZE, SMALLEST = (1000, 540), (720, 420)  # with a menu and a title bar, 1000 × 540 fits a screen of 1024 × 600
+STAGES = {"load": "Loading the model", "summarize": "Summing up what you read", "score": "Ranking"}
+
+
+class Window:
+    """A window for one user.
+
+    `load` opens the recommender, in the worker's thread. `scale` is 2 for everything at twice its size; None asks the
+    screen. `run()` returns when the window is closed.
+    """
+
+    def __init__(self, user: User, load: Load, *, scale: float | None = None, screen: str | None = None) -> None:
+        self.user = user
+        self.result: Result | None = None
+        self._undo: list[User] = []
+        self._before: list[str] = []  # the order of the list that the next one is compared with
+        self._job, self._started = 0, 0.0
+        self.ended = False
+        self.root = tk.Tk(screenName=screen, className="DesktopReader")
+        self.look = Look(self.root, scale)
+        self._build()
+        self._show_user()
+        self.texts.show("Summary", [("What you like stands here once the first ranking is done.", "muted")])
+        self.worker = Worker(load)
+        self.rank()
+        self._timer = self.root.after(POLL, self._poll)
+
+    def run(self) -> None:
+        """Be a window until it is closed."""
+        self.root.mainloop()
+
+    # What the user can do
+
+    def rank(self) -> None:
+        """Rank the list again, for what is read by now."""
+        if not self.user.candidates:
+            return
+        self._job, self._started = self.worker.rank(self.user), time.monotonic()
+        self._busy(True)
+
+    def cancel(self) -> None:
+        """Stop; the list stays as it is."""
+        self.worker.cancel()
+
+    def read(self) -> None:
+        """Add the selected article to the history, and rank the others again."""
+        item_id = self.ranking.chosen
+        if item_id is None:
+            return
+        item = next(item for item in self.user.candidates if item.id == item_id)
+        rest = tuple(other for other in self.user.candidates if other.id != item_id)
+        self._undo.append(self.user)
+        self._become(replace(self.user, history=(*self.user.history, item), candidates=rest))
+
+    def undo(self) -> None:
+        """Take the article that was added last out of the history again."""
+        if self._undo:
+            self._become(self._undo.pop())
+
+    def forget(self) -> None:
+        """Delete the summaries that are stored of this user, after asking."""
+        if messagebox.askokcancel(
+            TITLE, "Delete all summaries that are stored of this reader?", parent=self.root, default="cancel"
+        ):
+            self._job = self.worker.forget(self.user.user_id)
+            self._busy(True)
+
+    def close(self) -> None:
+        """Disappear at once, and end as soon as the worker has stopped."""
+        self.root.withdraw()
+        self.worker.close()
+        self._end()
+
+    # Inside
+
+    def _become(self, user: User) -> None:
+        self.user = user
+        self._show_user()
+        self.cancel()
+        self.rank()
+
+    def _show_user(self) -> None:
+        """The list in the order it had, with the ranks that are known."""
+        known = {entry.item.id: entry for entry in self.result.recommendations} if self.result else {}
+        places = {item_id: place for place, item_id in enumerate(known)}
+        items = sorted(self.user.candidates, key=lambda item: places.get(item.id, len(places)))
+        self.ranking.show(items, known, {})
+        self._before = [item.id for item in items if item.id in known]
+        self.texts.show("History", history_of(self.user.history))
+        self.menu.entryconfigure("Undo", state="normal" if self._undo else "disabled")
+
+    def _show_result(self, result: Result) -> None:
+        entries = {entry.item.id: entry for entry in result.recommendations}
+        kept = [item_id for item_id in entries if item_id in self._before]
+        was = [item_id for item_id in self._before if item_id in entries]
+        changes = {item_id: was.index(item_id) - place for place, item_id in enumerate(kept)}
+        untouched = self.result is None and self.ranking.chosen == self.ranking.order[0]
+        self.result = result
+        self.ranking.show([entry.item for entry in result.recommendations], entries, changes)
+        if untouched:
+            self.ranking.choose(self.ranking.order[0])
+        self._before = list(entries)
+        self.texts.show("Summary", summary_of(result))
+        self._show_choice()
+
+    def _show_choice(self) -> None:
+        item_id = self.ranking.chosen
+        self.article.show(next((item for item in self.user.candidates if item.id == item_id), None))
+        if self.result:
+            entry = next((entry for entry in self.result.recommendations if entry.item.id == item_id), None)
+            self.texts.show("Why", why(self.result, self.user.history, entry))
+
+    def _poll(self) -> None:
+        self._timer = self.root.after(POLL, self._poll)
+        with contextlib.suppress(queue.Empty):
+            newest: Event | None = None
+            while True:
+                event = self.worker.events.get_nowait()
+                if event.job != self._job:
+                    continue
+                if isinstance(event, Moved):
+                    newest = event  # only the last one is worth drawing
+                else:
+                    newest = None
+                    self._finish(event)
+        if isinstance(newest, Moved):
+            self._show_progress(newest)
+
+    def _show_progress(self, event: Moved) -> None:
+        stage, fraction, rate = event.progress
+        words = STAGES.get(stage) or f"{stage[:1].upper()}{stage[1:]}"
+        share = f" · {fraction:.0%}" if fraction else ""
+        self.status.configure(text=f"{words}{share}{f' · {rate:.0f} tokens/s' if rate else ''}")
+        self.bar.configure(value=fraction)
+
+    def _finish(self, event: Event) -> None:
+        self._busy(False)
+        if isinstance(event, Ranked):
+            self._show_result(event.result)
+            spent = time.monotonic() - self._started
+            count = len(event.result.recommendations)
+            self.status.configure(text=f"{count} articles ranked in {spent:.1f} s")
+            self.root.title(f"{TITLE}: {count} articles ranked")
+        elif isinstance(event, Forgotten):
+            self.status.configure(text=f"{event.summaries} stored summaries deleted")
+        elif isinstance(event, Ended) and event.error is None:
+            self.status.configure(text="Stopped; what was finished is kept")
+        elif isinstance(event, Ended):
+            self.status.configure(text=f"Failed: {event.error}")
+            if not isinstance(event.error, TrsrError):
+                raise event.error  # a bug must look like one
+            hint = [(f"\n\n{event.error.hint}", "muted")] if event.error.hint else []
+            self.texts.show("Summary", [(str(event.error), "error"), *hint])
+            self.texts.select(0)
+
+    def _busy(self, busy: bool) -> None:
+        self.bar.configure(value=0)
+        self.stop.state(["!disabled" if busy else "disabled"])
+        self.again.state(["disabled" if busy else "!disabled"])
+        if busy:
+            self.status.configure(text="Beginning")
+
+    def _end(self) -> None:
+        if self.worker.closed:
+            self.root.after_cancel(self._timer)
+            self.root.destroy()
+            self.ended = True
+        else:
+            self.root.after(POLL, self._end)
+
+    def _build(self) -> None:
+        root, px = self.root, self.look.px
+        root.title(TITLE)
+        width, height = (min(px(size), room) for size, room in zip(SIZE, self._screen(), strict=True))
+        root.geometry(f"{width}x{height}")
+        root.minsize(*(min(px(size), room) for size, room in zip(SMALLEST, self._screen(), strict=True)))
+        root.protocol("WM_DELETE_WINDOW", self.close)
+        self._build_menu()
+
+        foot = ttk.Frame(root, padding=(px(14), px(8)))
+        foot.pack(side="bottom", fill="x")  # packed first: in a small window the list gives way, not the controls
+        self.stop = ttk.Button(foot, text="Stop", command=self.cancel)
+        self.again = ttk.Button(foot, text="Rank again", command=self.rank)
+        self.stop.pack(side="right")
+        self.again.pack(side="right", padx=(0, px(8)))
+        self.bar = ttk.Progressbar(foot, maximum=1.0, length=px(180))
+        self.bar.pack(side="left", padx=(0, px(12)))
+        self.status = ttk.Label(foot, width=1, style="Muted.TLabel")
+        self.status.pack(side="left", fill="x", expand=True)
+
+        body = ttk.Frame(root, padding=(px(14), px(10), px(14), 0))
+        body.pack(fill="both", expand=True)
+        body.rowconfigure(0, weight=1)
+        left, right = ttk.Frame(body), ttk.Frame(body, padding=(px(12), 0, 0, 0))
+        for column, (frame, weight) in enumerate(((left, 11), (right, 9))):
+            body.columnconfigure(column, weight=weight, uniform="half")
+            frame.grid(row=0, column=column, sticky="nsew")
+            frame.pack_propagate(False)  # texts wrap to the room they have; they must not ask for more
+        ttk.Label(left, text="For you", style="Title.TLabel").pack(anchor="w", pady=(0, px(6)))
+        self.article = Article(right, self.look, self.read)
+        self.article.pack(fill="x", pady=(0, px(8)))
+        self.texts = Texts(right, self.look)
+        self.texts.pack(fill="both", expand=True)
+        self.ranking = Ranking(left, self.look, self._show_choice)
+        self.ranking.pack(fill="both", expand=True)
+        self.ranking.tree.bind("<Return>", lambda _event: self.read())
+        self.ranking.tree.focus_set()
+
+    def _build_menu(self) -> None:
+        """Every action with its key, so that the menu is the manual."""
+        bar = tk.Menu(self.root, borderwidth=0)
+        self.menu, views = self.menus = tk.Menu(bar, tearoff=False), tk.Menu(bar, tearoff=False)
+        bar.add_cascade(label="Reader", menu=self.menu, underline=0)
+        bar.add_cascade(label="View", menu=views, underline=0)
+        actions: list[tuple[tk.Menu, str, str, str, Callable[[], object]]] = [
+            (self.menu, "Undo", "Ctrl+Z", "<Control-z>", self.undo),
+            (self.menu, "Rank again", "F5", "<F5>", self.rank),
+            (self.menu, "Stop", "Esc", "<Escape>", self.cancel),
+            (self.menu, "Forget me …", "Ctrl+Delete", "<Control-Delete>", self.forget),
+            (self.menu, "Quit", "Ctrl+Q", "<Control-q>", self.close),
+            (views, "List", "Alt+1", "<Alt-Key-1>", lambda: self.ranking.tree.focus_set()),
+            *(
+                (views, name, f"Alt+{place + 2}", f"<Alt-Key-{place + 2}>", lambda name=name: self._open(name))
+                for place, name in enumerate(Texts.NAMES)
+            ),
+        ]
+        self.menu.add_command(label="Read: add to history", accelerator="Return", command=self.read)  # in the list
+        for menu, label, accelerator, key, action in actions:
+            menu.add_command(label=label, accelerator=accelerator, command=action)
+            self.root.bind(key, lambda _event, action=action: action())
+        self.root.configure(menu=bar)
+
+    def _open(self, name: str) -> None:
+        self.texts.select(Texts.NAMES.index(name))
+        self.texts.texts[name].focus_set()
+
+    def _screen(self) -> tuple[int, int]:
+        return self.root.winfo_screenwidth(), self.root.winfo_screenheight()
