@@ -1,4 +1,5 @@
 # The two commands: `make demo` recommends with the embedded model, `make test` checks everything.
+# Tests of windows need Xvfb, xdotool and Tk (Debian: apt install xvfb xdotool python3-tk); without them they are skipped.
 # Both set up .venv on first use and are quick after that. Building llama-cpp-python takes minutes once.
 
 PYTHON ?= python3
@@ -31,6 +32,7 @@ bench: $(VENV)/.test
 
 screenshot: $(VENV)/.demo
 	$(BIN)/python docs/screenshot.py
+	$(BIN)/python docs/window.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
