@@ -476,7 +476,7 @@ def test_an_unknown_baseline_is_exit_code_2_with_those_that_are_known(run: Run, 
     assert (code, out) == (2, "")
     assert err.splitlines()[-2:] == [
         "Error: there is no baseline 'sasrec'",
-        "hint: choose of random, popularity, tfidf, bm25",
+        "hint: choose of random, popularity, tfidf, bm25, embeddings",
     ]
 
 
@@ -501,3 +501,73 @@ def test_a_folder_that_cannot_be_written_is_exit_code_1(run: Run, asked: list[st
     code, out, err = run(*asked, "--output", tmp_path / "file")
     assert (code, out) == (1, "")
     assert "cannot be written" in err
+
+
+# Studies and other programs
+
+
+def test_studies_are_printed_kept_and_reported(run: Run, asked: list[str], tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="needs matplotlib: `pip install 'trsr-lite[report]'`")
+    arguments = (*asked, "--ablations", "evidence,length", "--output", tmp_path / "kept", "--max-users", "4")
+    page = tmp_path / "kept" / "report.html"  # in a folder that is not there yet
+    code, out, err = run(*arguments, "--report", page)
+    assert code == 0, err
+    assert "evidence: What is it that helps" in " ".join(out.split())
+    assert "length: What does a longer history bring?" in " ".join(out.split())
+    text = page.read_text()
+    assert "Study: evidence" in text and "Study: length" in text
+    again = run(*arguments, "--json").json
+    assert list(again["studies"]) == ["evidence", "length"]
+    variants = [row["variant"] for row in again["studies"]["evidence"]["rows"]]
+    assert variants == ["summary only", "recent only", "both"]
+    lines = sum(len(outcomes(place)) for place in (tmp_path / "kept" / "studies").glob("*/*"))
+    assert lines == 4 * (2 + 7)  # a model without summaries reads recent items only as it is
+
+
+def test_an_unknown_study_is_a_usage_error_before_anything_is_read(run: Run, tmp_path: Path) -> None:
+    code, out, err = run("--dataset", "jsonl", "--data", tmp_path / "none", "--ablations", "lenght")
+    assert (code, out) == (2, "")
+    assert err.splitlines() == ["Error: there is no study 'lenght'", "hint: did you mean `length`?"]
+
+
+def test_scores_of_another_program_are_a_system(run: Run, asked: list[str], data: Path, tmp_path: Path) -> None:
+    with datasets.load(DataOptions("jsonl", str(data), test=0.5, test_negatives=4)) as dataset:
+        examples = list(dataset.examples("test"))
+    lines = [
+        {"user_id": one.user_id, "scores": {item.id: own for item, own in zip(one.candidates, one.labels, strict=True)}}
+        for one in examples[1:]
+    ]
+    (tmp_path / "sasrec.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    found = run(*asked, "--scores", tmp_path / "sasrec.jsonl", "--json").json
+    assert list(found["systems"]) == ["tiny", "sasrec"]
+    assert found["systems"]["sasrec"]["failed"] == 1
+    assert found["systems"]["sasrec"]["recall@3"]["value"] == pytest.approx(21 / 22, abs=1e-4)
+
+
+def test_the_model_of_the_environment_is_the_usual_one(
+    run: Run, asked: list[str], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without = asked[: asked.index("-m")]
+    monkeypatch.setenv("TRSR_LITE_MODEL", str(tiny))
+    assert list(run(*without, "--max-users", "2", "--json").json["systems"]) == ["tiny"]
+    monkeypatch.delenv("TRSR_LITE_MODEL")
+    (tmp_path / "config.toml").write_text(f'model = "{tiny}"\n')
+    monkeypatch.setenv("TRSR_LITE_CONFIG", str(tmp_path / "config.toml"))
+    assert list(run(*without, "--max-users", "2", "--json").json["systems"]) == ["tiny"]
+
+
+def test_a_list_that_failed_is_asked_again(run: Run, asked: list[str], tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    first = run(*asked, "--max-users", "3", "--output", kept, "--json").json
+    lines = outcomes(kept)
+    lines[1] = {**lines[1], "scores": None, "error": "the disk was full"}
+    (kept / "outcomes.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    assert timeless(run(*asked, "--max-users", "3", "--output", kept, "--json").json) == timeless(first)
+
+
+def test_threads_change_no_figure_of_an_exact_evaluation(
+    run: Run, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TRSR_LITE_STRATEGY")
+    one, two = (run(*asked, "--max-users", "6", "--exact", "--threads", count, "--json").json for count in ("1", "2"))
+    assert timeless(one) == timeless(two)

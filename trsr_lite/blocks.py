@@ -26,19 +26,22 @@ class Blocks(Generic[T]):
 def split(history: Sequence[T], *, block_size: int, recent_items: int, ragged: bool = False) -> Blocks[T]:
     """Cut a history (oldest first); `recent_items >= block_size - 1` keeps every item visible to the model.
 
-    With `ragged`, what is left over is a last, shorter block, as the paper has it; appending then changes that one.
+    With `ragged`, what is left over is a last, shorter block, as the paper has it; appending then changes that one, and
+    no item needs to be a recent one.
     """
-    check(block_size, recent_items)
+    check(block_size, recent_items, ragged=ragged)
     whole = len(history) if ragged else len(history) // block_size * block_size
     complete = tuple(tuple(history[start : start + block_size]) for start in range(0, whole, block_size))
     return Blocks(complete, tuple(history[-recent_items:]) if recent_items else ())
 
 
-def check(block_size: int, recent_items: int) -> None:
+def check(block_size: int, recent_items: int, *, ragged: bool = False) -> None:
     """Raise `SettingsError` where an item could fall between blocks and recent items."""
     if block_size < 1:
         raise SettingsError(f"block_size is {block_size}; it must be at least 1")
-    if recent_items < block_size - 1:
+    if recent_items < 0:
+        raise SettingsError(f"recent_items is {recent_items}; it must be at least 0")
+    if not ragged and recent_items < block_size - 1:
         raise SettingsError(
             f"recent_items is {recent_items}; with block_size {block_size} it must be at least {block_size - 1}, "
             "or items would be lost"

@@ -59,7 +59,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         check(self, least=_LEAST, choices=CHOICES)
-        blocks.check(self.block_size, self.recent_items)
+        blocks.check(self.block_size, self.recent_items, ragged=self.ragged)
         if self.no_repeat_ngram == 1:
             raise SettingsError("no_repeat_ngram is 1, which would allow each word once; use 0 or at least 2")
         lines = self.block_size * (LEAST_TOKENS + LINE_TOKENS) + self.note_tokens

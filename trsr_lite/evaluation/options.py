@@ -2,3 +2,5 @@
 
 PARTS = ("test", "validation")
 BASELINES = ("random", "popularity", "tfidf", "bm25")
+ALL_BASELINES = (*BASELINES, "embeddings")  # the last one brings a model of its own, and is asked for by name
+STUDIES = ("strategy", "evidence", "recent", "blocks", "length", "tuning", "robustness")

@@ -10,7 +10,7 @@ import io
 import math
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 from xml.etree import ElementTree
@@ -63,18 +63,43 @@ def dots(figures: Mapping[str, Mapping[str, float | None]], *, name: str, label:
             line = {"transform": axes.get_yaxis_transform(), "va": "bottom", "clip_on": False, "parse_math": False}
             axes.text(0, row - 0.18, _cut(system, NAMES[1]), ha="left", **line)
             axes.text(1, row - 0.18, f"{value:.3f}", ha="right", **line)
-        most = max(found["high"] or found["value"] or 0.0 for found in figures.values())
-        axes.set_xlim(0, min(1.0, math.ceil(most * 10 + 0.5) / 10))
+        axes.set_xlim(0, _limit(figures.values()))
         axes.set_ylim(len(figures) - 0.65, -0.7)
         axes.set_yticks([])
         axes.grid(axis="x", color=LINE, linewidth=0.8)
         return _shown(figure, name, label, described_by)
 
 
+def variants(
+    figures: Mapping[str, Mapping[str, Mapping[str, float | None]]], *, name: str, label: str, described_by: str
+) -> str:
+    """A row for each variant, and in it a mark for each system: its `value`, and the line from `low` to `high`."""
+    systems = list(dict.fromkeys(system for found in figures.values() for system in found))
+    columns, step = _columns(systems), 1 / (len(systems) + 1.5)  # a row is 1 high
+    height = len(figures) * (22 + 9 * len(systems)) + 40 + math.ceil(len(systems) / columns) * 19
+    with _figure(height) as (figure, axes):
+        for row, (variant, found) in enumerate(figures.items()):
+            for system, entry in found.items():
+                place = systems.index(system)
+                line, low, high = row + (place + 0.5) * step, entry["low"], entry["high"]
+                if low is not None and high is not None:
+                    axes.plot([low, high], [line, line], color=SERIES[place % len(SERIES)], linewidth=1.5)
+                axes.plot([entry["value"]], [line], markersize=6, linestyle="", **_look(place))
+            at = {"transform": axes.get_yaxis_transform(), "va": "bottom", "clip_on": False, "parse_math": False}
+            axes.text(0, row - 0.02, _cut(variant, NAMES[1]), ha="left", **at)
+            axes.axhline(row - 0.05, color=LINE, linewidth=0.8)
+        axes.set_xlim(0, _limit(entry for found in figures.values() for entry in found.values()))
+        axes.set_ylim(len(figures) - 0.1, -0.4)
+        axes.set_yticks([])
+        axes.grid(axis="x", color=LINE, linewidth=0.8)
+        marks = [axes.plot([], [], linestyle="", markersize=6, **_look(place))[0] for place in range(len(systems))]
+        _legend(figure, marks, systems)
+        return _shown(figure, name, label, described_by)
+
+
 def curves(values: Mapping[str, Sequence[float]], *, name: str, label: str, described_by: str) -> str:
     """A line for each system through its values at k = 1, 2 and so on."""
-    columns = 1 if max(map(len, values)) > NAMES[2] else 2
-    rows = math.ceil(len(values) / columns)
+    rows = math.ceil(len(values) / _columns(values))
     with _figure(260 + rows * 19) as (figure, axes):
         lines = []
         for number, found in enumerate(values.values()):
@@ -89,13 +114,30 @@ def curves(values: Mapping[str, Sequence[float]], *, name: str, label: str, desc
         axes.set_ylim(0, 1.02)
         axes.set_xlabel("k")
         axes.grid(color=LINE, linewidth=0.8)
-        # The names come after: a label that starts with `_` would be left out.
-        legend = figure.legend(
-            lines, ["x"] * len(lines), loc="outside lower left", ncols=columns, frameon=False, handlelength=2.6
-        )
-        for text, system in zip(legend.get_texts(), values, strict=True):
-            text.set(text=_cut(system, NAMES[columns]), parse_math=False)
+        _legend(figure, lines, list(values))
         return _shown(figure, name, label, described_by)
+
+
+def _limit(figures: Iterable[Mapping[str, float | None]]) -> float:
+    """Where an axis of shares ends: at the next tenth."""
+    most = max(found["high"] or found["value"] or 0.0 for found in figures)
+    return min(1.0, math.ceil(most * 10 + 0.5) / 10)
+
+
+def _columns(names: Iterable[str]) -> int:
+    """How many columns of a legend names leave room for."""
+    return 1 if max(map(len, names)) > NAMES[2] else 2
+
+
+def _legend(figure: Any, lines: Sequence[Any], names: Sequence[str]) -> None:
+    """What each line or mark is, below the plot."""
+    columns = _columns(names)
+    # The names come after: a label that starts with `_` would be left out.
+    legend = figure.legend(
+        lines, ["x"] * len(lines), loc="outside lower left", ncols=columns, frameon=False, handlelength=2.6
+    )
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        text.set(text=_cut(name, NAMES[columns]), parse_math=False)
 
 
 def _look(number: int) -> dict[str, str]:

@@ -18,12 +18,11 @@ import numpy as np
 
 from trsr_lite import __version__
 from trsr_lite.errors import SettingsError, TrsrError
-from trsr_lite.evaluation import cases, page, places, plots
+from trsr_lite.evaluation import cases, cells, findings, page, places, plots
 from trsr_lite.evaluation.evaluation import Evaluation
 from trsr_lite.evaluation.figures import HEADLINE
 
 CURVE = 20  # Recall@1 up to this
-NONE = "–"
 COLUMNS = {
     "recall@3": "Recall@3",
     "recall@5": "Recall@5",
@@ -48,9 +47,14 @@ MEANINGS = {
 }
 
 
-def check(path: Path) -> None:
-    """Raise `SettingsError` where no report can be made at `path`; leaves nothing there."""
+def check(path: Path, output: Path | None = None) -> None:
+    """Raise `SettingsError` where no report can be made at `path`; leaves nothing there.
+
+    `output` is a folder that will be made by then.
+    """
     plots.library()
+    if output is not None and not output.exists() and path.parent.resolve() == output.resolve():
+        return
     beside = _beside(path)
     try:
         if path.exists() and not path.is_file():
@@ -90,6 +94,7 @@ def html(evaluation: Evaluation, *, command: str, when: datetime | None = None) 
             _plots(evaluation),
             _comparisons(evaluation, page.text(first)),
             _groups(evaluation),
+            *(findings.section(name, found) for name, found in evaluation.studies.items()),
             _lists(evaluation),
             cases.section(evaluation, first),
             _made(command),
@@ -153,7 +158,7 @@ def _plots(evaluation: Evaluation) -> str:
 def _comparisons(evaluation: Evaluation, first: str) -> str:
     if not evaluation.comparisons:
         return ""
-    rows = [_compared(one) for one in evaluation.comparisons]
+    rows = [[page.text(one["system"]), *cells.difference(one)] for one in evaluation.comparisons]
     return page.section(
         f"Against {first}",
         f"<p>How far each system is above {first} in Recall@3 on the same lists. p: how often chance alone would make "
@@ -213,30 +218,15 @@ def _made(command: str) -> str:
 
 def _figure(key: str, figure: Mapping[str, Any] | int | None) -> str:
     if figure is None:
-        return NONE
+        return cells.NONE
     if isinstance(figure, int):
         return str(figure)
-    text = f"{figure['value']:.3g}" if key == "seconds_per_list" else f"{figure['value']:.3f}"
-    return f"{text}<br><small>{_range(figure)}</small>" if _range(figure) else text
-
-
-def _range(figure: Mapping[str, Any]) -> str:
-    """The interval, or nothing where there is none."""
-    if figure.get("low") is None:
-        return ""
-    return f"{figure['low']:.3f}–{figure['high']:.3f}"
+    return cells.figure(figure, ".3g" if key == "seconds_per_list" else ".3f")
 
 
 def _said(figure: Mapping[str, Any]) -> str:
-    found = _range(figure)
+    found = cells.interval(figure)
     return f"{figure['value']:.3f}, " + (f"95 % interval {found}" if found else "too few lists for an interval")
-
-
-def _compared(one: Mapping[str, Any]) -> list[str]:
-    value, low, high = ("" if one[key] is None else f"{one[key]:+.3f}" for key in ("value", "low", "high"))
-    between = f"{low} to {high}" if low else "too few lists"
-    p = f"{one['p']:.3f}" if one["p"] >= 0.001 else "&lt; 0.001"
-    return [page.text(one["system"]), *(cell.replace("-", "−") for cell in (value, between)), p]
 
 
 def _between(counts: Iterable[int]) -> str:

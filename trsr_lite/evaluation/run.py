@@ -2,39 +2,68 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from trsr_lite.datasets.dataset import Example
+from trsr_lite.errors import SettingsError
 from trsr_lite.evaluation.systems import Answer, summarize
 from trsr_lite.recommender import Recommender
 from trsr_lite.result import OnProgress
+from trsr_lite.settings import Settings
 from trsr_lite.training.scorer import Scorer
 
 
 class Run:
-    """A run, or its base as it was before training; `recommender` only writes summaries: None where there are none."""
+    """A run, or its base as it was before training; `recommender` only writes summaries: None where there are none.
+
+    Attributes
+    ----------
+    trained: `LoRA` or `all weights`; None for the base.
+    """
 
     def __init__(self, name: str, scorer: Scorer, recommender: Recommender | None, *, base_model: bool = False) -> None:
         self.name = f"{name} (untrained)" if base_model else name
+        self.settings = scorer.settings
+        self.trained = None if base_model else "all weights" if scorer.options.full else "LoRA"
         self._scorer, self._recommender = scorer, recommender
-        self.identity = {
+        self.identity: dict[str, Any] = {
             "run": scorer.record["config"],
             "base": scorer.record["base"],
             "data": scorer.record["data"]["files"],
             "steps": scorer.record["steps"],
             "best": scorer.record["best"],
             "untrained": base_model,
-            "summarizer": recommender.bundle.summarizer.identity if recommender else None,
+            "summarizer": self._summarizer(),
         }
+
+    def with_settings(self, settings: Settings) -> Run:
+        """The same model, given other summaries and prompts than it was trained with."""
+        if settings.strategy != "none" and self._recommender is None:
+            raise SettingsError(f"{self.name}: strategy {settings.strategy} needs a summarizer, and none was opened")
+        other = copy.copy(self)
+        other.settings = settings
+        other.identity = {**self.identity, "settings": settings.to_dict(), "summarizer": other._summarizer()}
+        return other
 
     def prepare(self, examples: Sequence[Example], progress: OnProgress | None) -> float:
         """Summaries of all histories, generated together."""
-        return summarize(self._recommender, examples, progress) if self._recommender else 0.0
+        return summarize(self._recommender, self.settings, examples, progress) if self._recommender else 0.0
 
     def answer(self, example: Example) -> Answer:
         """Margins; torch computes them as in validation."""
-        summary = self._recommender.summaries([example.history])[0].text if self._recommender else None
-        row = self._scorer.row(example.history, summary, example.candidates)
+        summary = None
+        if self._recommender:
+            self._recommender.settings = self.settings
+            summary = self._recommender.summaries([example.history])[0].text
+        row = self._scorer.row(example.history, summary, example.candidates, settings=self.settings)
         return Answer(np.asarray(self._scorer.margins([row])[0], np.float64), summary=summary)
+
+    def _summarizer(self) -> str | None:
+        """What its answers depend on beside the run: nothing where there are no summaries."""
+        if self._recommender is None or self.settings.strategy == "none":
+            return None
+        return self._recommender.bundle.summarizer.identity

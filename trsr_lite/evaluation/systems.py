@@ -5,10 +5,11 @@ Invariant: a system sees a history and candidates, never labels; what it answers
 
 from __future__ import annotations
 
+import copy
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,8 @@ from trsr_lite.recommender import Recommender
 from trsr_lite.records import Item, User
 from trsr_lite.result import OnProgress
 from trsr_lite.settings import Settings
+
+Make = Callable[[Iterable[Item]], Ranker]
 
 
 @dataclass(frozen=True)
@@ -60,12 +63,30 @@ class System(Protocol):
         """Scores of one list; raises `TrsrError` where it cannot rank it."""
 
 
-class Simple:
-    """A baseline, by its name; `seed` is what it was made with."""
+@runtime_checkable
+class Adjustable(System, Protocol):
+    """A system of settings: what reads summaries and recent items."""
 
-    def __init__(self, name: str, ranker: Ranker, *, seed: int = 0) -> None:
-        self.name, self._ranker = name, ranker
+    @property
+    def settings(self) -> Settings:
+        """How it builds summaries and prompts."""
+
+    def with_settings(self, settings: Settings) -> System:
+        """The same system, and the same model in memory, that builds them otherwise."""
+
+
+class Simple:
+    """A baseline, by its name; `seed` is what it was made with, `make` makes it anew of other items."""
+
+    def __init__(self, name: str, ranker: Ranker, *, seed: int = 0, make: Make | None = None) -> None:
+        self.name, self._ranker, self._seed, self._make = name, ranker, seed, make
         self.identity = {"baseline": name, "seed": seed}
+
+    def with_items(self, items: Iterable[Item]) -> Simple:
+        """The same baseline that knows these texts; itself where it knows none."""
+        if self._make is None:
+            return self
+        return Simple(self.name, self._make(items), seed=self._seed, make=self._make)
 
     def prepare(self, examples: Sequence[Example], progress: OnProgress | None) -> float:
         """Nothing."""
@@ -81,23 +102,31 @@ class Model:
 
     def __init__(self, name: str, recommender: Recommender, *, exact: bool = False) -> None:
         self.name = f"{name} (exact)" if exact else name
+        self.settings = recommender.settings
         self._recommender, self._exact = recommender, exact
         bundle = recommender.bundle
         self.identity: dict[str, Any] = {
             "recommender": bundle.recommender.identity,
             "summarizer": bundle.summarizer.identity,
-            "settings": recommender.settings.to_dict(),
+            "settings": self.settings.to_dict(),
             "calibration": asdict(bundle.calibration),
             "prompts": PROMPT_VERSION,
             "exact": exact,
         }
 
+    def with_settings(self, settings: Settings) -> Model:
+        """The same models, read otherwise."""
+        other = copy.copy(self)
+        other.settings, other.identity = settings, {**self.identity, "settings": settings.to_dict()}
+        return other
+
     def prepare(self, examples: Sequence[Example], progress: OnProgress | None) -> float:
         """Summaries of all histories, generated together."""
-        return summarize(self._recommender, examples, progress)
+        return summarize(self._recommender, self.settings, examples, progress)
 
     def answer(self, example: Example) -> Answer:
         """Margins, and what the bundle's calibration makes of them."""
+        self._recommender.settings = self.settings
         # Without an id: users of an evaluation are nobody's users to forget.
         user = User(user_id="", history=example.history, candidates=())
         result = self._recommender.recommend(user, example.candidates, exact=self._exact)
@@ -111,9 +140,11 @@ class Model:
         )
 
 
-def summarize(recommender: Recommender, examples: Sequence[Example], progress: OnProgress | None) -> float:
+def summarize(
+    recommender: Recommender, settings: Settings, examples: Sequence[Example], progress: OnProgress | None
+) -> float:
     """Fill the cache with the summaries of all histories that can be shown; returns the seconds it took."""
-    start, settings = time.perf_counter(), recommender.settings
+    start, recommender.settings = time.perf_counter(), settings
     if settings.strategy != "none":
         histories = [example.history for example in examples if _can_be_shown(example.history, settings)]
         recommender.summaries(histories, progress=progress)

@@ -1,6 +1,6 @@
 """A finished run as something that scores lists, in torch: what conversion and evaluation compare with.
 
-Invariant: the settings, prompts and summarizer are those of the run.
+Invariant: prompts and summarizer are those of the run, and so are the settings unless others are asked for.
 """
 
 from __future__ import annotations
@@ -74,9 +74,16 @@ class Scorer:
         other.model = model.to(PartialState().device)
         return other
 
-    def row(self, history: Sequence[Item], summary: str | None, candidates: Sequence[Item]) -> Row:
-        """The prompts of one list."""
-        return build(history, summary, candidates, [0] * len(candidates), self.settings, self.tokenizer)
+    def row(
+        self,
+        history: Sequence[Item],
+        summary: str | None,
+        candidates: Sequence[Item],
+        *,
+        settings: Settings | None = None,
+    ) -> Row:
+        """The prompts of one list; with other `settings` than the run's, prompts that it was not trained on."""
+        return build(history, summary, candidates, [0] * len(candidates), settings or self.settings, self.tokenizer)
 
     def margins(self, rows: Sequence[Row]) -> list[npt.NDArray[np.float32]]:
         """(candidates,) margins of each row."""
