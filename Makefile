@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 
-.PHONY: demo test lint bench screenshot clean
+.PHONY: demo test lint bench quality screenshot clean
 
 demo: $(VENV)/.demo
 	$(BIN)/trsr-lite recommend --user examples/news_reader.json --domain news
@@ -29,6 +29,14 @@ bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks.serve
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.peers
+	$(BIN)/python -m benchmarks.length
+	$(BIN)/python -m benchmarks.overhead
+
+# DATA: the folder with mind/ and amazon-office/. Also MODELS="smollm2 BUNDLE RUN", USERS=N, SASREC=ENV, WORK=DIR.
+quality: $(VENV)/.test
+	@test -n "$(DATA)" || { echo "Error: DATA is missing: make quality DATA=DIR [MODELS=\"smollm2 BUNDLE\"] [USERS=N]" >&2; exit 2; }
+	$(BIN)/python -m benchmarks.quality_report --data "$(DATA)" --work "$(or $(WORK),build/quality)" \
+		$(foreach model,$(MODELS),-m $(model)) $(if $(USERS),--max-users $(USERS)) $(if $(SASREC),--sasrec $(SASREC))
 
 screenshot: $(VENV)/.demo
 	$(BIN)/python docs/screenshot.py

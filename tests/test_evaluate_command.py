@@ -556,15 +556,6 @@ def test_the_model_of_the_environment_is_the_usual_one(
     assert list(run(*without, "--max-users", "2", "--json").json["systems"]) == ["tiny"]
 
 
-def test_a_list_that_failed_is_asked_again(run: Run, asked: list[str], tmp_path: Path) -> None:
-    kept = tmp_path / "kept"
-    first = run(*asked, "--max-users", "3", "--output", kept, "--json").json
-    lines = outcomes(kept)
-    lines[1] = {**lines[1], "scores": None, "error": "the disk was full"}
-    (kept / "outcomes.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    assert timeless(run(*asked, "--max-users", "3", "--output", kept, "--json").json) == timeless(first)
-
-
 def test_threads_change_no_figure_of_an_exact_evaluation(
     run: Run, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -175,6 +175,18 @@ def test_a_last_line_that_was_cut_is_done_again(finished: Path, lost: int) -> No
     assert keys(finished) == [(name, number) for name in "ab" for number in range(10, 35)]
 
 
+def test_a_list_that_failed_for_want_of_room_is_asked_again_and_one_that_cannot_be_ranked_is_not(folder: Path) -> None:
+    def system(error: TrsrError | None) -> Scripted:
+        script = failing(noisy(1), DataError("too long"), ["u8"])
+        return Scripted("s", failing(script, error, ["u3"]) if error else script)
+
+    first = evaluated(folder, [system(TrsrError("no space left"))])
+    assert first.systems["s"]["failed"] == 2
+    found = evaluated(folder, [again := system(None)])
+    assert (again.asked, found.systems["s"]["failed"]) == (["u3"], 1)
+    assert timeless(found) == timeless(evaluated(None, [system(None)]))
+
+
 def test_an_evaluation_that_was_stopped_before_its_first_answer_starts(finished: Path) -> None:
     (finished / LINES).unlink()
     assert timeless(evaluated(finished)) == timeless(evaluated(None))

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from trsr_lite.datasets.dataset import Example
-from trsr_lite.errors import Cancelled, Closed, ModelError, SettingsError, TrsrError
+from trsr_lite.errors import Cancelled, Closed, DataError, ModelError, SettingsError, TrsrError
 from trsr_lite.evaluation import figures, intervals
 from trsr_lite.evaluation.lists import Lists
 from trsr_lite.evaluation.outcomes import Outcome, Outcomes
@@ -125,10 +125,9 @@ def failures(outcomes: Mapping[str, Sequence[Outcome]]) -> list[str]:
 
 
 def _rank(system: System, lists: Lists, kept: Outcomes, progress: OnProgress | None) -> float:
-    """Every list that this system has not ranked yet, or could not; returns the seconds of preparing."""
+    """Every list that this system has not ranked yet; returns the seconds of preparing."""
     numbers = sorted(lists.examples)
-    known = {number: kept.get(system.name, number) for number in numbers}
-    missing = [number for number, outcome in known.items() if outcome is None or outcome.error is not None]
+    missing = [number for number in numbers if kept.get(system.name, number) is None]
     if not missing:
         return 0.0
     preparing = system.prepare([lists.examples[number] for number in missing], progress)
@@ -136,14 +135,18 @@ def _rank(system: System, lists: Lists, kept: Outcomes, progress: OnProgress | N
         if progress:
             progress(Progress(f"rank with {system.name}", done / len(missing)))
         example, start = lists.examples[number], time.perf_counter()
-        answer, error = _asked(system, example, first=number == numbers[0])
+        answer, error, lasts = _asked(system, example, first=number == numbers[0])
         seconds = time.perf_counter() - start
-        kept.add(Outcome.of(system.name, number, example, answer, seconds, error))
+        kept.add(Outcome.of(system.name, number, example, answer, seconds, error), lasts=lasts)
     return preparing
 
 
-def _asked(system: System, example: Example, *, first: bool) -> tuple[Answer | None, str | None]:
-    """The answer of a system, or why there is none; a model that cannot rank the first list is broken, not bad."""
+def _asked(system: System, example: Example, *, first: bool) -> tuple[Answer | None, str | None, bool]:
+    """The answer of a system, or why there is none, and whether asking again would give the same.
+
+    What the data are to blame for stays; a full disk or memory may not. A model that cannot rank the first list is
+    broken, not bad.
+    """
     try:
         answer = system.answer(example)
     except (Cancelled, Closed):
@@ -151,10 +154,10 @@ def _asked(system: System, example: Example, *, first: bool) -> tuple[Answer | N
     except TrsrError as error:
         if first and isinstance(error, ModelError):
             raise
-        return None, str(error)
+        return None, str(error), isinstance(error, DataError)
     if not np.isfinite(answer.scores).all():
-        return None, "its scores are not finite numbers"
-    return answer, None
+        return None, "its scores are not finite numbers", True
+    return answer, None, True
 
 
 def _groups(lists: Lists, tables: Mapping[str, figures.Table]) -> dict[str, Any]:

@@ -98,9 +98,9 @@ class Outcomes:
         """A known outcome."""
         return self._known.get((system, number))
 
-    def add(self, outcome: Outcome) -> None:
-        """Keep an outcome; on disk when this returns."""
-        if self._file is not None:
+    def add(self, outcome: Outcome, *, lasts: bool = True) -> None:
+        """Keep an outcome; on disk when this returns, unless it is one that need not last."""
+        if self._file is not None and lasts:
             with self._writing() as file:
                 file.write(orjson.dumps(vars(outcome)) + b"\n")
                 file.flush()

@@ -1,0 +1,167 @@
+"""The quality report: models and simple systems on real data, with intervals, as docs/quality.md.
+
+    make quality DATA=DIR [MODELS="smollm2 BUNDLE RUN …"] [USERS=N] [SASREC=ENV]
+
+Each data set is ranked with each kind of negatives; answers are kept in `--work`, so that a stopped report goes on.
+What `benchmarks.quality` found of training on these data is added from its results. The data are not part of the
+repository.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from benchmarks import quality
+from trsr_lite import Recommender, __version__
+from trsr_lite.bench.machine import facts
+from trsr_lite.datasets import dataset as datasets
+from trsr_lite.datasets import options as data_options
+from trsr_lite.datasets.options import DataOptions
+from trsr_lite.evaluation import lists as made
+from trsr_lite.evaluation import opening
+from trsr_lite.evaluation.evaluation import Evaluation, evaluate
+from trsr_lite.evaluation.options import BASELINES
+from trsr_lite.result import Progress
+
+OUTPUT = Path(__file__).parents[1] / "docs" / "quality.md"
+COLUMNS = {"recall@3": "Recall@3", "recall@5": "Recall@5", "recall@10": "Recall@10", "mrr@10": "MRR@10", "auc": "AUC"}
+IMPRESSIONS = {"dataset": "mind", "data": "mind/dev", "negatives": "impressions", "test": 1.0, "validation": 0.0}
+CELLS: dict[str, dict[str, Any]] = {
+    **{
+        f"{name}, 1 : 20, {negatives} negatives": {**values["data"], "negatives": negatives}
+        for name, values in quality.SETS.items()
+        for negatives in ("uniform", "popularity")
+    },
+    "mind, real impressions": IMPRESSIONS,
+}
+
+
+def main() -> None:
+    """Every table, then the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="the folder that has mind/ and amazon-office/")
+    parser.add_argument("--work", type=Path, required=True, help="where answers are kept")
+    parser.add_argument("-m", "--model", dest="models", action="append", help="a bundle, GGUF or run [smollm2]")
+    parser.add_argument("--max-users", type=int, help="lists at most of each data set")
+    parser.add_argument("--sasrec", type=Path, metavar="ENV", help="train SASRec too; its environment is made in ENV")
+    parser.add_argument("--output", type=Path, default=OUTPUT)
+    arguments = parser.parse_args()
+    tables = [section(name, measure(name, values, arguments)) for name, values in CELLS.items()]
+    page = "\n".join([*head(arguments), *(line for table in tables for line in table), *training()])
+    arguments.output.write_text(f"{page}\n", encoding="utf-8")
+    print(arguments.output)
+
+
+def measure(name: str, values: Mapping[str, Any], arguments: argparse.Namespace) -> Evaluation:
+    """One data set with one kind of negatives, ranked by every system."""
+    options = DataOptions(**{**values, "data": str(arguments.data / values["data"])})
+    place = arguments.work / name.replace(", ", "-").replace(" ", "").replace(":", "in")
+    with ExitStack() as opened:
+        dataset = opened.enter_context(datasets.load(options))
+        lists = made.of_dataset(dataset, "test", most=arguments.max_users, seed=options.seed)
+        systems, notes = opening.models(
+            arguments.models or ["smollm2"],
+            lists,
+            opened,
+            Recommender.load,
+            domain=data_options.domain_of(options.dataset),
+            exact=False,
+            untrained=False,
+            offline=True,
+        )
+        simple, more = opening.simple(BASELINES, lists, seed=options.seed)
+        systems += [*simple, *opening.scored(sasrec(values, place, arguments), [])]
+        print(f"{name}: {len(lists.examples)} lists", flush=True)
+        return evaluate(lists, systems, output=place, notes=[*notes, *more], progress=said())
+
+
+def sasrec(values: Mapping[str, Any], place: Path, arguments: argparse.Namespace) -> list[str]:
+    """The file of SASRec's scores, if it is wanted and there is somebody to train on."""
+    if arguments.sasrec is None or values["test"] == 1:
+        return []
+    file = place.with_name(f"{place.name}-scores") / "sasrec.jsonl"
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        given = {**values, "data": arguments.data / values["data"]}
+        options = [f"--{key.replace('_', '-')}={value}" for key, value in given.items()]
+        command = [sys.executable, "-m", "benchmarks.sasrec", "--env", arguments.sasrec, "--output", file, *options]
+        subprocess.run(list(map(str, command)), check=True)
+    return [str(file)]
+
+
+def head(arguments: argparse.Namespace) -> Iterator[str]:
+    """What it is and how it was made; no path of this machine."""
+    machine = facts()
+    models = [Path(name).name for name in arguments.models or ["smollm2"]]
+    users = f" USERS={arguments.max_users}" if arguments.max_users else ""
+    yield "# Quality\n"
+    yield (
+        f'Made on {machine["date"]} by `make quality DATA=… MODELS="{" ".join(models)}"{users}`, trsr-lite '
+        f"{__version__}, {machine['processor']} with {machine['logical_cpus']} logical CPUs. Each figure is a mean "
+        "over held-out lists with its 95 % bootstrap interval; tied candidates count with their expected rank. p is of "
+        "a paired sign-flip test of Recall@3 against the first system. Uniform negatives mostly measure popularity. "
+        "The data are research samples that are not part of this repository.\n"
+    )
+
+
+def section(name: str, found: Evaluation) -> Iterator[str]:
+    """One table, and what must be known of it."""
+    result = found.to_dict()
+    first = next(iter(result["systems"]))
+    compared = {one["system"]: one for one in result["comparisons"]}
+    yield f"## {name[0].upper()}{name[1:]}\n"
+    yield f"{result['users']} lists.\n"
+    yield f"| system | {' | '.join(COLUMNS.values())} | Recall@3 against {first} | p |"
+    yield f"|---|{'---|' * (len(COLUMNS) + 2)}"
+    for system, figures in result["systems"].items():
+        one = compared.get(system)
+        change = f"{interval(one, '+')} | {one['p']:.3f}" if one else " | "
+        yield f"| {system} | {' | '.join(interval(figures[key]) for key in COLUMNS)} | {change} |"
+    yield ""
+    for note in result["notes"]:
+        yield f"- {note}"
+    if result["notes"]:
+        yield ""
+
+
+def interval(figure: Mapping[str, Any], sign: str = "") -> str:
+    text = f"{figure['value']:{sign}.3f}"
+    return text if figure["low"] is None else f"{text} [{figure['low']:{sign}.2f}, {figure['high']:{sign}.2f}]"
+
+
+def training() -> Iterator[str]:
+    """What `benchmarks.quality` found: a model trained on each data set, on its own held-out users."""
+    cells = json.loads(quality.FILE.read_text(encoding="utf-8"))["cells"] if quality.FILE.exists() else {}
+    if not cells:
+        return
+    yield "## Trained on these data\n"
+    yield "`python -m benchmarks.quality` trains a model on each data set and ranks its own held-out users. Recall@3:\n"
+    for name, cell in cells.items():
+        minutes = cell["training_seconds"] / 60
+        yield f"- **{name}** ({cell['training_rows']} rows, {minutes:.0f} minutes, {cell['users']} lists):"
+        values = (f"{system} {interval(figures['recall@3'])}" for system, figures in cell["systems"].items())
+        yield f"  {', '.join(values)}"
+
+
+def said() -> Any:
+    """Progress as a line for each tenth of a stage."""
+    last: dict[str, int] = {}
+
+    def show(step: Progress) -> None:
+        tenth = int(step.fraction * 10)
+        if tenth > last.get(step.stage, 0):
+            last[step.stage] = tenth
+            print(f"  {step.stage}: {step.fraction:.0%}", flush=True)
+
+    return show
+
+
+if __name__ == "__main__":
+    main()
