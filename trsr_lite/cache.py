@@ -233,12 +233,18 @@ class SummaryStore:
         return connection
 
     def _use_memory(self, error: Exception | None = None) -> None:
-        """From here on nothing is kept; what was read so far stays valid."""
+        """From here on nothing is kept; what the file has can still be read, as far as it can be opened."""
+        memory = sqlite3.connect(":memory:", check_same_thread=False)
         if self.persistent:
             logger.warning("%s cannot be written (%s): new summaries are not kept", self.path, error)
+            with contextlib.suppress(sqlite3.Error):
+                unchanging = f"{self.path.resolve().as_uri()}?mode=ro&immutable=1"  # needs no files beside it
+                source = self._connection or sqlite3.connect(unchanging, uri=True)
+                source.backup(memory)
+                source.close()
         self.close()
         self.persistent = False
-        self._connection = sqlite3.connect(":memory:", check_same_thread=False)
+        self._connection = memory
         self._connection.executescript(TABLES)
 
     def _set_aside(self, error: Exception) -> None:

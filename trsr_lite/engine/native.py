@@ -390,7 +390,7 @@ class Context:
         if not self._handle:
             raise ModelError(
                 f"llama.cpp cannot make a context of {cells} tokens: {_reason()}",
-                hint="use a smaller `--ctx-size`, or a smaller model",
+                hint=f"use `--ctx-size {cells // 2}` or less, or a smaller model",
             )
         self.cells, self.sequences, self.batch, self.flash = cells, sequences, batch, flash
         self._memory = lib.llama_get_memory(self._handle)
