@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 
-.PHONY: demo test lint bench quality screenshot clean
+.PHONY: demo test lint bench quality screenshot frozen clean
 
 demo: $(VENV)/.demo
 	$(BIN)/trsr-lite recommend --user examples/news_reader.json --domain news
@@ -41,6 +41,10 @@ quality: $(VENV)/.test
 screenshot: $(VENV)/.demo
 	$(BIN)/python docs/screenshot.py
 	$(BIN)/python docs/window.py
+
+frozen: $(VENV)/.test
+	$(PIP) --constraint constraints.txt 'pyinstaller>=6.10'
+	TRSR_LITE_FROZEN=1 $(BIN)/pytest tests/test_frozen.py -s
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

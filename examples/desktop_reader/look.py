@@ -13,7 +13,7 @@ INCH = 96  # dots per inch at which one unit of distance is one pixel
 PAPER, SURFACE, LINE = "#f3f2ee", "#ffffff", "#d4d1c9"
 INK, MUTED, FAINT = "#1e2227", "#5d646d", "#e9e7e1"
 ACCENT, ACCENT_DARK, ACCENT_LIGHT = "#1f6f5c", "#16523f", "#dcece6"
-UP, DOWN, ERROR = "#1f6f5c", "#a8472f", "#a3261b"
+ERROR = "#a3261b"
 
 
 class Look:
@@ -82,10 +82,15 @@ class Look:
             foreground=[("disabled", "#9aa0a6")],
             bordercolor=[("focus", ACCENT)],
         )
-        style.configure("Accent.TButton", background=ACCENT, foreground=SURFACE, bordercolor=ACCENT, focuscolor=SURFACE)
+        style.configure(
+            "Accent.TButton", background=ACCENT, foreground=SURFACE, bordercolor=ACCENT, focuscolor=SURFACE,
+            lightcolor=ACCENT, darkcolor=ACCENT,
+        )  # fmt: skip
         style.map(
             "Accent.TButton",
             background=[("disabled", FAINT), ("pressed", ACCENT_DARK), ("active", ACCENT_DARK)],
+            lightcolor=[("disabled", FAINT)],
+            darkcolor=[("disabled", FAINT)],
             bordercolor=[("disabled", LINE), ("focus", INK)],
         )
         style.configure(

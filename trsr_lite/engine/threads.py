@@ -8,6 +8,7 @@ is being loaded.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import math
 import os
 import sys
@@ -76,9 +77,22 @@ def _linux_cores() -> int:
 
 
 def _other_cores() -> int:
+    """Physical cores, on Apple silicon the fast ones, and no more than the CPUs this process may use (Windows)."""
     import psutil
 
-    return psutil.cpu_count(logical=False) or os.cpu_count() or 1
+    physical = _mac_performance_cores() if sys.platform == "darwin" else None
+    physical = physical or psutil.cpu_count(logical=False) or os.cpu_count() or 1
+    affinity = getattr(psutil.Process(), "cpu_affinity", None)  # macOS has none
+    return min(physical, len(affinity())) if affinity else physical
+
+
+def _mac_performance_cores() -> int | None:
+    """Cores of the fastest kind, as `sysctl hw.perflevel0.physicalcpu` says; None on Intel."""
+    value, size = ctypes.c_int32(), ctypes.c_size_t(4)
+    failed = ctypes.CDLL(None).sysctlbyname(
+        b"hw.perflevel0.physicalcpu", ctypes.byref(value), ctypes.byref(size), None, ctypes.c_size_t(0)
+    )
+    return None if failed else value.value
 
 
 def _integer(path: Path) -> int:

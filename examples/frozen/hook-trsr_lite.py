@@ -1,0 +1,7 @@
+"""PyInstaller: trsr-lite imports its modules by name when they are needed, where PyInstaller cannot see it."""
+
+from PyInstaller.utils.hooks import collect_submodules
+
+NEED_TORCH = ("trsr_lite.training", "trsr_lite.conversion", "trsr_lite.evaluation")
+
+hiddenimports = collect_submodules("trsr_lite", filter=lambda name: not name.startswith(NEED_TORCH))

@@ -1,0 +1,247 @@
+"""Other systems than this one, with fakes: what is counted, where files go, and what `doctor` says."""
+
+from __future__ import annotations
+
+import builtins
+import ctypes
+import re
+import shutil
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from commands import Run, runner
+
+from trsr_lite.cli import doctor
+from trsr_lite.engine import native, threads
+from trsr_lite.errors import ModelError
+
+ROOT = Path(__file__).parent.parent
+WORKFLOWS = ROOT / ".github" / "workflows"
+
+# Threads
+
+
+class Libc:
+    """`sysctlbyname` that knows one number, or fails as on Intel."""
+
+    def __init__(self, cores: int | None) -> None:
+        self.cores = cores
+
+    def sysctlbyname(self, name: bytes, value: Any, *_: Any) -> int:
+        assert name == b"hw.perflevel0.physicalcpu"
+        if self.cores is None:
+            return -1
+        value._obj.value = self.cores
+        return 0
+
+
+@pytest.mark.parametrize(("performance", "expected"), [(4, 4), (None, 8)], ids=["Apple silicon", "Intel"])
+def test_on_a_mac_only_performance_cores_count(
+    monkeypatch: pytest.MonkeyPatch, performance: int | None, expected: int
+) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(ctypes, "CDLL", lambda _name: Libc(performance))
+    monkeypatch.setattr(psutil, "cpu_count", lambda logical: 8)
+    monkeypatch.setattr(psutil, "Process", lambda: types.SimpleNamespace())
+    monkeypatch.setattr(threads, "cgroup_quota", lambda: None)
+    assert threads.default_threads() == expected
+
+
+@pytest.mark.parametrize(("allowed", "expected"), [(range(16), 8), ([2, 3], 2)])
+def test_on_windows_physical_cores_within_the_affinity_count(
+    monkeypatch: pytest.MonkeyPatch, allowed: Any, expected: int
+) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(psutil, "cpu_count", lambda logical: 8)
+    monkeypatch.setattr(psutil, "Process", lambda: types.SimpleNamespace(cpu_affinity=lambda: list(allowed)))
+    monkeypatch.setattr(threads, "cgroup_quota", lambda: None)
+    assert threads.default_threads() == expected
+
+
+def test_a_machine_that_tells_nothing_has_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(psutil, "cpu_count", lambda logical: None)
+    monkeypatch.setattr(psutil, "Process", lambda: types.SimpleNamespace())
+    monkeypatch.setattr("os.cpu_count", lambda: None)
+    assert threads.default_threads() == 1
+
+
+# Folders
+
+
+@pytest.mark.parametrize(
+    ("system", "cache", "data"),
+    [
+        ("unix.Unix", "cache/trsr-lite", "data/trsr-lite"),
+        ("macos.MacOS", "Library/Caches/trsr-lite", "Library/Application Support/trsr-lite"),
+        ("windows.Windows", "Local/trsr-lite/Cache", "Local/trsr-lite"),
+    ],
+)
+def test_each_system_has_its_folders(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, system: str, cache: str, data: str
+) -> None:
+    import importlib
+
+    module, name = system.split(".")
+    if module != "unix":
+        for variable in ("XDG_CACHE_HOME", "XDG_DATA_HOME"):
+            monkeypatch.delenv(variable)
+    module_of = importlib.import_module(f"platformdirs.{module}")
+    if module == "windows":
+        monkeypatch.setattr(module_of, "get_win_folder", lambda _csidl: str(tmp_path / "home" / "Local"))
+    folders = getattr(module_of, name)("trsr-lite", False)
+    assert Path(folders.user_cache_dir) == tmp_path / "home" / cache
+    assert Path(folders.user_data_dir) == tmp_path / "home" / data
+
+
+# doctor
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    return runner(capsys, "doctor")
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """`machine(platform, offloads=…, info=…, programs=…)`: what `doctor` is to see."""
+
+    def pretend(platform: str, *, offloads: bool = False, info: str = "CPU : AVX2 = 1 | ", programs: str = "") -> None:
+        monkeypatch.setattr(sys, "platform", platform)
+        monkeypatch.setattr(native, "version", lambda: "0.3.36")
+        monkeypatch.setattr(native, "offloads", lambda: offloads)
+        monkeypatch.setattr(native, "system_info", lambda: info)
+        monkeypatch.setattr(threads, "default_threads", lambda: 2)
+        monkeypatch.setattr(psutil, "cpu_percent", lambda _seconds: 0.0)
+        monkeypatch.setattr(shutil, "which", lambda name: name if name in programs.split() else None)
+
+    return pretend
+
+
+def findings(run: Run) -> dict[str, dict[str, str]]:
+    return {finding["name"]: finding for finding in run("--json").json["findings"]}
+
+
+@pytest.mark.parametrize(
+    ("platform", "offloads", "info", "programs", "state", "words"),
+    [
+        ("linux", True, "CUDA : ARCHS = 890 | CPU : AVX2 = 1 | ", "nvidia-smi", "ok", "CUDA"),
+        ("linux", True, "Vulkan : X = 1 | CPU : AVX2 = 1 | ", "", "ok", "Vulkan"),
+        ("darwin", True, "Metal : EMBED_LIBRARY = 1 | CPU : NEON = 1 | ", "", "ok", "Metal"),
+        ("darwin", True, "MTL : EMBED_LIBRARY = 1 | CPU : NEON = 1 | ", "", "ok", "Metal"),
+        ("darwin", False, "CPU : AVX2 = 1 | ", "", "note", "lacks Metal"),
+        ("linux", False, "CPU : AVX2 = 1 | ", "nvidia-smi", "note", "lacks CUDA"),
+        ("win32", False, "CPU : AVX2 = 1 | ", "nvidia-smi", "note", "lacks CUDA"),
+        ("linux", False, "CPU : AVX2 = 1 | ", "", "ok", "everything runs on the CPU"),
+    ],
+)
+def test_doctor_names_the_backend_and_a_gpu_that_lies_idle(
+    run: Run,
+    machine: Callable[..., None],
+    platform: str,
+    offloads: bool,
+    info: str,
+    programs: str,
+    state: str,
+    words: str,
+) -> None:
+    machine(platform, offloads=offloads, info=info, programs=programs)
+    found = findings(run)["GPU offload"]
+    assert (found["state"], words in found["found"]) == (state, True)
+    assert bool(found["advice"]) == (state == "note")
+
+
+@pytest.mark.parametrize(
+    ("platform", "programs", "missing", "advice"),
+    [
+        ("linux", "", "no cc and no c++", "build-essential"),
+        ("linux", "gcc", "no c++", "build-essential"),
+        ("darwin", "", "no cc and no c++", "xcode-select"),
+        ("win32", "", "no cl", "Visual Studio"),
+        ("linux", "cc c++", None, None),
+        ("linux", "clang clang++", None, None),
+        ("win32", "cl", None, None),
+    ],
+)
+def test_doctor_names_missing_compilers_and_the_way_around_them(
+    run: Run,
+    machine: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    platform: str,
+    programs: str,
+    missing: str | None,
+    advice: str | None,
+) -> None:
+    machine(platform, programs=programs)
+    found = findings(run)["compilers"]
+    assert (found["state"], found["found"]) == (("note", missing) if missing else ("ok", "C and C++"))
+    assert advice is None or (advice in found["advice"] and "prebuilt wheel" in found["advice"])
+
+    def absent() -> str:
+        raise ModelError("llama-cpp-python is not installed", hint="install it")
+
+    monkeypatch.setattr(native, "version", absent)
+    outcome = run()
+    assert outcome.code == 1
+    assert "prebuilt wheel" in " ".join(re.sub(r"[│┃]", " ", outcome.out).split())
+
+
+def test_doctor_says_how_to_get_tk(run: Run, machine: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    imports = builtins.__import__
+
+    def without_tk(name: str, *rest: Any, **options: Any) -> Any:
+        if name == "tkinter":
+            raise ImportError(name)
+        return imports(name, *rest, **options)
+
+    monkeypatch.setattr(builtins, "__import__", without_tk)
+    advice = []
+    for platform in ("linux", "darwin", "win32"):
+        machine(platform)
+        found = findings(run)["Tk"]
+        assert found["state"] == "note"
+        advice.append(found["advice"])
+    assert [word in text for word, text in zip(("apt", "brew", "installer"), advice, strict=True)] == [True] * 3
+
+
+def test_doctor_advises_extras_that_exist(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from importlib import metadata
+
+    def absent(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", absent)
+    declared = re.search(
+        r"\[project.optional-dependencies\]\n(.*?)\n\[", (ROOT / "pyproject.toml").read_text(), re.DOTALL
+    )
+    assert declared
+    extras = set(re.findall(r"^(\w+) =", declared[1], re.MULTILINE))
+    found = findings(run)
+    named = {name.removeprefix("extra ") for name in found if name.startswith("extra ")}
+    assert named == set(doctor.EXTRAS) <= extras
+    assert all(f"'trsr-lite[{name}]'" in found[f"extra {name}"]["advice"] for name in named)
+
+
+# The workflow
+
+
+def test_the_workflow_runs_every_python_that_is_admitted() -> None:
+    workflow = (WORKFLOWS / "ci.yml").read_text(encoding="utf-8")
+    classified = re.findall(r"Python :: (3\.\d+)", (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    listed = re.search(r"python: \[(.*)\]", workflow)
+    assert listed
+    assert re.findall(r"3\.\d+", listed[1]) == classified
+    assert all(system in workflow for system in ("ubuntu", "macos", "windows"))
+
+
+def test_the_workflow_takes_the_bounds_from_the_requirements(python: Callable[..., Any]) -> None:
+    lowest = python(WORKFLOWS / "bounds.py", "lowest").stdout.strip()
+    newest = python(WORKFLOWS / "bounds.py", "newest").stdout.strip()
+    assert re.fullmatch(r"llama-cpp-python==[\d.]+", lowest)
+    assert newest.startswith(lowest.replace("==", ">="))
+    assert f'"{newest}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
