@@ -76,6 +76,17 @@ def test_whatever_else_prints_goes_to_stderr() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, b"message", b"noise\nmore")
 
 
+@pytest.mark.parametrize(
+    ("redirection", "words"), [("<&-", b"must be open"), (">&-", b"must be open"), (">/dev/full", b"cannot be written")]
+)
+def test_channels_that_cannot_be_used_are_said(redirection: str, words: bytes) -> None:
+    request = b'{"jsonrpc": "2.0", "id": 1, "method": "status"}\n'
+    command = ["sh", "-c", f'exec "$@" {redirection}', "sh", sys.executable, "-m", "trsr_lite", "serve"]
+    done = subprocess.run(command, cwd=ROOT, input=request, capture_output=True)
+    assert done.returncode == (1 if "full" in redirection else 2)
+    assert words in done.stderr.splitlines()[0]
+
+
 def test_ctrl_c_ends_with_130_and_one_line(start: Start) -> None:
     process, client = start()
     client.call("status")

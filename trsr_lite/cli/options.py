@@ -76,6 +76,12 @@ machine = _all(
     option("--ctx-size", type=click.IntRange(min=256), help="Most tokens of context [default: what the work needs]"),
     offline,
 )
+unload_after = option(
+    "--unload-after",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Free models that are idle for so long [default: never]",
+)
 cache_dir = option("--cache-dir", metavar="DIR", help="Where summaries are kept [default: the system's cache folder]")
 data_dir = option(
     "--data-dir", metavar="DIR", help="Where the prepared default model is kept [default: the data folder]"

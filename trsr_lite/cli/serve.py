@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from trsr_lite.cli import options
+from trsr_lite.errors import SettingsError
 
 if TYPE_CHECKING:
     from trsr_lite.recommender import Recommender
@@ -23,12 +24,7 @@ STDIN, STDOUT, STDERR = 0, 1, 2
 @options.model
 @options.settings
 @options.machine
-@options.option(
-    "--unload-after",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="Free idle models [default: never]",
-)
+@options.unload_after
 @options.folders
 def command(**chosen: Any) -> None:
     """Serve another program: JSON-RPC 2.0, one message a line, on stdin and stdout.
@@ -60,7 +56,11 @@ def command(**chosen: Any) -> None:
 
 def _taken() -> tuple[int, int]:
     """The message channels: nothing else reads this process's stdin, and whatever else prints goes to stderr."""
-    sys.stdout.flush()
+    if sys.stdin is None or sys.stdout is None:  # so Python finds them where they were closed
+        raise SettingsError(
+            "stdin and stdout must be open, because messages go through them",
+            hint='try it: echo \'{"jsonrpc": "2.0", "id": 1, "method": "status"}\' | trsr-lite serve',
+        )
     source, sink = os.dup(STDIN), os.dup(STDOUT)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, STDIN)

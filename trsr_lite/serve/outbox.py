@@ -17,7 +17,7 @@ WAITING_BYTES = 1 << 20
 class Outbox:
     """Lines for a thread that calls `write_all`; `write` writes some of the bytes and returns how many, as `os.write`.
 
-    `broken` is set once the reader has gone.
+    `broken` says why nothing more can be written, such as a reader that has gone.
     """
 
     def __init__(self, write: Callable[[memoryview], int | None]) -> None:
@@ -27,14 +27,14 @@ class Outbox:
         self._bytes = 0  # of the lines, the one being written included
         self._changed = threading.Condition()
         self._closed = False
-        self.broken = False
+        self.broken: OSError | None = None
 
     def put(self, line: bytes, *, ends: int | str | None = None) -> None:
         """A line that must arrive; it `ends` a request, of which no progress may follow."""
         with self._changed:
             if ends is not None:
                 self._progress.pop(ends, None)
-            if not self.broken:
+            if self.broken is None:
                 self._lines.append(line)
                 self._bytes += len(line)
             self._changed.notify_all()
@@ -46,9 +46,9 @@ class Outbox:
             self._changed.notify_all()
 
     def room(self) -> None:
-        """Wait until little is unread, or the reader has gone."""
+        """Wait until little is unread, or nothing more can be written."""
         with self._changed:
-            self._changed.wait_for(lambda: self._bytes <= WAITING_BYTES or self.broken)
+            self._changed.wait_for(lambda: self._bytes <= WAITING_BYTES or self.broken is not None)
 
     def close(self) -> None:
         """Nothing more will come; `write_all` returns once all is written."""
@@ -57,15 +57,15 @@ class Outbox:
             self._changed.notify_all()
 
     def write_all(self) -> None:
-        """Write until closed, or until the reader has gone."""
+        """Write until closed, or until that fails."""
         while (line := self._next()) is not None:
             rest = memoryview(line)
             try:
                 while rest:
                     rest = rest[self._write(rest) or 0 :]
-            except OSError:  # a broken pipe; EINVAL on Windows
+            except OSError as error:
                 with self._changed:
-                    self.broken = True
+                    self.broken = error
                     self._lines.clear()
                     self._changed.notify_all()
                 return

@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 PROGRESS_SECONDS = 0.1  # between two notifications of one request, and before its first
 WATCH_SECONDS = 0.5
+GONE = ConnectionError  # such as a broken pipe: a client that does not read any more is no failure
 LAST_SECONDS = 5.0  # for the running request to end once it is told to
 
 
@@ -51,7 +52,8 @@ class Server:
     def run(self, alive: Callable[[], bool] = lambda: True) -> None:
         """Serve until the input ends, `shutdown` is asked for, or the client or what is `alive` goes away.
 
-        At the end of the input, what was asked before is still answered.
+        At the end of the input, what was asked before is still answered. Raises `TrsrError` where nothing can be
+        written although somebody reads.
         """
         reader, worker, writer = (
             threading.Thread(target=target, name=f"trsr-lite {target.__name__.strip('_')}", daemon=True)
@@ -68,6 +70,9 @@ class Server:
             worker.join(LAST_SECONDS)
             if not worker.is_alive():
                 self._recommenders.close()
+        error = self._outbox.broken
+        if error is not None and not isinstance(error, GONE):
+            raise TrsrError(f"stdout cannot be written: {error.strerror}") from error
 
     # Reading
 
