@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -77,11 +78,11 @@ class Slow:
 
 
 @pytest.fixture
-def worked() -> Any:
-    """`worked(queue)` works on the queue in a thread; returns a list of (id, result or reason) that fills."""
-    threads: list[tuple[Queue, threading.Thread]] = []
+def worked() -> Iterator[Callable[[Queue], Callable[[], list[Any]]]]:
+    """`finish = worked(queue)` works on a queue in a thread; `finish()` ends that: (id, result or reason) in order."""
+    finishes: list[Callable[[], list[Any]]] = []
 
-    def start(queue: Queue) -> list[tuple[Any, Any]]:
+    def start(queue: Queue) -> Callable[[], list[Any]]:
         found: list[tuple[Any, Any]] = []
 
         def work() -> None:
@@ -93,36 +94,35 @@ def worked() -> Any:
                 except Cancelled:
                     found.append((taken.id, taken.stopped))
 
-        threads.append((queue, threading.Thread(target=work)))
-        threads[-1][1].start()
-        return found
+        thread = threading.Thread(target=work)
+        thread.start()
+
+        def finish() -> list[Any]:
+            queue.close()
+            thread.join(60)
+            assert not thread.is_alive()
+            return found
+
+        finishes.append(finish)
+        return finish
 
     yield start
-    for queue, thread in threads:
-        queue.close()
-        thread.join(60)
-        assert not thread.is_alive()
-
-
-def finish(queue: Queue) -> None:
-    queue.close()
-    while any(queue.state()[:1][0]) or queue.state()[1]:
-        threading.Event().wait(0.001)
+    for finish in finishes:
+        finish()
 
 
 def test_a_running_job_ends_with_the_reason(worked: Any) -> None:
     queue, slow = Queue(), Slow()
-    found = worked(queue)
+    finish = worked(queue)
     queue.put(job(1, work=slow))
     slow.started.wait(60)
     assert queue.stop("cancelled", lambda one: one.id == 1) == ([], True)
-    finish(queue)
-    assert found == [(1, "cancelled")]
+    assert finish() == [(1, "cancelled")]
 
 
 def test_a_more_urgent_job_interrupts_the_running_one_which_then_runs_before_later_ones(worked: Any) -> None:
     queue, slow = Queue(), Slow()
-    found = worked(queue)
+    finish = worked(queue)
     queue.put(job(1, "low", slow))
     slow.started.wait(60)
     queue.put(job(2, "low"))
@@ -130,27 +130,26 @@ def test_a_more_urgent_job_interrupts_the_running_one_which_then_runs_before_lat
     queue.put(job(3, "normal"))
     slow.started.wait(60)  # again
     slow.end.set()
-    finish(queue)
-    assert found == [(3, 3), (1, "done"), (2, 2)]
+    assert finish() == [(3, 3), (1, "done"), (2, 2)]
     assert slow.runs == 2
 
 
 def test_an_equal_or_less_urgent_job_interrupts_nobody(worked: Any) -> None:
     queue, slow = Queue(), Slow()
-    found = worked(queue)
-    queue.put(job(1, "normal", slow))
+    finish, running = worked(queue), job(1, "normal", slow)
+    queue.put(running)
     slow.started.wait(60)
     queue.put(job(2, "normal"))
     queue.put(job(3, "low"))
+    assert not running.cancel.cancelled
     slow.end.set()
-    finish(queue)
-    assert found == [(1, "done"), (2, 2), (3, 3)]
+    assert finish() == [(1, "done"), (2, 2), (3, 3)]
     assert slow.runs == 1
 
 
 def test_an_interrupted_job_that_is_then_cancelled_does_not_run_again(worked: Any) -> None:
     queue, slow, urgent = Queue(), Slow(), Slow()
-    found = worked(queue)
+    finish = worked(queue)
     queue.put(job(1, "low", slow))
     slow.started.wait(60)
     queue.put(job(2, "high", urgent))
@@ -158,18 +157,34 @@ def test_an_interrupted_job_that_is_then_cancelled_does_not_run_again(worked: An
     gone, running = queue.stop("cancelled", lambda one: one.id == 1)
     assert ([one.id for one in gone], running) == ([1], False)
     urgent.end.set()
-    finish(queue)
-    assert found == [(2, "done")]
+    assert finish() == [(2, "done")]
     assert slow.runs == 1
+
+
+def test_an_interrupted_job_that_is_cancelled_before_it_has_ended_does_not_run_again(worked: Any) -> None:
+    queue, started, goes_on = Queue(), threading.Event(), threading.Event()
+
+    def work(cancel: Cancellation, progress: object) -> None:
+        started.set()
+        goes_on.wait(60)
+        cancel.check()
+
+    finish = worked(queue)
+    queue.put(job(1, "low", work))
+    started.wait(60)
+    queue.put(job(2, "high"))
+    assert queue.stop("cancelled", lambda one: one.id == 1) == ([], True)
+    goes_on.set()
+    assert finish() == [(1, "cancelled"), (2, 2)]
 
 
 def test_an_id_is_known_until_its_job_is_over(worked: Any) -> None:
     queue, slow = Queue(), Slow()
-    worked(queue)
+    finish = worked(queue)
     queue.put(job(1, work=slow))
     slow.started.wait(60)
     queue.put(job("1"))
     assert queue.knows(1) and queue.knows("1") and not queue.knows(2)
     slow.end.set()
-    finish(queue)
+    assert finish() == [(1, "done"), ("1", "1")]
     assert not queue.knows(1)
