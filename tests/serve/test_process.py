@@ -125,8 +125,9 @@ def test_a_client_that_stops_reading_costs_no_memory_and_no_summary(start: Start
         b'{"jsonrpc": "2.0", "id": %d, "method": "status"}\n' % number for number in range(10_000, 110_000)
     )
     taken = client.push(requests)
-    assert taken < len(requests) // 2, "requests were taken in while no answer was read"
     until(lambda: len(stored(tmp_path / "cache")) == BLOCKS)
+    taken += client.push(requests[taken:])  # a busy machine may have been slow only
+    assert taken < 700_000, "requests were taken in while no answer was read"  # 1 MiB of answers, and pipes
     assert psutil.Process(process.pid).memory_info().rss - before < 40 << 20
     client.reading.set()
     assert client.answer("long")["result"]["stats"]["summary_calls"] >= BLOCKS - 1
