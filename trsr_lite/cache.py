@@ -15,7 +15,7 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ CREATE TABLE IF NOT EXISTS uses (user TEXT NOT NULL, key TEXT NOT NULL, PRIMARY 
 CREATE TABLE IF NOT EXISTS digests (path TEXT PRIMARY KEY, size INTEGER, mtime INTEGER, digest TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS salts (salt TEXT NOT NULL);
 """
+_PUT = "INSERT OR REPLACE INTO summaries VALUES (?, ?, ?, ?)"
 
 
 def key(
@@ -75,6 +76,7 @@ class SummaryStore:
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
+        self._held: list[tuple[str, str, str, float]] | None = None
         self.persistent = True
 
     @classmethod
@@ -95,7 +97,21 @@ class SummaryStore:
 
     def put(self, key: str, kind: str, text: str) -> None:
         """Keep a summary; committed when this returns."""
-        self._write("INSERT OR REPLACE INTO summaries VALUES (?, ?, ?, ?)", [(key, kind, text, time.time())])
+        row = (key, kind, text, time.time())
+        if self._held is None:
+            self._write(_PUT, [row])
+        else:
+            self._held.append(row)
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Summaries put within are committed at the end, all of them, or none where the block ends in an error."""
+        self._held = []
+        try:
+            yield
+            self._write(_PUT, self._held)
+        finally:
+            self._held = None
 
     def link(self, user_id: str, keys: Iterable[str]) -> None:
         """Remember that a user's preference rests on these summaries, so that the user can be forgotten."""

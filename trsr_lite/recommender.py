@@ -193,15 +193,20 @@ class Recommender:
         *,
         progress: OnProgress | None = None,
         cancel: Cancellation | None = None,
+        whole_rounds: bool = False,
     ) -> list[Summary]:
-        """Preference summaries of many histories, generated together; each summary is kept as soon as it is made."""
+        """Preference summaries of many histories, generated together; each summary is kept as soon as it is made.
+
+        With `whole_rounds`, in rounds that are kept whole, so that stopped work ends in the same texts (see
+        `summarize.summarize`).
+        """
         with self._call(cancel, progress) as call:
             found: list[Summary] = []
             report = call.stage("summarize")
             for start in range(0, len(histories), TOGETHER):
                 part = histories[start : start + TOGETHER]
                 _check_texts([item for history in part for item in history], self.settings)
-                found += self._summaries(part, call, None, Work())
+                found += self._summaries(part, call, None, Work(), whole_rounds=whole_rounds)
                 report(len(found), len(histories))
         return found
 
@@ -366,7 +371,13 @@ class Recommender:
         return self._summaries([user.history], call, call.stage("summarize"), work)[0]
 
     def _summaries(
-        self, histories: Sequence[Sequence[Item]], call: Call, on_progress: EngineProgress | None, work: Work
+        self,
+        histories: Sequence[Sequence[Item]],
+        call: Call,
+        on_progress: EngineProgress | None,
+        work: Work,
+        *,
+        whole_rounds: bool = False,
     ) -> list[Summary]:
         return summarize.summarize(
             histories,
@@ -377,6 +388,7 @@ class Recommender:
             on_progress=on_progress,
             cancel=call.stop,
             work=work,
+            whole_rounds=whole_rounds,
         )
 
     def _split(self, user: User) -> Any:

@@ -8,6 +8,7 @@ most `fan_in` summaries. All missing nodes that are ready, of all users, are gen
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -18,6 +19,9 @@ from trsr_lite.cancellation import Cancellation
 from trsr_lite.engine.base import ChatTokenizer, Engine, OnProgress, Prompt, Tokenizer
 from trsr_lite.records import Item
 from trsr_lite.settings import Settings
+
+ROUND = 128
+"""Summaries in one round: batches are full but for its end, and no more than this is lost where work is stopped."""
 
 
 @dataclass(frozen=True)
@@ -89,17 +93,27 @@ def summarize(
     on_progress: OnProgress | None = None,
     cancel: Cancellation | None = None,
     work: Work | None = None,
+    whole_rounds: bool = False,
 ) -> list[Summary]:
-    """Summaries of several users' histories; `engine()` is asked for only if something is missing."""
+    """Summaries of several users' histories; `engine()` is asked for only if something is missing.
+
+    Each summary is kept as it is made. With `whole_rounds`, up to ROUND are made and kept together, those that most
+    others wait for first: work that was stopped goes on with the very same rounds, and with the same texts, although
+    the company in a batch can move a text, and a long history shares its batches with others from beginning to end.
+    """
     work = work or Work()
     roots = [plan(history, settings, summarizer) for history in histories]
     orders = [ordered(root) for root in roots]
     cached = store.get(node.key for order in orders for node in order)
     texts = dict(cached)
     missing = _missing(roots, texts)
+    above = _above(orders) if whole_rounds else {}
     while missing:
         ready = [node for node in missing.values() if all(child.key in texts for child in node.children)]
-        _generate(ready, texts, settings, store, engine(), on_progress, cancel, work)
+        if whole_rounds:
+            ready = sorted(ready, key=lambda node: (-above[node.key], node.key))[:ROUND]
+        with store.together() if whole_rounds else nullcontext():
+            _generate(ready, texts, settings, store, engine(), on_progress, cancel, work)
         missing = {key: node for key, node in missing.items() if key not in texts}
     summaries, claimed = [], set(cached)
     for order in orders:
@@ -253,6 +267,17 @@ def ordered(root: Node | None) -> list[Node]:
             stack.append((node, True))
             stack.extend((child, False) for child in reversed(node.children))
     return list(found.values())
+
+
+def _above(orders: Sequence[Sequence[Node]]) -> dict[str, int]:
+    """How many summaries must follow one another after each: the longest way from a node to a root."""
+    above: dict[str, int] = {}
+    for order in orders:
+        for node in reversed(order):  # parents first
+            height = above.setdefault(node.key, 0)
+            for child in node.children:
+                above[child.key] = max(above.get(child.key, 0), height + 1)
+    return above
 
 
 def _missing(roots: Sequence[Node | None], texts: dict[str, str]) -> dict[str, Node]:

@@ -18,6 +18,7 @@ from trsr_lite import __version__
 from trsr_lite.errors import TrsrError
 
 COMMANDS: Mapping[str, str] = {
+    "batch": "Summarize and rank for every user of a file.",
     "bench": "Measure how fast a model is here, and say what helps.",
     "cache": "Show, measure or clear the stored summaries.",
     "convert": "Turn a training run into a verified bundle.",

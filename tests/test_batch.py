@@ -1,0 +1,511 @@
+"""Batches with scripted engines: who is worked, what is written, what a stopped run does next, what is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trsr_lite import DataError, FakeEngine, ModelError, Recommender, Settings, SettingsError, TrsrError, summarize
+from trsr_lite.batch import BatchOptions, Report, local, run
+from trsr_lite.batch import input as inputs
+from trsr_lite.batch import plan as plans
+from trsr_lite.batch.files import Place
+from trsr_lite.batch.plan import Partition
+from trsr_lite.bundle import Bundle, ModelFile
+from trsr_lite.cache import SummaryStore
+
+Row = dict[str, Any]
+
+
+class Killed(BaseException):
+    """What `kill -9` is to a process: nothing catches it."""
+
+
+def items(user: str, count: int, kind: str = "h") -> list[Row]:
+    return [{"id": f"{user}{kind}{number}", "title": f"{kind} {number} of {user}"} for number in range(count)]
+
+
+def user(name: str, history: int = 12, candidates: int = 3) -> Row:
+    return {"user_id": name, "history": items(name, history), "candidates": items(name, candidates, "c")}
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Writes rows (objects, or lines as they are) to `users.jsonl`."""
+
+    def to_file(*rows: Row | str, name: str = "users.jsonl") -> Path:
+        path = tmp_path / name
+        lines = (row if isinstance(row, str) else json.dumps(row) for row in rows)
+        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        return path
+
+    return to_file
+
+
+class Desk:
+    """Runs batches into `tmp_path / "out"` on scripted engines with one cache; `asked` are the prompts of summaries."""
+
+    def __init__(self, tmp_path: Path, fake: FakeEngine) -> None:
+        self.path, self.fake = tmp_path, fake
+        self.settings, self.cache, self.files = Settings(), "cache", "b2:model"
+
+    @property
+    def out(self) -> Path:
+        return self.path / "out"
+
+    def open(self, threads: int | None = None) -> Recommender:
+        files = {
+            role: ModelFile(self.path / f"{role}.gguf", f"{self.files}-{role}", 1)
+            for role in ("summarizer", "recommender")
+        }
+
+        def engine(file: ModelFile, vocab_only: bool, on_load: Any) -> FakeEngine:
+            return dataclasses.replace(self.fake, identity=file.digest, closed=False)
+
+        store = SummaryStore(self.path / self.cache)
+        return Recommender(Bundle(name="scripted", **files), store, engine, settings=self.settings)
+
+    def batch(
+        self, users: Path, *, resume: bool = False, workers: int = 1, output: str = "out", **options: Any
+    ) -> Report:
+        asked = BatchOptions(users=str(users), output=str(self.path / output), **options)
+        return run(asked, self.open, resume=resume, workers=workers)
+
+    def lines(self, output: str = "out") -> list[Row]:
+        files = sorted((self.path / output).glob("part-*.jsonl"))
+        return [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+
+    def rejects(self) -> list[Row]:
+        return [json.loads(line) for line in (self.out / "rejects.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture
+def desk(tmp_path: Path, fake: FakeEngine) -> Desk:
+    return Desk(tmp_path, fake)
+
+
+# What is written
+
+
+def test_every_user_has_what_recommend_gives_in_order_of_the_file(desk: Desk, write: Callable[..., Path]) -> None:
+    rows = [user(f"u{number}", history=4 + 3 * number) for number in range(7)]
+    report = desk.batch(write(*rows), partition_users=3, k=2)
+    assert (report.counts.users, report.counts.partitions, report.users) == (7, 3, 7)
+    with desk.open() as recommender:
+        expected = [recommender.recommend(row, k=2).to_dict() for row in rows]
+    names = ("user_id", "summary", "recommendations")
+    assert [{name: line[name] for name in names} for line in desk.lines()] == [
+        {name: result[name] for name in names} for result in expected
+    ]
+
+
+def test_summaries_of_a_partition_are_generated_together_and_never_twice(
+    desk: Desk, write: Callable[..., Path]
+) -> None:
+    calls: list[int] = []
+    generate = FakeEngine.generate
+
+    class Counting(FakeEngine):
+        def generate(self, prompts: Any, **options: Any) -> list[str]:
+            calls.append(len(prompts))
+            return generate(self, prompts, **options)
+
+    desk.fake = Counting()
+    desk.batch(write(*(user(f"u{number}", history=10) for number in range(8))))
+    assert calls == [16, 8]  # two blocks of each user, then the merge of each
+
+
+def test_one_candidate_file_serves_all_users(desk: Desk, write: Callable[..., Path], tmp_path: Path) -> None:
+    (tmp_path / "items.json").write_text(json.dumps(items("x", 4, "c")))
+    rows = [{"user_id": f"u{number}", "history": items("u", 3)} for number in range(2)]
+    desk.batch(write(*rows), candidates=str(tmp_path / "items.json"))
+    assert [{entry["id"] for entry in line["recommendations"]} for line in desk.lines()] == 2 * [
+        {"xc0", "xc1", "xc2", "xc3"}
+    ]
+
+
+def test_summaries_alone_need_no_candidates(desk: Desk, write: Callable[..., Path]) -> None:
+    desk.batch(write({"user_id": "u", "history": items("u", 5)}), summaries_only=True)
+    (line,) = desk.lines()
+    assert line["summary"] and line["recommendations"] == []
+    assert desk.fake.scored == []
+
+
+def test_a_user_who_was_worked_can_be_forgotten(desk: Desk, write: Callable[..., Path]) -> None:
+    desk.batch(write(user("u")))
+    with desk.open() as recommender:
+        assert recommender.forget("u") == 3  # two blocks and their merge
+
+
+def test_parquet_in_and_out_says_what_json_lines_say(desk: Desk, write: Callable[..., Path], tmp_path: Path) -> None:
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    rows = [user(f"u{number}") for number in range(5)]
+    rows[1]["history"][0]["category"] = "x"  # an attribute that others lack
+    parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "users.parquet", row_group_size=2)
+    desk.batch(write(*rows), partition_users=2)
+    desk.batch(tmp_path / "users.parquet", partition_users=2, output="other")
+    files = sorted((tmp_path / "other").glob("part-*.parquet"))
+    assert len(files) == 3
+    found = [row for file in files for row in parquet.read_table(file).to_pylist()]
+    assert found == desk.lines()
+
+
+def test_an_address_works_like_a_path(desk: Desk, write: Callable[..., Path], tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    users = write(user("u"), "{", user("v"))
+    desk.batch(users)
+    asked = BatchOptions(users=users.as_uri(), output=(tmp_path / "far").as_uri())
+    (tmp_path / "far").mkdir()
+    assert run(asked, desk.open).counts.bad == 1
+    assert desk.lines("far") == desk.lines()
+    with pytest.raises(SettingsError, match="holds a batch already"):
+        run(asked, desk.open)
+    assert run(asked, desk.open, resume=True).kept == 1
+
+
+# Rows that are no users
+
+
+def test_bad_rows_are_counted_named_and_left_out(desk: Desk, write: Callable[..., Path]) -> None:
+    rows: list[Row | str] = [user("a"), "{", user("b"), {"user_id": "c", "history": []}, "", "7", user("d")]
+    rows += [{**user(""), "user_id": ""}, {"user_id": "e", "history": items("e", 3)}]
+    report = desk.batch(write(*rows))
+    assert (report.counts.rows, report.counts.users, report.counts.bad) == (8, 3, 5)
+    assert [line["user_id"] for line in desk.lines()] == ["a", "b", "d"]
+    found = {line["row"]: (line["user_id"], line["reason"]) for line in desk.rejects()}
+    assert list(found) == [2, 4, 6, 8, 9]
+    assert "users.jsonl:2" in found[2][1] and "not valid JSON" in found[2][1]
+    assert found[4][0] == "c" and "history: is empty" in found[4][1]
+    assert "candidates: missing" in found[9][1]
+
+
+def test_of_rows_that_name_the_same_user_the_first_counts(desk: Desk, write: Callable[..., Path]) -> None:
+    again = {**user("a"), "history": items("other", 2)}
+    report = desk.batch(write(user("a"), user("b"), again, user("b"), user("c")), partition_users=2)
+    assert (report.counts.users, report.counts.duplicates, report.counts.bad) == (3, 2, 0)
+    assert [line["user_id"] for line in desk.lines()] == ["a", "b", "c"]
+    assert "is already the user of row 1" in desk.rejects()[0]["reason"]
+    assert any("name a user again" in line for line in report.lines())
+
+
+@pytest.mark.parametrize("bad", ["{", json.dumps(user("a"))])
+def test_strict_stops_before_any_model_runs_and_leaves_nothing(
+    desk: Desk, write: Callable[..., Path], bad: str
+) -> None:
+    with pytest.raises(DataError, match=r"users\.jsonl:2"):
+        desk.batch(write(user("a"), bad), strict=True)
+    assert desk.fake.prompts == [] and list(desk.out.glob("*")) == []
+
+
+def test_a_user_the_model_cannot_be_asked_about_has_an_error(desk: Desk, write: Callable[..., Path]) -> None:
+    desk.settings = Settings(prompt_tokens=900)
+    long = {**user("long"), "candidates": [{"id": "c", "title": 1000 * "x"}]}
+    users = write(user("a"), long, user("b"))
+    report = desk.batch(users)
+    assert report.failed == 1
+    assert [bool(line["error"]) for line in desk.lines()] == [False, True, False]
+    assert "its title alone needs" in desk.lines()[1]["error"]
+    with pytest.raises(DataError, match=r"user 'long': candidate 'c': its title alone"):
+        desk.batch(users, output="strict", strict=True)
+
+
+def test_a_file_without_users_is_refused(desk: Desk, write: Callable[..., Path]) -> None:
+    with pytest.raises(DataError, match="has no usable user"):
+        desk.batch(write("{"))
+
+
+def test_an_item_of_the_candidate_file_without_text_stops_the_batch(
+    desk: Desk, write: Callable[..., Path], tmp_path: Path
+) -> None:
+    desk.settings = Settings(attributes=("title",))
+    (tmp_path / "items.json").write_text(json.dumps([{"id": "c", "brand": "x"}]))
+    with pytest.raises(DataError, match=r"items\.json: item 'c'"):
+        desk.batch(write(user("a")), candidates=str(tmp_path / "items.json"))
+
+
+@pytest.mark.parametrize("name", ["users.json", "users.csv", "users"])
+def test_another_kind_of_file_is_refused(desk: Desk, write: Callable[..., Path], name: str) -> None:
+    with pytest.raises(DataError, match="JSON Lines or Parquet"):
+        desk.batch(write(user("a"), name=name))
+
+
+def test_a_line_without_end_is_one_bad_row(
+    desk: Desk, write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inputs, "LINE_BYTES", 2000)
+    huge = json.dumps({**user("b"), "history": items("b", 200)})
+    assert len(huge) > 4000
+    report = desk.batch(write(user("a", 3), huge, user("c", 3)))
+    assert [line["user_id"] for line in desk.lines()] == ["a", "c"]
+    assert "is longer than" in desk.rejects()[0]["reason"] and report.counts.rows == 3
+
+
+# The plan
+
+
+def test_the_plan_accounts_for_every_row_once(
+    tmp_path: Path, write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plans, "SKIPS", 5)
+    rows: list[Row | str] = []
+    for number in range(60):
+        rows += [user(f"u{number}", history=1001 if number % 20 == 7 else 3), *(number % 9 * ["{"])]
+    source, folder = inputs.source(str(write(*rows))), Place(str(tmp_path / "plan"))
+    rules = plans.Rules(Settings(), own_candidates=True)
+    counts = plans.make(source, folder, rules, 4)
+    partitions = list(plans.read(folder))
+    found = [[user.user_id for user in plans.users(source, partition, rules)] for partition in partitions]
+    flat = [name for names in found for name in names]
+    assert sorted(flat, key=lambda name: int(name[1:])) == [f"u{number}" for number in range(60)]
+    assert max(len(names) for names in found) == 4 and len(flat) == counts.users
+    assert max(len(partition.skip) for partition in partitions) <= 9
+    assert found[-3:] == [["u7"], ["u27"], ["u47"]]
+
+
+def test_nobody_waits_for_a_huge_history(desk: Desk, write: Callable[..., Path]) -> None:
+    seen: list[tuple[bool, int]] = []
+
+    def script(prompt: str) -> str:
+        seen.append(("of huge" in prompt, len(list(desk.out.glob("part-*")))))
+        return f" {len(prompt)}."
+
+    desk.fake = FakeEngine(script=script)
+    desk.batch(write(user("huge", history=1100), *(user(f"u{number}") for number in range(4))), partition_users=2)
+    assert {there for huge, there in seen if huge} == {2}  # the others were committed before its first prompt
+    assert desk.lines()[-1]["user_id"] == "huge"
+
+
+def test_a_users_file_that_changes_under_the_plan_is_noticed(tmp_path: Path, write: Callable[..., Path]) -> None:
+    source, folder = inputs.source(str(write(user("a"), user("b")))), Place(str(tmp_path / "plan"))
+    rules = plans.Rules(Settings(), own_candidates=True)
+    plans.make(source, folder, rules, 4)
+    write(user("a"))
+    with pytest.raises(DataError, match="has changed"):
+        plans.users(source, next(iter(plans.read(folder))), rules)
+
+
+# Stopping and going on
+
+
+def test_a_run_killed_anywhere_goes_on_to_the_same_results(
+    desk: Desk, write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The texts depend on their company in a batch here, as they do on real hardware."""
+    monkeypatch.setattr(summarize, "ROUND", 4)
+    users = write(*(user(f"u{number}", history=3 + 7 * number % 40) for number in range(10)))
+    left = 0
+
+    def step() -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise Killed
+
+    class Moody(FakeEngine):
+        def generate(self, prompts: Any, **options: Any) -> list[str]:
+            company, keep = sum(sum(prompt) for prompt in prompts), options.pop("on_result")
+
+            def on_result(index: int, text: str) -> None:
+                step()
+                keep(index, f"{text} {company}")
+
+            return super().generate(prompts, **options, on_result=on_result)
+
+        def margins(self, *arguments: Any, **options: Any) -> Any:
+            step()
+            return super().margins(*arguments, **options)
+
+    desk.fake = Moody()
+    desk.batch(users, partition_users=4, output="calm")
+    desk.cache, kills, source = "other", 0, random.Random(5)
+    while True:
+        left = source.randint(6, 12)
+        try:
+            report = desk.batch(users, partition_users=4, resume=True)
+        except Killed:
+            kills += 1
+        else:
+            break
+    assert kills >= 4 and report.kept >= 1
+    assert desk.lines() == desk.lines("calm")
+    assert len({line["user_id"] for line in desk.lines()}) == 10
+
+
+def test_what_is_committed_is_not_worked_again(desk: Desk, write: Callable[..., Path]) -> None:
+    users = write(*(user(f"u{number}") for number in range(6)))
+    desk.batch(users, partition_users=2)
+    (desk.out / "part-000001.jsonl").unlink()
+    desk.fake.scored.clear()
+    report = desk.batch(users, partition_users=2, resume=True)
+    assert (report.kept, report.users) == (2, 2) and len(desk.fake.scored) == 6
+    assert [line["user_id"] for line in desk.lines()] == [f"u{number}" for number in range(6)]
+
+
+def test_a_plan_that_was_not_finished_is_made_anew(
+    desk: Desk, write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users = write(user("a"), user("b"))
+    with monkeypatch.context() as patch:
+        patch.setattr("trsr_lite.batch.manifest.write", lambda *_: (_ for _ in ()).throw(Killed))
+        with pytest.raises(Killed):
+            desk.batch(users)
+    assert desk.batch(users).counts.users == 2
+
+
+def test_a_folder_is_not_reused_without_being_told(desk: Desk, write: Callable[..., Path]) -> None:
+    users = write(user("a"))
+    desk.batch(users)
+    with pytest.raises(SettingsError, match="holds a batch already") as error:
+        desk.batch(users)
+    assert "--resume" in str(error.value.hint)
+    (desk.path / "mine").mkdir()
+    (desk.path / "mine" / "thesis.txt").write_text("x")
+    with pytest.raises(SettingsError, match=r"is not a batch: it holds 'thesis\.txt'"):
+        desk.batch(users, output="mine", resume=True)
+
+
+def _users(desk: Desk, users: Path) -> dict[str, Any]:
+    users.write_text(users.read_text() + "\n")
+    return {}
+
+
+def _settings(desk: Desk, users: Path) -> dict[str, Any]:
+    desk.settings = Settings(strategy="none")
+    return {}
+
+
+def _model(desk: Desk, users: Path) -> dict[str, Any]:
+    desk.files = "b2:other"
+    return {}
+
+
+def _candidates(desk: Desk, users: Path) -> dict[str, Any]:
+    path = desk.path / "items.json"
+    path.write_text(json.dumps(items("x", 2)))
+    return {"candidates": str(path)}
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (_users, "users.digest"),
+        (_settings, "settings.strategy was 'hierarchical' and is now 'none'"),
+        (_model, "model.summarizer"),
+        (_candidates, "ranking.candidates"),
+        (lambda *_: {"k": 3}, "ranking.k was 10 and is now 3"),
+        (lambda *_: {"exact": True}, "ranking.exact"),
+        (lambda *_: {"partition_users": 5}, "output.partition_users"),
+        (lambda *_: {"format": "parquet"}, "output.format"),
+        (lambda *_: {"sort_history": True}, "sort_history"),
+    ],
+)
+def test_what_changed_since_the_start_is_named_and_refused(
+    desk: Desk, write: Callable[..., Path], change: Callable[..., dict[str, Any]], named: str
+) -> None:
+    users = write(user("a"))
+    desk.batch(users)
+    with pytest.raises(SettingsError, match=named):
+        desk.batch(users, resume=True, **change(desk, users))
+
+
+def test_a_worker_with_another_model_is_refused(desk: Desk, write: Callable[..., Path]) -> None:
+    opened = 0
+
+    def open_recommender(threads: int | None) -> Recommender:
+        nonlocal opened
+        opened += 1
+        desk.files = f"b2:{opened}"
+        return desk.open()
+
+    asked = BatchOptions(users=str(write(user("a"))), output=str(desk.out))
+    with pytest.raises(ModelError, match="the batch was begun with"):
+        run(asked, open_recommender)
+
+
+def test_a_full_disk_says_what_to_do_and_a_later_run_goes_on(desk: Desk, write: Callable[..., Path]) -> None:
+    resource = pytest.importorskip("resource")
+    users = write(*(user(f"u{number}", candidates=40) for number in range(4)))
+    desk.batch(users, partition_users=2, output="calm", k=40)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    desk.batch(users, partition_users=2, k=40)
+    whole = (desk.out / "part-000001.jsonl").read_bytes()
+    (desk.out / "part-000001.jsonl").unlink()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) // 2, hard))
+    try:
+        with pytest.raises(TrsrError, match=r"part-000001\.jsonl: cannot be written") as error:
+            desk.batch(users, partition_users=2, resume=True, k=40)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "--resume" in str(error.value.hint)
+    assert [path.name for path in desk.out.iterdir() if path.name.startswith(".")] == []
+    desk.batch(users, partition_users=2, resume=True, k=40)
+    assert desk.lines() == desk.lines("calm")
+
+
+# Several workers
+
+
+def test_several_workers_write_what_one_writes(desk: Desk, write: Callable[..., Path]) -> None:
+    users = write(*(user(f"u{number}") for number in range(12)))
+    desk.batch(users, partition_users=2, output="one")
+    report = desk.batch(users, partition_users=2, workers=3)
+    assert report.users == 12 and desk.lines() == desk.lines("one")
+
+
+def test_a_worker_that_fails_stops_the_others_and_its_error_is_raised(desk: Desk, write: Callable[..., Path]) -> None:
+    def script(prompt: str) -> str:
+        if "of u3" in prompt:
+            raise ModelError("it broke")
+        return " x."
+
+    desk.fake = FakeEngine(script=script)
+    users = write(*(user(f"u{number}") for number in range(40)))
+    with pytest.raises(ModelError, match="it broke"):
+        desk.batch(users, partition_users=1, workers=2)
+    assert len(list(desk.out.glob("part-*"))) < 39
+    assert [thread for thread in threading.enumerate() if thread.name.startswith("worker")] == []
+
+
+def test_partitions_are_read_as_they_are_needed(desk: Desk, write: Callable[..., Path]) -> None:
+    taken: list[int] = []
+    users = write(*(user(f"u{number}") for number in range(3)))
+    desk.batch(users, partition_users=1)
+
+    def partitions() -> Any:
+        for partition in plans.read(Place(str(desk.out))):
+            taken.append(partition.number)
+            yield partition
+
+    class Only:
+        def __init__(self, job: Any, threads: int | None) -> None: ...
+
+        def work(self, partition: Partition, **_: Any) -> int:
+            return partition.number
+
+        def close(self) -> None: ...
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local, "Worker", Only)
+        work = local.work(None, partitions(), workers=1, threads=None)  # type: ignore[arg-type]
+        assert next(work) == 0 and taken == [0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"k": 0}, "at least 1"),
+        ({"format": "csv"}, "format is 'csv'"),
+        ({"candidates": "a", "catalog": "b"}, "not from both"),
+        ({"candidates": "a", "summaries_only": True}, "nothing is ranked"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        BatchOptions(users="users.jsonl", output="out", **options)
