@@ -31,7 +31,7 @@ def test_readme_names_only_make_targets_that_exist():
 
 def is_heavy(command):
     """Whether a command takes long or needs the hub: its options are checked, and other tests run it."""
-    return command.split()[1] in ("train", "convert", "push", "pull", "evaluate", "bench")
+    return command.split()[1] in ("train", "convert", "push", "pull", "evaluate", "bench", "batch")
 
 
 @pytest.mark.parametrize(
