@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from trsr_lite.asynchronous import run_async as run_async
     from trsr_lite.cancellation import Cancellation as Cancellation
+    from trsr_lite.catalog.catalog import Catalog as Catalog
+    from trsr_lite.catalog.retrieval import Retrieval as Retrieval
     from trsr_lite.engine.base import EngineOptions as EngineOptions
     from trsr_lite.engine.fake import FakeEngine as FakeEngine
     from trsr_lite.errors import Cancelled as Cancelled
@@ -42,6 +44,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Cancellation": "cancellation",
     "Cancelled": "errors",
+    "Catalog": "catalog.catalog",
     "Closed": "errors",
     "DataError": "errors",
     "EngineOptions": "engine.base",
@@ -52,6 +55,7 @@ _HOMES = {
     "Recommendation": "scoring",
     "Recommender": "recommender",
     "Result": "result",
+    "Retrieval": "catalog.retrieval",
     "Settings": "settings",
     "SettingsError": "errors",
     "StoreError": "errors",
@@ -67,6 +71,7 @@ _HOMES = {
 __all__ = [
     "Cancellation",
     "Cancelled",
+    "Catalog",
     "Closed",
     "DataError",
     "EngineOptions",
@@ -77,6 +82,7 @@ __all__ = [
     "Recommendation",
     "Recommender",
     "Result",
+    "Retrieval",
     "Settings",
     "SettingsError",
     "StoreError",

@@ -2,7 +2,7 @@
 
     TrsrError            1  failure
     ├── Closed           1  used after close()
-    ├── StoreError       1  the summary store cannot be used as it is
+    ├── StoreError       1  the summary store or a catalog cannot be used as it is
     ├── SettingsError    2  a setting, option or config value that cannot be
     ├── ModelError       3  model or bundle missing, broken or incompatible
     ├── DataError        4  a user, item or candidate that cannot be used
@@ -35,7 +35,7 @@ class Closed(TrsrError):
 
 
 class StoreError(TrsrError):
-    """The summary store cannot be used as it is."""
+    """The summary store or a catalog cannot be used as it is."""
 
 
 class SettingsError(TrsrError):

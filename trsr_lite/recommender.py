@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trsr_lite import bundle as bundles
 from trsr_lite import hub, prompts, summarize
@@ -32,6 +32,10 @@ from trsr_lite.scoring import Recommendation, rank
 from trsr_lite.settings import Settings
 from trsr_lite.summarize import Summary, Work
 from trsr_lite.turns import NoTurn, Turns
+
+if TYPE_CHECKING:
+    from trsr_lite.catalog.catalog import Catalog
+    from trsr_lite.catalog.retrieval import Retrieval
 
 DEFAULT_MODEL = "smollm2"
 STAGES = ("load", "summarize", "score")
@@ -120,6 +124,8 @@ class Recommender:
         candidates: Sequence[Item] | Sequence[Mapping[str, Any]] | None = None,
         *,
         k: int | None = None,
+        catalog: Catalog | None = None,
+        retrieve: Retrieval | int | None = None,
         exact: bool = False,
         budget: float | None = None,
         progress: OnProgress | None = None,
@@ -127,14 +133,17 @@ class Recommender:
     ) -> Result:
         """The best `k` candidates (all without `k`), best first.
 
-        `candidates` default to the user's own. `exact` makes margins reproducible to the bit, and slower. Within
-        `budget` seconds, waiting included, up to half of the time goes to missing summaries, then the newest stored one
-        serves, and candidates are scored in their order as long as there is time; `Result.skipped` says what was left
-        out. Raises `DataError`, `ModelError`, `Cancelled`, `Closed`.
+        `candidates` default to the user's own; with a `catalog` they are what it finds for the history and the summary,
+        as `retrieve` says (a number of items, or a `Retrieval`). `exact` makes margins reproducible to the bit, and
+        slower. Within `budget` seconds, waiting included, up to half of the time goes to missing summaries, then the
+        newest stored one serves, and candidates are scored in their order as long as there is time; `Result.skipped`
+        says what was left out. Raises `DataError`, `ModelError`, `Cancelled`, `Closed`.
         """
         user = _user(user)
-        items = _items(candidates) if candidates is not None else list(user.candidates)
-        if not items:
+        items = _items(candidates) if candidates is not None else [] if catalog is not None else list(user.candidates)
+        if items and catalog is not None:
+            raise SettingsError("candidates come from a list or from a catalog, not from both")
+        if not items and catalog is None:
             raise DataError(
                 "there are no candidates to rank", hint='give them with `--candidates` or as "candidates" of the user'
             )
@@ -148,6 +157,9 @@ class Recommender:
             with self._call(cancel, progress, patience=budget) as call:
                 summary, uncovered = self._summarize_until(until, user, call, work)
                 call.ended("summarize")
+                if catalog is not None:
+                    items = _found(catalog, user, summary.text, retrieve, self.settings)
+                    call.ended("retrieve")
                 with call.within(until.left) as limited:
                     self._score(user, summary, items, limited, scored, exact=exact)
                 call.ended("score")
@@ -476,6 +488,26 @@ def _items(items: Sequence[Any]) -> list[Item]:
     if all(isinstance(item, Item) for item in items):
         return unique(items, "candidates")
     return candidates_from_list(items)
+
+
+def _found(
+    catalog: Catalog, user: User, summary: str | None, retrieve: Retrieval | int | None, settings: Settings
+) -> list[Item]:
+    """The items of a catalog that may be ranked: one row without a visible attribute must not cost the whole answer."""
+    found = [item for item in catalog.retrieve(user.history, summary, retrieve) if _is_visible(item, settings)]
+    if not found:
+        raise DataError(
+            f"{catalog.path}: no item passes the filters and shares a word with the history or the summary",
+            hint="loosen the filters, or look at the catalog with `trsr-lite catalog info`",
+        )
+    return found
+
+
+def _is_visible(item: Item, settings: Settings) -> bool:
+    try:
+        return bool(prompts.shown(item, settings))
+    except DataError:
+        return False
 
 
 def _check_texts(items: Sequence[Item], settings: Settings) -> None:

@@ -48,14 +48,14 @@ class Item:
         attributes = {
             str(name): text
             for name, value in data.items()
-            if name not in RESERVED and (text := _text(value, f"{where}.{_encodable(str(name), where)}")).strip()
+            if name not in RESERVED and (text := _attribute(value, name, where)).strip()
         }
         if not attributes:
             raise DataError(
                 f"{where}: no text: an item needs at least one non-empty attribute besides `id`",
                 hint='add one, such as "title"',
             )
-        return cls(_identifier(data, where), attributes, _time(data.get("time"), f"{where}.time"))
+        return cls(_identifier(data, where), attributes, parse_time(data.get("time"), f"{where}.time"))
 
 
 @dataclass(frozen=True)
@@ -162,6 +162,22 @@ def read_candidates(path: str | Path) -> list[Item]:
     return unique(items, name)
 
 
+def parse_time(value: Any, where: str) -> float | None:
+    """Seconds since the epoch (UTC) of ISO 8601 or a number, None for nothing; raises `DataError` with `where`."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e18:
+        return float(value)
+    if isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value.strip().replace("Z", "+00:00").replace("z", "+00:00"))
+        except ValueError:
+            pass
+        else:
+            return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+    raise DataError(f"{where}: {_shortly(value)} is not a time", hint="use ISO 8601, such as 2026-01-02T10:00:00Z")
+
+
 def documents(path: str | Path) -> tuple[str, Iterable[tuple[str, Any]]]:
     """The source's name and its (place, value) pairs: one for JSON, one a line for JSON Lines."""
     import orjson
@@ -211,6 +227,12 @@ def _identifier(data: Mapping[str, Any], where: str) -> str:
     return _encodable(value, f"{where}.id") if isinstance(value, str) else _number(value, f"{where}.id")
 
 
+def _attribute(value: Any, name: Any, where: str) -> str:
+    if isinstance(value, str) and isinstance(name, str) and value.isascii() and name.isascii():
+        return value  # nearly all of them; naming the place of millions of values takes longer than reading them
+    return _text(value, f"{where}.{_encodable(str(name), where)}")
+
+
 def _text(value: Any, where: str) -> str:
     if value is None:
         return ""
@@ -244,21 +266,6 @@ def _encodable(text: str, where: str) -> str:
     except UnicodeEncodeError as error:
         raise DataError(f"{where}: character {error.start} is a lone surrogate, which is not Unicode text") from None
     return text
-
-
-def _time(value: Any, where: str) -> float | None:
-    if value is None or value == "":
-        return None
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e18:
-        return float(value)
-    if isinstance(value, str):
-        try:
-            moment = datetime.fromisoformat(value.strip().replace("Z", "+00:00").replace("z", "+00:00"))
-        except ValueError:
-            pass
-        else:
-            return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
-    raise DataError(f"{where}: {_shortly(value)} is not a time", hint="use ISO 8601, such as 2026-01-02T10:00:00Z")
 
 
 def _shortly(value: Any) -> str:

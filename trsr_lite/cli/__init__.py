@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, str] = {
     "batch": "Summarize and rank for every user of a file.",
     "bench": "Measure how fast a model is here, and say what helps.",
     "cache": "Show, measure or clear the stored summaries.",
+    "catalog": "Index many items in one file, to recommend from them.",
     "convert": "Turn a training run into a verified bundle.",
     "doctor": "Check this machine and say what is missing.",
     "evaluate": "Compare models with simple systems on held-out lists.",

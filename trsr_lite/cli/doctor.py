@@ -21,6 +21,7 @@ EXTRAS = {  # extra: the package that shows whether it is there, and what it is 
     "train": ("torch", "`train` and `convert`"),
     "evaluate": ("scikit-learn", "the baselines of `evaluate`"),
     "plot": ("matplotlib", "plots"),
+    "parquet": ("pyarrow", "Parquet files for `catalog` and `batch`"),
 }
 COMPILERS = {"win32": (("cl", "gcc"), ("cl", "g++")), "other": (("cc", "gcc", "clang"), ("c++", "g++", "clang++"))}
 GET_COMPILERS = {

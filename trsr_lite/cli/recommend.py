@@ -6,12 +6,13 @@ from typing import Any
 
 import click
 
-from trsr_lite.cli import options
+from trsr_lite.cli import options, retrieval
 
 
 @click.command("recommend")
 @options.user
 @options.candidates
+@retrieval.options
 @options.model
 @options.top
 @options.settings
@@ -24,13 +25,19 @@ def command(k: int, exact: bool, explain: bool, as_json: bool, **chosen: Any) ->
     """Rank candidates for a user, best first.
 
     The user file holds `history` (oldest first) and, unless --candidates is given, `candidates`; each item needs an
-    `id` and some text, such as a `title`.
+    `id` and some text, such as a `title`. With --catalog the candidates are what it finds for the newest items and the
+    summary: a search of the words of titles, seen items and near-duplicates left out.
     """
     from trsr_lite.cli import session
 
     user, candidates = session.read_input(chosen)
-    with session.reporting() as progress, session.load(chosen, progress) as recommender, session.naming(chosen):
-        result = recommender.recommend(user, candidates, k=k, exact=exact, progress=progress)
+    with (
+        retrieval.opened(chosen) as asked,
+        session.reporting() as progress,
+        session.load(chosen, progress) as recommender,
+        session.naming(chosen),
+    ):
+        result = recommender.recommend(user, candidates, k=k, exact=exact, progress=progress, **asked)
     from trsr_lite.cli import tables
 
     if as_json:

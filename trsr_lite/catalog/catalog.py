@@ -1,0 +1,119 @@
+"""`Catalog`: the items of one file, asked by programs and by the command line.
+
+Invariant: it only reads. Every answer comes from one state of the file, also while another process changes it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from trsr_lite.catalog import content, file, retrieval
+from trsr_lite.catalog.retrieval import Retrieval
+from trsr_lite.catalog.words import Tokenizer
+from trsr_lite.errors import Closed
+from trsr_lite.records import Item
+
+
+class Catalog:
+    """The catalog in the file `path`; usable from any thread; a context manager.
+
+    `trsr_lite.catalog.changes` makes and changes one. Raises `DataError` where the file is no catalog or one of another
+    version, and `StoreError` where it cannot be read.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._lock = threading.RLock()
+        self._closed = False
+        self._connection = file.connect(self.path)
+        with file.mapped(self.path):
+            self._tokenizer = Tokenizer(self._connection)
+
+    def __len__(self) -> int:
+        """How many items there are."""
+        return int(self._facts()["items"])
+
+    @property
+    def digest(self) -> str:
+        """`b2:` and 40 hexadecimal digits that tell catalogs of different items apart, in whatever order they came."""
+        return content.named(self._facts()["digest"])
+
+    def retrieve(
+        self, history: Sequence[Item], summary: str | None = None, options: Retrieval | int | None = None
+    ) -> list[Item]:
+        """The items that a user with this history (oldest first) and summary may like, best first.
+
+        Never an item of the history; at most `options.count` (or `options`, where it is a number), and fewer where
+        fewer share a word with either and pass the filters.
+        """
+        if not isinstance(options, Retrieval):
+            options = Retrieval() if options is None else Retrieval(options)
+        with self._reading() as connection:
+            return retrieval.retrieve(connection, self._tokenizer, history, summary, options)
+
+    def get(self, item_id: str) -> Item | None:
+        """The item of this id, or None."""
+        with self._reading() as connection:
+            found = connection.execute("SELECT content FROM items WHERE id = ?", (item_id,)).fetchone()
+        return content.item(item_id, found[0]) if found else None
+
+    def info(self) -> dict[str, Any]:
+        """Items, different terms, bytes of text and of the file, and the digest."""
+        with self._reading() as connection:
+            facts = dict(connection.execute("SELECT name, value FROM facts"))
+            terms = connection.execute("SELECT count(*) FROM vocabulary").fetchone()[0]
+            attributes = self._attributes(connection)
+        return {
+            "path": str(self.path),
+            "items": facts["items"],
+            "attributes": attributes,
+            "terms": terms,
+            "text_bytes": facts["text_bytes"],
+            "file_bytes": self.path.stat().st_size,
+            "version": file.SCHEMA,
+            "digest": content.named(facts["digest"]),
+        }
+
+    def close(self) -> None:
+        """Close the file; may be called twice."""
+        with self._lock:
+            self._closed = True
+            self._connection.close()
+
+    def __enter__(self) -> Catalog:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Inside
+
+    def _facts(self) -> dict[str, Any]:
+        with self._reading() as connection:
+            return dict(connection.execute("SELECT name, value FROM facts"))
+
+    @staticmethod
+    def _attributes(connection: sqlite3.Connection) -> list[str]:
+        """The attributes of the first items, as examples of what can be filtered."""
+        first = connection.execute("SELECT id, content FROM items ORDER BY row LIMIT 100")
+        return list(dict.fromkeys(name for one in first for name in content.item(*one).attributes))
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            if self._closed:
+                raise Closed(f"{self.path}: the catalog was closed")
+            with file.mapped(self.path):
+                self._connection.execute("BEGIN")
+                try:
+                    yield self._connection
+                finally:
+                    self._connection.execute("ROLLBACK")

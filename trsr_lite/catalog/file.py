@@ -1,0 +1,116 @@
+"""The SQLite file of a catalog: its tables, its version, and what can go wrong with it.
+
+Invariant: a connection is to a catalog that this version wrote; what SQLite complains of is said with the file's name
+and what to do.
+
+    items       row, id, and the attributes with the time as compressed JSON
+    search      FTS5 over title and text; contentless, so that no text is stored twice
+    vocabulary  term -> items that have it; kept exact, because asking FTS5 takes as long as the term is frequent
+    facts       items, digest, text_bytes
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from trsr_lite.errors import DataError, StoreError
+
+APPLICATION = 0x54525343  # "TRSC": tells a catalog from other SQLite files
+SCHEMA = 1
+BUSY_SECONDS = 20
+CACHE_KIB = 64 * 1024
+TOKENIZER = 'tokenize = "unicode61 remove_diacritics 2"'
+_TABLES = f"""
+CREATE TABLE items (row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, content BLOB NOT NULL);
+CREATE TABLE vocabulary (term TEXT PRIMARY KEY, items INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE facts (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
+CREATE VIRTUAL TABLE search USING fts5 (title, text, content = '', {TOKENIZER});
+CREATE VIRTUAL TABLE search_terms USING fts5vocab (search, row);
+INSERT INTO facts VALUES ('items', 0), ('digest', zeroblob(20)), ('text_bytes', 0);
+PRAGMA application_id = {APPLICATION};
+PRAGMA user_version = {SCHEMA};
+"""  # noqa: S608 - constants
+
+
+def create(path: Path) -> sqlite3.Connection:
+    """A new, empty catalog in a file that nobody else knows yet: quick, and worthless if it is not finished."""
+    with mapped(path):
+        connection = sqlite3.connect(path, isolation_level=None)
+        try:
+            connection.executescript(
+                f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE; "
+                f"PRAGMA cache_size = -{CACHE_KIB}; {_TABLES}"
+            )
+        except sqlite3.OperationalError as error:
+            connection.close()
+            if "fts5" in str(error):
+                raise StoreError(
+                    f"this Python's SQLite ({sqlite3.sqlite_version}) has no full-text search (FTS5)",
+                    hint="use a Python from python.org, your system or conda: theirs have it",
+                ) from error
+            raise
+        return connection
+
+
+def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
+    """An existing catalog; raises `DataError` for another file or another version's."""
+    if not path.is_file():
+        what = "is a folder, not a catalog" if path.is_dir() else "there is no such catalog"
+        raise DataError(f"{path}: {what}", hint="make one: `trsr-lite catalog build items.jsonl`")
+    with mapped(path):
+        place = f"{path.resolve().as_uri()}?mode={'rw' if write else 'ro'}"
+        connection = sqlite3.connect(
+            place, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        try:
+            _check(connection, path)
+            connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+            connection.execute("PRAGMA temp_store = MEMORY")  # what is searched for is written nowhere
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+@contextmanager
+def mapped(path: Path) -> Iterator[None]:
+    """Errors of SQLite become those of this package."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        text = str(error)
+        if "not a database" in text or "malformed" in text:
+            raise DataError(
+                f"{path}: is not a catalog, or is damaged ({text})",
+                hint="build it again: `trsr-lite catalog build items.jsonl --force`",
+            ) from error
+        raise StoreError(f"{path}: {text}", hint=_way_out(text)) from error
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if application != APPLICATION:
+        raise DataError(
+            f"{path}: is an SQLite file, but not a catalog", hint="make one: `trsr-lite catalog build items.jsonl`"
+        )
+    if version != SCHEMA:
+        writer = "a newer" if version > SCHEMA else "an older"
+        raise DataError(
+            f"{path}: was built by {writer} trsr-lite (catalog version {version}; this one reads {SCHEMA})",
+            hint="build it again from its items: `trsr-lite catalog build items.jsonl --force`"
+            + (", or upgrade trsr-lite" if version > SCHEMA else ""),
+        )
+
+
+def _way_out(text: str) -> str | None:
+    if "full" in text or "disk I/O" in text:
+        return "make room on that disk; the catalog is as it was before"
+    if "locked" in text:
+        return "another process is changing the catalog: try again when it is done"
+    if "readonly" in text or "unable to open" in text:
+        return "the file and its folder must be writable: copy the catalog to where they are"
+    return None

@@ -1,0 +1,84 @@
+"""The rows that could not be used, kept where a person can read and repair them.
+
+Invariant: every bad row is counted and written, in the order of the source; a file of rejects appears with the first
+of them. In a strict reading the first bad row is an error instead.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import orjson
+
+from trsr_lite.catalog.rows import Row
+from trsr_lite.errors import DataError, StoreError
+
+LONGEST = 1 << 16  # characters of a row that are kept
+
+
+class Rejects:
+    """Bad rows as JSON Lines `{"where", "reason", "row"}` in `path`; a context manager.
+
+    Attributes
+    ----------
+    count: how many there were.
+    first: the first of them, for a message.
+    """
+
+    def __init__(self, path: Path, *, strict: bool = False) -> None:
+        self.path = path
+        self.count = 0
+        self.first: DataError | None = None
+        self._strict = strict
+        self._file: IO[bytes] | None = None
+
+    def add(self, row: Row, fault: DataError) -> None:
+        """Keep a bad row; raises its fault where the reading is strict."""
+        if self._strict:
+            raise DataError(str(fault), hint="run without `--strict` to leave such rows out") from fault
+        self.count += 1
+        self.first = self.first or fault
+        reason = str(fault).removeprefix(row.where).lstrip(".: ")
+        line = orjson.dumps({"where": row.where, "reason": reason, "row": _shown(row.raw)})
+        try:
+            if self._file is None:
+                self._file = self.path.open("wb")
+            self._file.write(line + b"\n")
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+
+    def __enter__(self) -> Rejects:
+        try:
+            self.path.unlink(missing_ok=True)  # rejects of an earlier reading are not those of this one
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._file:
+            try:
+                self._file.close()
+            except OSError as fault:
+                if error is None:
+                    raise _unwritable(self.path, fault) from fault
+
+
+def _unwritable(path: Path, error: OSError) -> StoreError:
+    return StoreError(f"{path}: cannot be written: {error.strerror or error}", hint="name another with `--rejects`")
+
+
+def _shown(raw: Any) -> str:
+    """The row as text that any editor can show."""
+    text = raw.decode("utf-8", "backslashreplace") if isinstance(raw, bytes) else _as_json(raw)
+    return text.rstrip("\r\n")[:LONGEST]
+
+
+def _as_json(raw: Any) -> str:
+    try:
+        return orjson.dumps(raw, default=str).decode()
+    except (orjson.JSONEncodeError, TypeError):  # lone surrogates
+        return str(raw).encode("utf-8", "backslashreplace").decode()

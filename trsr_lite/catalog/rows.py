@@ -1,0 +1,193 @@
+"""The rows of the files that a catalog is made from: JSON Lines, CSV and Parquet, one at a time.
+
+Invariant: a row is an item or says why it is none, with its file and line; a bad row does not end the reading, and no
+file is held in memory.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import decimal
+import importlib
+import math
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import orjson
+
+from trsr_lite.errors import DataError, SettingsError
+from trsr_lite.records import LINES_SUFFIXES, Item
+
+STDIN = "-"
+BATCH = 1000  # rows of a Parquet file that are in memory at once
+
+
+class Row(NamedTuple):
+    """One row of a file.
+
+    Attributes
+    ----------
+    where: `file:line`, or the row of a Parquet file.
+    item: what it says, or None.
+    fault: why there is no item.
+    raw: the row as it was read, for people.
+    fraction: how much of the file has been read, 0 to 1.
+    """
+
+    where: str
+    item: Item | None
+    fault: DataError | None
+    raw: Any
+    fraction: float
+
+
+def read(path: str | Path) -> Iterator[Row]:
+    """The rows of a file by its suffix: `.jsonl`, `.ndjson`, `.csv` or `.parquet`; `-` is JSON Lines on stdin.
+
+    Raises `DataError` where the file as a whole cannot be read.
+    """
+    return reader_of(path)(str(path))
+
+
+def reader_of(path: str | Path) -> Callable[[str], Iterator[Row]]:
+    """What reads a file of this name; raises `DataError` for another kind of file."""
+    suffix = LINES_SUFFIXES[0] if str(path) == STDIN else Path(path).suffix.lower()
+    if suffix in LINES_SUFFIXES:
+        return _json_lines
+    if suffix not in _READERS:
+        known = ", ".join([*LINES_SUFFIXES, *_READERS])
+        raise DataError(
+            f"{path}: items are read from files named {known}", hint="convert it, or give JSON Lines on stdin as `-`"
+        )
+    return _READERS[suffix]
+
+
+def _json_lines(path: str) -> Iterator[Row]:
+    with _opened(path) as (file, name, size):
+        done = 0
+        for number, line in enumerate(file, 1):
+            done += len(line)
+            where, fraction = f"{name}:{number}", min(1.0, done / size)
+            text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+            if text.isspace():
+                continue
+            try:
+                yield Row(where, Item.from_dict(orjson.loads(text), where), None, text, fraction)
+            except orjson.JSONDecodeError as error:
+                fault = DataError(f"{where}: column {error.colno}: not valid JSON: {error.msg}")
+                yield Row(where, None, fault, text, fraction)
+            except DataError as error:
+                yield Row(where, None, error, text, fraction)
+
+
+def _csv(path: str) -> Iterator[Row]:
+    with _opened(path) as (file, name, size):
+        done = 0
+
+        def lines() -> Iterator[str]:
+            nonlocal done
+            for number, line in enumerate(file, 1):
+                done += len(line)
+                # Bytes that are not UTF-8 become lone surrogates, which no item may have: only their row is bad.
+                yield (line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line).decode("utf-8", "surrogateescape")
+
+        table = csv.reader(lines(), strict=True)
+        header = _header(table, name)
+        while True:
+            where = f"{name}:{table.line_num + 1}"
+            try:
+                values = next(table, None)
+            except csv.Error as error:  # the reader goes on with the next line
+                yield Row(where, None, DataError(f"{where}: not valid CSV: {error}"), "", min(1.0, done / size))
+                continue
+            if values is None:
+                return
+            if values:
+                yield _row(where, values, header, min(1.0, done / size))
+
+
+def _row(where: str, values: Sequence[str], header: Sequence[str], fraction: float) -> Row:
+    if len(values) != len(header):
+        fault = DataError(f"{where}: {len(values)} values for the {len(header)} columns of the first line")
+        return Row(where, None, fault, values, fraction)
+    return _of_dict(where, dict(zip(header, values, strict=True)), fraction)
+
+
+def _header(table: Iterator[list[str]], name: str) -> list[str]:
+    try:
+        header = next(table, None)
+    except csv.Error as error:
+        raise DataError(f"{name}:1: not valid CSV: {error}") from error
+    if header is None:
+        return []
+    if "id" not in header:
+        raise DataError(
+            f"{name}:1: no column is called `id`: {', '.join(header)[:200]}", hint="the first line names the columns"
+        )
+    if repeated := sorted({column for column in header if header.count(column) > 1}):
+        raise DataError(f"{name}:1: two columns are called {repeated[0]!r}")
+    return header
+
+
+def _parquet(path: str) -> Iterator[Row]:
+    try:
+        parquet = importlib.import_module("pyarrow.parquet")
+        broken: Any = importlib.import_module("pyarrow").ArrowException
+    except ImportError as error:
+        raise SettingsError(
+            f"{path}: Parquet needs the package pyarrow, which is not installed",
+            hint="pip install 'trsr-lite[parquet]'",
+        ) from error
+    with _opened(path) as (file, name, _):
+        try:
+            table = parquet.ParquetFile(file)
+            count, number = table.metadata.num_rows, 0
+            if "id" not in table.schema_arrow.names:
+                raise DataError(f"{name}: no column is called `id`: {', '.join(table.schema_arrow.names)[:200]}")
+            for batch in table.iter_batches(batch_size=BATCH):
+                for data in batch.to_pylist():
+                    number += 1
+                    values = {column: _plain(value) for column, value in data.items()}
+                    yield _of_dict(f"{name}: row {number}", values, number / count)
+        except (broken, OSError, ValueError) as error:
+            raise DataError(f"{name}: cannot be read as Parquet: {error}") from error
+
+
+def _plain(value: Any) -> Any:
+    """What JSON would have: times and decimals as text; writers of tables mean a missing value by NaN."""
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    if isinstance(value, (datetime.datetime, datetime.date)):
+        return value.isoformat()
+    return str(value) if isinstance(value, decimal.Decimal) else value
+
+
+def _of_dict(where: str, data: Mapping[str, Any], fraction: float) -> Row:
+    try:
+        return Row(where, Item.from_dict(data, where), None, data, fraction)
+    except DataError as error:
+        return Row(where, None, error, data, fraction)
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[tuple[IO[bytes], str, int]]:
+    """The file, its name for people, and its bytes (1 where nobody knows)."""
+    if path == STDIN:
+        yield sys.stdin.buffer, "stdin", sys.maxsize
+        return
+    try:
+        file = Path(path).open("rb")  # noqa: SIM115 - closed below; only opening is mapped
+    except IsADirectoryError:
+        raise DataError(f"{path}: is a folder, not a file") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise DataError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    with file:
+        yield file, path, max(1, os.fstat(file.fileno()).st_size)
+
+
+_READERS: Mapping[str, Callable[[str], Iterator[Row]]] = {".csv": _csv, ".parquet": _parquet}

@@ -1,0 +1,131 @@
+"""Items put into an open catalog and taken out again; the caller's transaction decides whether that lasts.
+
+Invariant: after every call the table of items, the index, the digest and the count say the same, and so does the
+vocabulary once `finish` has been called. An id that comes again takes the place of what it was: the last one counts.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from trsr_lite.catalog import content
+from trsr_lite.catalog.words import Tokenizer, searched
+from trsr_lite.records import Item
+
+VARIABLES = 500  # SQLite allows at least 999 in one statement
+HASH_BYTES = 16 << 20  # of terms that wait in memory: fewer, larger segments
+_INSERT = "INSERT INTO search (rowid, title, text) VALUES (?, ?, ?)"
+_DELETE = "INSERT INTO search (search, rowid, title, text) VALUES ('delete', ?, ?, ?)"
+
+
+@dataclass
+class Changes:
+    """What became of the items that came: `new`, `replaced` (another text for an id), `same`; and `removed`."""
+
+    new: int = 0
+    replaced: int = 0
+    same: int = 0
+    removed: int = 0
+
+
+class Writer:
+    """Changes a catalog.
+
+    Parameters
+    ----------
+    connection: in a transaction, or one that nobody else sees.
+    fresh: the catalog is being built: terms are counted once, at the end, instead of as items come.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, *, fresh: bool = False) -> None:
+        self.changes = Changes()
+        self._connection, self._fresh = connection, fresh
+        facts = dict(connection.execute("SELECT name, value FROM facts"))
+        self._items, self._text = int(facts["items"]), int(facts["text_bytes"])
+        self._digest = content.Digest(facts["digest"])
+        self._next = connection.execute("SELECT coalesce(max(row), 0) + 1 FROM items").fetchone()[0]
+        self._tokenizer = Tokenizer(connection)
+        if fresh:
+            self._configure(hashsize=HASH_BYTES, automerge=0)
+
+    def put(self, items: Sequence[Item]) -> None:
+        """Add items, or replace those whose id is known."""
+        last = {item.id: item for item in items}
+        known = self._stored(last)
+        self.changes.same += len(items) - len(last)
+        new, changed = [], []
+        for item in last.values():
+            plain = content.plain(item)
+            if item.id not in known:
+                new.append((self._next, item, plain))
+                self._next += 1
+            elif content.unpacked(known[item.id][1]) == plain:
+                self.changes.same += 1
+            else:
+                changed.append((known[item.id][0], item, plain))
+        self._take_out([(item.id, *known[item.id]) for _, item, _ in changed])
+        rows = [(row, item.id, content.packed(plain)) for row, item, plain in (*new, *changed)]
+        self._connection.executemany("INSERT OR REPLACE INTO items VALUES (?, ?, ?)", rows)
+        texts = [(row, *searched(item)) for row, item, _ in (*new, *changed)]
+        self._connection.executemany(_INSERT, texts)
+        self._count(texts, 1)
+        for _, item, plain in (*new, *changed):
+            self._digest.add(item.id, plain)
+            self._text += _size(item)
+        self._items += len(rows)
+        self.changes.new += len(new)
+        self.changes.replaced += len(changed)
+
+    def remove(self, ids: Iterable[str]) -> list[str]:
+        """Take items out; returns the ids that were not there."""
+        wanted = list(dict.fromkeys(ids))
+        known = self._stored(wanted)
+        self._take_out([(item_id, *known[item_id]) for item_id in wanted if item_id in known])
+        self._connection.executemany("DELETE FROM items WHERE id = ?", [(item_id,) for item_id in known])
+        self.changes.removed += len(known)
+        return [item_id for item_id in wanted if item_id not in known]
+
+    def finish(self) -> None:
+        """Write down what is true of the whole."""
+        if self._fresh:
+            self._connection.execute("INSERT INTO search (search) VALUES ('optimize')")
+            self._connection.execute("INSERT INTO vocabulary SELECT term, doc FROM search_terms")
+            self._configure(hashsize=1 << 20, automerge=4)  # FTS5's defaults, for changes to come
+        self._connection.execute("DELETE FROM vocabulary WHERE items = 0")
+        facts = {"items": self._items, "digest": self._digest.value, "text_bytes": self._text}
+        self._connection.executemany("UPDATE facts SET value = ?2 WHERE name = ?1", facts.items())
+
+    def _stored(self, ids: Iterable[str]) -> dict[str, tuple[int, bytes]]:
+        """(row, stored content) of the ids that are there."""
+        wanted, found = list(ids), dict[str, tuple[int, bytes]]()
+        for start in range(0, len(wanted), VARIABLES):
+            part = wanted[start : start + VARIABLES]
+            marks = ",".join("?" * len(part))
+            query = f"SELECT id, row, content FROM items WHERE id IN ({marks})"  # noqa: S608 - only question marks
+            found.update((item_id, (row, stored)) for item_id, row, stored in self._connection.execute(query, part))
+        return found
+
+    def _take_out(self, rows: Sequence[tuple[str, int, bytes]]) -> None:
+        """Undo what `put` did for these (id, row, stored content), but for the rows of the table itself."""
+        items = [content.item(item_id, stored) for item_id, _, stored in rows]
+        texts = [(row, *searched(item)) for (_, row, _), item in zip(rows, items, strict=True)]
+        self._connection.executemany(_DELETE, texts)
+        self._count(texts, -1)
+        for item, (_, _, stored) in zip(items, rows, strict=True):
+            self._digest.remove(item.id, content.unpacked(stored))
+            self._text -= _size(item)
+        self._items -= len(rows)
+
+    def _count(self, texts: Sequence[tuple[int, str, str]], sign: int) -> None:
+        if texts and not self._fresh:
+            self._tokenizer.count([f"{title}\n{text}" for _, title, text in texts], sign)
+
+    def _configure(self, **values: int) -> None:
+        self._connection.executemany("INSERT INTO search (search, rank) VALUES (?, ?)", values.items())
+
+
+def _size(item: Item) -> int:
+    """Bytes of text: what the size of a catalog is measured against."""
+    return sum(len(text.encode()) for text in item.attributes.values())
