@@ -14,6 +14,8 @@ HERE = Path(sys.executable if getattr(sys, "frozen", False) else __file__).resol
 USER = HERE / "news_reader.json" if getattr(sys, "frozen", False) else HERE.parent / "news_reader.json"
 MODEL = str(HERE / "model") if getattr(sys, "frozen", False) else "smollm2"
 
+IDLE = 120.0  # seconds after which the memory of the models is given back
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="desktop_reader", description=__doc__)
@@ -37,6 +39,7 @@ def main() -> None:
             cache_dir=options.cache_dir,
             data_dir=options.data_dir,
             offline=True,
+            unload_after=IDLE,
             domain="news",
             progress=progress,
         ),

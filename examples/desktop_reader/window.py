@@ -73,7 +73,7 @@ class Window:
         item = next(item for item in self.user.candidates if item.id == item_id)
         rest = tuple(other for other in self.user.candidates if other.id != item_id)
         self._undo.append(self.user)
-        self._become(replace(self.user, history=(*self.user.history, item), candidates=rest))
+        self._become(replace(self.user.appended(item), candidates=rest))
 
     def undo(self) -> None:
         """Take the article that was added last out of the history again."""
