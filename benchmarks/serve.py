@@ -21,10 +21,9 @@ from statistics import median, quantiles
 from types import TracebackType
 from typing import Any
 
-from benchmarks import default
 from benchmarks.measure import in_turns, report
 from trsr_lite.cache import FILE_NAME, SummaryStore
-from trsr_lite.recommender import Recommender
+from trsr_lite.recommender import DEFAULT_MODEL, Recommender
 
 USER = json.loads((Path(__file__).parent.parent / "examples" / "news_reader.json").read_text(encoding="utf-8"))
 ROUNDS, KILLS = 30, 50
@@ -33,8 +32,9 @@ ROUNDS, KILLS = 30, 50
 class Client:
     """A server of its own process that is asked one thing at a time."""
 
-    def __init__(self, cache: Path) -> None:
-        command = [sys.executable, "-m", "trsr_lite", "serve", "--domain", "news", "--cache-dir", str(cache)]
+    def __init__(self, model: str, cache: Path) -> None:
+        options = ["-m", model, "--domain", "news", "--cache-dir", str(cache)]
+        command = [sys.executable, "-m", "trsr_lite", "serve", *options]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def send(self, method: str, **params: Any) -> None:
@@ -62,11 +62,10 @@ class Client:
         self.process.communicate()
 
 
-def main(rounds: int, kills: int) -> None:
-    default.bundle()
-    seconds, outside, status = _warm(rounds)
+def main(model: str, rounds: int, kills: int) -> None:
+    seconds, outside, status = _warm(model, rounds)
     added = median(outside["serve"]) - median(outside["library"])
-    lost, finished, damaged, cold = _killed(kills)
+    lost, finished, damaged, cold = _killed(model, kills)
     report(
         "serve",
         [
@@ -78,11 +77,18 @@ def main(rounds: int, kills: int) -> None:
             ("… stores that did not open, or were damaged", f"{damaged}", "0"),
             ("… finished summaries lost", f"{lost} of {finished}", "0"),
         ],
-        {"seconds": seconds, "outside": outside, "status": status, "kills": kills, "finished": finished},
+        {
+            "model": model,
+            "seconds": seconds,
+            "outside": outside,
+            "status": status,
+            "kills": kills,
+            "finished": finished,
+        },
     )
 
 
-def _warm(rounds: int) -> tuple[dict[str, list[float]], dict[str, list[float]], list[float]]:
+def _warm(model: str, rounds: int) -> tuple[dict[str, list[float]], dict[str, list[float]], list[float]]:
     """Seconds of each call in turns, those outside the model's work, and those of `status`."""
     outside: dict[str, list[float]] = {"library": [], "serve": []}
 
@@ -95,8 +101,8 @@ def _warm(rounds: int) -> tuple[dict[str, list[float]], dict[str, list[float]], 
 
     with (
         tempfile.TemporaryDirectory() as cache,
-        Recommender.load(domain="news", cache_dir=cache) as recommender,
-        Client(Path(cache)) as client,
+        Recommender.load(model, domain="news", cache_dir=cache) as recommender,
+        Client(model, Path(cache)) as client,
     ):
         work: dict[str, Callable[[], object]] = {
             "library": lambda: measured("library", lambda: recommender.recommend(USER, k=10).to_dict()),
@@ -107,17 +113,17 @@ def _warm(rounds: int) -> tuple[dict[str, list[float]], dict[str, list[float]], 
     return seconds, {name: values[1:] for name, values in outside.items()}, status
 
 
-def _killed(kills: int) -> tuple[int, int, int, float]:
+def _killed(model: str, kills: int) -> tuple[int, int, int, float]:
     """Finished summaries lost, all that were finished, stores that were damaged, and the seconds of a cold request."""
     dice, lost, damaged, finished = random.Random(7), 0, 0, set[str]()
     with tempfile.TemporaryDirectory() as folder:
-        with Client(Path(folder) / "first") as client:
+        with Client(model, Path(folder) / "first") as client:
             start = time.perf_counter()
             client.ask("summarize", user=_reader(0))
             cold = time.perf_counter() - start
         cache = Path(folder) / "cache"
         for number in range(1, kills + 1):
-            with Client(cache) as client:
+            with Client(model, cache) as client:
                 client.send("summarize", user=_reader(number))
                 time.sleep(dice.uniform(0, 1.2 * cold))
                 finished |= _stored(cache)
@@ -158,7 +164,8 @@ def _middle_and_high(seconds: list[float]) -> str:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--kills", type=int, default=KILLS)
     asked = parser.parse_args()
-    main(asked.rounds, asked.kills)
+    main(asked.model, asked.rounds, asked.kills)

@@ -135,6 +135,7 @@ def test_an_update_without_an_id_is_done_and_not_answered(connect: Connect) -> N
     client.tell("update", user=user(length=9), item=item("new"))
     client.tell("summarize", user={**user(), "history": [{"id": "no text"}]})
     client.tell("status")
+    client.write(b'{"jsonrpc": "2.0", "method": "no such method"}\n')
     after = {**user(length=9), "history": [*user(length=9)["history"], item("new")]}
     found = client.call("recommend", user=after, priority="low")
     assert found["stats"]["summary_calls"] == 0
