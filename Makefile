@@ -27,6 +27,7 @@ bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks.commands
 	$(BIN)/python -m benchmarks.contention
 	$(BIN)/python -m benchmarks.serve
+	$(BIN)/python -m benchmarks.embedding
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.peers
 	$(BIN)/python -m benchmarks.length

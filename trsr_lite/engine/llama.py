@@ -13,7 +13,6 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise, takewhile
 from pathlib import Path
 
@@ -23,6 +22,9 @@ import numpy.typing as npt
 from trsr_lite.cancellation import Cancellation
 from trsr_lite.engine import native
 from trsr_lite.engine.base import EngineOptions, Margin, OnProgress, Prompt
+from trsr_lite.engine.context import AbortFlag, Context
+from trsr_lite.engine.generation import Generation
+from trsr_lite.engine.margins import chunks, exact_share, margin
 from trsr_lite.engine.threads import default_threads
 from trsr_lite.errors import Cancelled, Closed, ModelError
 
@@ -70,8 +72,8 @@ class LlamaEngine:
         except BaseException:
             self._model.close()
             raise
-        self._abort = native.AbortFlag(native.library())
-        self._context: native.Context | None = None
+        self._abort = AbortFlag(native.library())
+        self._context: Context | None = None
         self._closed = False
         self.chat_template = self._model.chat_template
         self.bos = self._special(self._model.bos_token)
@@ -132,7 +134,7 @@ class LlamaEngine:
         cancel: Cancellation | None = None,
     ) -> list[str]:
         """Greedy continuations by continuous batching; see `Engine.generate`."""
-        texts = _Generation(prompts, max_tokens, stop.encode(), no_repeat_ngram)
+        texts = Generation(prompts, max_tokens, stop.encode(), no_repeat_ngram)
         if not prompts:
             return []
         if not all(prompts):
@@ -168,7 +170,7 @@ class LlamaEngine:
         with self._working(cancel):
             longest, shortest = max(map(len, suffixes)), min(map(len, suffixes))
             self._require(len(prefix) + longest, flash=not exact)
-            shared = (_exact_share(len(prefix), shortest) if exact else len(prefix)) if self.can_rewind else 0
+            shared = (exact_share(len(prefix), shortest, BATCH) if exact else len(prefix)) if self.can_rewind else 0
             tails = [[*prefix[shared:], *suffix] for suffix in suffixes]
             alone = exact or not shared
             most = min(self.options.ctx_size or self.context_size, self._fitting(flash=not exact))
@@ -177,9 +179,9 @@ class LlamaEngine:
             self._prefill(context, prefix[:shared])
             results: list[Margin] = []
             total = len(prefix) + sum(map(len, suffixes))
-            for chunk in [[tail] for tail in tails] if alone else _chunks(tails, room):
+            for chunk in [[tail] for tail in tails] if alone else chunks(tails, room, SEQUENCES - 1):
                 for row in self._evaluate(context, shared, chunk, alone=alone):
-                    results.append(_margin(row, answers))
+                    results.append(margin(row, answers))
                     if on_result:
                         on_result(len(results) - 1, results[-1])
                 if on_progress:
@@ -227,7 +229,7 @@ class LlamaEngine:
 
     def step(
         self,
-        context: native.Context,
+        context: Context,
         tokens: Sequence[int],
         positions: Sequence[int] | npt.NDArray[np.int32],
         sequences: int | Sequence[int] | npt.NDArray[np.int32],
@@ -274,7 +276,7 @@ class LlamaEngine:
         fixed, each = self._bytes(0, flash=flash), self._bytes(ROUND, flash=flash) - self._bytes(0, flash=flash)
         return max(0, self.room - fixed) // each * ROUND
 
-    def _ready(self, cells: int, *, flash: bool) -> native.Context:
+    def _ready(self, cells: int, *, flash: bool) -> Context:
         """A context with at least that many cells; a smaller or differently computing one is replaced."""
         if self._context and (self._context.cells < cells or self._context.flash != flash):
             self.release()
@@ -291,14 +293,14 @@ class LlamaEngine:
         self._context.clear()
         return self._context
 
-    def _prefill(self, context: native.Context, tokens: Sequence[int]) -> None:
+    def _prefill(self, context: Context, tokens: Sequence[int]) -> None:
         """Evaluate the shared prefix as sequence 0."""
         for start in range(0, len(tokens), BATCH):
             part = tokens[start : start + BATCH]
             self.step(context, part, range(start, start + len(part)), 0)
 
     def _evaluate(
-        self, context: native.Context, start: int, tails: Sequence[Sequence[int]], *, alone: bool
+        self, context: Context, start: int, tails: Sequence[Sequence[int]], *, alone: bool
     ) -> Iterator[npt.NDArray[np.float32]]:
         """Logits after each tail: (vocabulary,) each. `alone` is one tail, continued on sequence 0 itself."""
         sequences = [0] if alone else list(range(1, len(tails) + 1))
@@ -321,140 +323,6 @@ class LlamaEngine:
             first = stop
         for sequence in sequences:
             context.forget(sequence, start if alone and start else -1)
-
-
-@dataclass
-class _Slot:
-    """One text being generated: the prompt part still to evaluate, then one token a step."""
-
-    index: int
-    sequence: int
-    pending: list[int]
-    position: int
-    tokens: list[int] = field(default_factory=list)
-    text: bytearray = field(default_factory=bytearray)
-    seen: dict[tuple[int, ...], set[int]] = field(default_factory=dict)
-
-
-class _Generation:
-    """All texts of one `generate` call; prompts wait until a sequence and cells are free."""
-
-    def __init__(self, prompts: Sequence[Sequence[int]], max_tokens: int, stop: bytes, no_repeat: int) -> None:
-        self.prompts, self.max_tokens, self.stop, self.no_repeat = prompts, max_tokens, stop, no_repeat
-        self.results = [""] * len(prompts)
-
-    def run(
-        self,
-        engine: LlamaEngine,
-        context: native.Context,
-        shared: int,
-        slots: int,
-        on_result: Callable[[int, str], None] | None,
-        on_progress: OnProgress | None,
-    ) -> None:
-        waiting = list(range(len(self.prompts)))[::-1]
-        free = list(range(1, slots + 1))
-        active: list[_Slot] = []
-        used, done = shared, 0
-        total = sum(len(prompt) - shared + self.max_tokens for prompt in self.prompts)
-        while waiting or active:
-            while waiting and free and used + self._need(waiting[-1], shared) <= context.cells:
-                index, sequence = waiting.pop(), free.pop()
-                if shared:
-                    context.copy(0, sequence)
-                active.append(_Slot(index, sequence, list(self.prompts[index][shared:]), shared))
-                used += self._need(index, shared)
-            for slot in self._step(engine, context, active):
-                active.remove(slot)
-                context.forget(slot.sequence)
-                free.append(slot.sequence)
-                used -= self._need(slot.index, shared)
-                done += self._need(slot.index, shared)
-                self.results[slot.index] = bytes(slot.text).decode(errors="ignore")
-                if on_result:
-                    on_result(slot.index, self.results[slot.index])
-            if on_progress:
-                on_progress(done + sum(slot.position - shared for slot in active), total)
-
-    def _need(self, index: int, shared: int) -> int:
-        return len(self.prompts[index]) - shared + self.max_tokens
-
-    def _step(self, engine: LlamaEngine, context: native.Context, active: list[_Slot]) -> list[_Slot]:
-        """Evaluate one batch: the next token of each running text, then as much of waiting prompts as fits."""
-        tokens: list[int] = []
-        positions: list[int] = []
-        sequences: list[int] = []
-        wanted: list[tuple[int, _Slot]] = []
-        for slot in sorted(active, key=lambda slot: len(slot.pending) > 1):
-            part = slot.pending[: context.batch - len(tokens)]
-            if not part:
-                break
-            del slot.pending[: len(part)]
-            tokens += part
-            positions += range(slot.position, slot.position + len(part))
-            sequences += [slot.sequence] * len(part)
-            slot.position += len(part)
-            if not slot.pending:
-                wanted.append((len(tokens) - 1, slot))
-        engine.step(context, tokens, positions, sequences, [index for index, _ in wanted])
-        return [slot for index, slot in wanted if self._extend(engine, slot, context.logits(index))]
-
-    def _extend(self, engine: LlamaEngine, slot: _Slot, logits: npt.NDArray[np.float32]) -> bool:
-        """Append the likeliest token; True when the text has ended."""
-        token = self._choose(slot, logits)
-        piece = engine.piece(token)
-        if engine.ends(token) or (self.stop and self.stop in piece):
-            return True
-        slot.text += piece
-        slot.tokens.append(token)
-        slot.pending.append(token)
-        if self.no_repeat and len(slot.tokens) >= self.no_repeat:
-            *opening, last = slot.tokens[-self.no_repeat :]
-            slot.seen.setdefault(tuple(opening), set()).add(last)
-        return len(slot.tokens) >= self.max_tokens
-
-    def _choose(self, slot: _Slot, logits: npt.NDArray[np.float32]) -> int:
-        banned = slot.seen.get(tuple(slot.tokens[1 - self.no_repeat :])) if self.no_repeat > 1 else None
-        if banned:
-            logits = logits.copy()
-            logits[list(banned)] = -np.inf
-        return int(np.argmax(logits))
-
-
-def _margin(logits: npt.NDArray[np.float32], answers: tuple[int, int]) -> Margin:
-    """Margin in float32; the label mass by a stable log-sum-exp."""
-    yes, no = (logits[answer] for answer in answers)
-    highest = logits.max()
-    mass = (np.exp(yes - highest) + np.exp(no - highest)) / np.exp(logits - highest).sum()
-    margin = float(yes - no)
-    if not np.isfinite(margin):
-        raise ModelError("the model's logits are not finite", hint="the file may be damaged or its type too small")
-    return Margin(margin, float(mass))
-
-
-def _exact_share(prefix: int, shortest: int) -> int:
-    """How much of a prefix can be shared so that each margin stays bit-identical to evaluating its whole prompt.
-
-    llama.cpp multiplies a batch of one token by another kernel than larger ones, which rounds differently. The batch of
-    the whole prompt in which the prefix ends is therefore cut so that no part of it is a single token, or not at all.
-    """
-    start = prefix // BATCH * BATCH
-    end = min(start + BATCH, prefix + shortest)
-    possible = (cut for cut in range(prefix, max(start, prefix - 3), -1) if cut - start > 1 and end - cut > 1)
-    return next(possible, start)
-
-
-def _chunks(tails: Sequence[Sequence[int]], budget: int) -> list[list[Sequence[int]]]:
-    """Neighbouring tails in groups of at most `budget` tokens and SEQUENCES - 1 tails; a longer tail is alone."""
-    chunks: list[list[Sequence[int]]] = []
-    room = 0
-    for tail in tails:
-        if not chunks or len(tail) > room or len(chunks[-1]) == SEQUENCES - 1:
-            chunks.append([])
-            room = budget
-        chunks[-1].append(tail)
-        room -= len(tail)
-    return chunks
 
 
 def _common_prefix(prompts: Sequence[Sequence[int]]) -> int:

@@ -1,95 +1,29 @@
-"""The binding to llama.cpp: models, contexts and batches, and the only module that imports `llama_cpp`.
+"""Models of llama.cpp: their weights, vocabularies and adapters, and what they need of memory.
 
-Invariant: every C call is here, every failure leaves here as a `ModelError`, and llama.cpp's log goes to
-`logging.getLogger("trsr_lite.llama")`. llama.cpp renames its API often, so the names in use are checked when loading.
+Invariant: every failure leaves here as a `ModelError` that names the file.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
-import logging
-import sys
-import threading
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from trsr_lite.engine.base import OnProgress
+from trsr_lite.engine.binding import heard, raise_heard, reason
+from trsr_lite.engine.binding import library as library
+from trsr_lite.engine.binding import offloads as offloads
+from trsr_lite.engine.binding import system_info as system_info
+from trsr_lite.engine.binding import version as version
+from trsr_lite.engine.context import AbortFlag as AbortFlag
+from trsr_lite.engine.context import Context
 from trsr_lite.engine.file_types import FILE_TYPES
-from trsr_lite.engine.threads import short_spin
 from trsr_lite.errors import Closed, ModelError
 
-logger = logging.getLogger("trsr_lite.llama")
-
 GGUF_MAGIC = b"GGUF"
-SYMBOLS = (
-    "llama_decode", "llama_get_logits_ith", "llama_get_memory", "llama_memory_clear", "llama_memory_seq_cp",
-    "llama_memory_seq_rm", "llama_model_load_from_file", "llama_init_from_model", "llama_model_quantize",
-    "llama_set_abort_callback", "llama_adapter_lora_init", "llama_set_adapters_lora", "llama_state_seq_get_size",
-    "llama_model_n_swa", "llama_model_is_hybrid", "llama_model_is_recurrent",
-)  # fmt: skip
-LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.ERROR}  # ggml_log_level
-ABORTED = 2
 UNTRUSTED_ATTRIBUTES = 8 | 16  # LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_USER_DEFINED
-
-
-class _Heard(threading.local):
-    """What llama.cpp said during a call, which it says in the calling thread: two models never mix their errors."""
-
-    def __init__(self) -> None:
-        self.level = logging.DEBUG
-        self.errors: deque[str] = deque(maxlen=4)
-        self.raised: list[BaseException] = []
-
-
-_heard = _Heard()
-
-
-@functools.cache
-def library() -> Any:
-    """The `llama_cpp` package, loaded once: short spinning, checked names, log routed."""
-    with short_spin():
-        try:
-            import llama_cpp
-        except ImportError as error:
-            raise ModelError(
-                f"llama-cpp-python is not installed: {error}",
-                hint="install it with `pip install llama-cpp-python`",
-            ) from error
-        except (OSError, RuntimeError) as error:
-            raise ModelError(
-                f"llama-cpp-python cannot load its library: {error}",
-                hint="reinstall it with `pip install --force-reinstall --no-cache-dir llama-cpp-python`",
-            ) from error
-    missing = [name for name in SYMBOLS if not hasattr(llama_cpp, name)]
-    if missing:
-        raise ModelError(
-            f"llama-cpp-python {llama_cpp.__version__} lacks {', '.join(missing)}",
-            hint="install the version that trsr-lite names in its requirements",
-        )
-    llama_cpp.llama_log_set(_log_callback(llama_cpp), ctypes.c_void_p(0))
-    llama_cpp.llama_backend_init()
-    return llama_cpp
-
-
-@functools.cache
-def _log_callback(lib: Any) -> Any:
-    def log(level: int, text: bytes, _user_data: Any) -> None:
-        try:
-            _heard.level = LEVELS.get(level, _heard.level)  # level 5 continues the line before
-            if _heard.level >= logging.ERROR:
-                _heard.errors.append(text.decode(errors="replace").strip())
-            if logger.isEnabledFor(_heard.level):
-                logger.log(_heard.level, "%s", text.decode(errors="replace").rstrip())
-        except KeyboardInterrupt as interrupt:  # cannot pass through C: raised again when the call returns
-            _heard.raised.append(interrupt)
-
-    return lib.llama_log_callback(log)
 
 
 def _load_callback(lib: Any, on_load: OnProgress) -> Any:
@@ -99,25 +33,10 @@ def _load_callback(lib: Any, on_load: OnProgress) -> Any:
         try:
             on_load(round(fraction * 1000), 1000)
         except BaseException as error:  # noqa: BLE001 - cannot pass through C
-            _heard.raised.append(error)
-        return not _heard.raised
+            heard.raised.append(error)
+        return not heard.raised
 
     return lib.llama_progress_callback(report)
-
-
-def version() -> str:
-    """Version of llama-cpp-python."""
-    return str(library().__version__)
-
-
-def offloads() -> bool:
-    """Whether this build of llama.cpp can put layers on a GPU (Metal, CUDA, …)."""
-    return bool(library().llama_supports_gpu_offload())
-
-
-def system_info() -> str:
-    """llama.cpp's own line on the CPU features it was built with."""
-    return str(library().llama_print_system_info().decode())
 
 
 def check_gguf(path: Path) -> None:
@@ -138,48 +57,11 @@ def quantize(source: Path, target: Path, file_type: str, threads: int) -> None:
     lib = library()
     params = lib.llama_model_quantize_default_params()
     params.ftype, params.allow_requantize, params.nthread = FILE_TYPES[file_type], True, threads
-    _heard.errors.clear()
+    heard.errors.clear()
     failed = lib.llama_model_quantize(str(source).encode(), str(target).encode(), ctypes.byref(params))
-    _raise()
+    raise_heard()
     if failed:
-        raise ModelError(f"{source}: cannot be written as {file_type}: {_reason()}")
-
-
-def _raise() -> None:
-    """Raise what a callback could not raise through C."""
-    if _heard.raised:
-        error, _heard.raised = _heard.raised[0], []
-        raise error
-
-
-def _reason() -> str:
-    return "; ".join(error for error in _heard.errors if error) or "llama.cpp gives no reason"
-
-
-class AbortFlag:
-    """A flag that llama.cpp polls between graph nodes, without Python and without the GIL.
-
-    The callback is C's `strlen` on a two-byte buffer: 0 while the first byte is 0, else 1. A Python callback would take
-    the GIL some hundred times a token and could not raise.
-    """
-
-    def __init__(self, lib: Any) -> None:
-        libc = ctypes.cdll.msvcrt if sys.platform == "win32" else ctypes.CDLL(None)
-        self._bytes = ctypes.create_string_buffer(2)
-        self.callback = ctypes.cast(libc.strlen, lib.ggml_abort_callback)
-        self.data = ctypes.cast(self._bytes, ctypes.c_void_p)
-
-    def set(self) -> None:
-        """Ask running work to stop."""
-        self._bytes[0] = b"\x01"
-
-    def clear(self) -> None:
-        """Allow work again."""
-        self._bytes[0] = b"\x00"
-
-    def is_set(self) -> bool:
-        """Whether work was asked to stop."""
-        return self._bytes[0] != b"\x00"
+        raise ModelError(f"{source}: cannot be written as {file_type}: {reason()}")
 
 
 class Model:
@@ -203,17 +85,17 @@ class Model:
         params.n_gpu_layers = (-1 if offloads() else 0) if gpu_layers is None else gpu_layers
         if on_load:
             params.progress_callback = watch = _load_callback(lib, on_load)  # noqa: F841 - C holds no reference
-        _heard.errors.clear()
+        heard.errors.clear()
         self._handle = lib.llama_model_load_from_file(str(path).encode(), params)
         try:
-            _raise()
+            raise_heard()
         except BaseException:
             if self._handle:  # the last report came when all was loaded
                 lib.llama_model_free(self._handle)
             raise
         if not self._handle:
             raise ModelError(
-                f"{path}: llama.cpp cannot load it: {_reason()}",
+                f"{path}: llama.cpp cannot load it: {reason()}",
                 hint="check that the file is complete, or lower `--gpu-layers` if the GPU is full",
             )
         if not vocab_only and lib.llama_model_has_encoder(self._handle):
@@ -244,12 +126,12 @@ class Model:
     def adapter(self, path: Path) -> Any:
         """A LoRA adapter for contexts of this model, freed with it; raises `ModelError` where it does not fit."""
         check_gguf(path)
-        _heard.errors.clear()
+        heard.errors.clear()
         handle = self._lib.llama_adapter_lora_init(self._handle, str(path).encode())
-        _raise()
+        raise_heard()
         if not handle:
             raise ModelError(
-                f"{path}: llama.cpp cannot load this adapter: {_reason()}", hint="it must belong to the base beside it"
+                f"{path}: llama.cpp cannot load this adapter: {reason()}", hint="it must belong to the base beside it"
             )
         return handle
 
@@ -354,117 +236,4 @@ class Model:
         self._users -= 1
         if self._handle and self._users <= 0:
             self._lib.llama_model_free(self._handle)
-            self._handle = None
-
-
-class Context:
-    """KV memory for `cells` tokens shared by `sequences` sequences, and one reusable batch over numpy views.
-
-    `decode` takes parallel arrays: token, position and sequence of each entry, and the entries whose logits are wanted.
-    """
-
-    def __init__(
-        self,
-        lib: Any,
-        model: Any,
-        vocab_size: int,
-        *,
-        cells: int,
-        sequences: int,
-        batch: int,
-        threads: int,
-        flash: bool,
-        abort: AbortFlag,
-        adapter: Any = None,
-    ) -> None:
-        params = lib.llama_context_default_params()
-        params.n_ctx, params.n_batch, params.n_ubatch = cells, batch, batch
-        params.n_seq_max = params.n_outputs_max = sequences
-        params.n_threads = params.n_threads_batch = threads
-        params.flash_attn_type = int(flash)
-        params.kv_unified = params.no_perf = True
-        _heard.errors.clear()
-        self._lib, self._vocab_size, self._abort = lib, vocab_size, abort
-        self._handle = lib.llama_init_from_model(model, params)
-        _raise()
-        if not self._handle:
-            raise ModelError(
-                f"llama.cpp cannot make a context of {cells} tokens: {_reason()}",
-                hint=f"use `--ctx-size {cells // 2}` or less, or a smaller model",
-            )
-        self.cells, self.sequences, self.batch, self.flash = cells, sequences, batch, flash
-        self._memory = lib.llama_get_memory(self._handle)
-        lib.llama_set_abort_callback(self._handle, abort.callback, abort.data)
-        self._allocate(batch)
-        if adapter is not None:
-            adapters, scales = (type(adapter) * 1)(adapter), (ctypes.c_float * 1)(1.0)
-            if lib.llama_set_adapters_lora(self._handle, adapters, 1, scales):
-                raise ModelError(f"llama.cpp cannot use the adapter: {_reason()}")
-
-    def _allocate(self, size: int) -> None:
-        """One llama_batch whose arrays are numpy's: filling it costs no Python loop."""
-        lib = self._lib
-        self._token, self._position, self._sequence = (np.zeros(size, dtype=np.int32) for _ in range(3))
-        self._count, self._wanted = np.ones(size, dtype=np.int32), np.zeros(size, dtype=np.int8)
-        self._pointers = self._sequence.ctypes.data + 4 * np.arange(size, dtype=np.uintp)
-
-        def pointer(array: npt.NDArray[Any], kind: Any) -> Any:
-            return ctypes.cast(array.ctypes.data, ctypes.POINTER(kind))
-
-        self._batch = lib.llama_batch(
-            n_tokens=0,
-            token=pointer(self._token, lib.llama_token),
-            embd=None,
-            pos=pointer(self._position, lib.llama_pos),
-            n_seq_id=pointer(self._count, ctypes.c_int32),
-            seq_id=ctypes.cast(self._pointers.ctypes.data, ctypes.POINTER(ctypes.POINTER(lib.llama_seq_id))),
-            logits=pointer(self._wanted, ctypes.c_int8),
-        )
-
-    def decode(
-        self,
-        tokens: Sequence[int],
-        positions: Sequence[int] | npt.NDArray[np.int32],
-        sequences: int | Sequence[int] | npt.NDArray[np.int32],
-        wanted: Iterable[int] = (),
-    ) -> bool:
-        """Evaluate up to `batch` tokens; False if aborted."""
-        count = len(tokens)
-        self._token[:count], self._position[:count], self._sequence[:count] = tokens, positions, sequences
-        self._wanted[:count] = 0
-        self._wanted[list(wanted)] = 1
-        self._batch.n_tokens = count
-        _heard.errors.clear()
-        status = self._lib.llama_decode(self._handle, self._batch)
-        _raise()
-        if status == ABORTED or self._abort.is_set():
-            return False
-        if status:
-            raise ModelError(f"llama.cpp cannot evaluate a batch of {count} tokens (status {status}): {_reason()}")
-        return True
-
-    def logits(self, index: int) -> npt.NDArray[np.float32]:
-        """Logits after batch entry `index`: (vocabulary,) float32, a view that the next decode overwrites."""
-        return np.ctypeslib.as_array(self._lib.llama_get_logits_ith(self._handle, index), (self._vocab_size,))
-
-    def copy(self, source: int, target: int) -> None:
-        """Let sequence `target` see all of `source`'s memory; nothing is copied in a unified cache."""
-        self._lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
-
-    def forget(self, sequence: int, start: int = -1) -> None:
-        """Drop a sequence's memory from position `start` on; -1 drops all of it."""
-        self._lib.llama_memory_seq_rm(self._memory, sequence, start, -1)
-
-    def stored_bytes(self, sequence: int) -> int:
-        """Bytes that a sequence's memory takes: its keys and values, or its recurrent state."""
-        return int(self._lib.llama_state_seq_get_size(self._handle, sequence))
-
-    def clear(self) -> None:
-        """Drop every sequence."""
-        self._lib.llama_memory_clear(self._memory, False)
-
-    def close(self) -> None:
-        """Free memory and buffers."""
-        if self._handle:
-            self._lib.llama_free(self._handle)
             self._handle = None
