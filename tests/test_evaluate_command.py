@@ -562,3 +562,29 @@ def test_threads_change_no_figure_of_an_exact_evaluation(
     monkeypatch.delenv("TRSR_LITE_STRATEGY")
     one, two = (run(*asked, "--max-users", "6", "--exact", "--threads", count, "--json").json for count in ("1", "2"))
     assert timeless(one) == timeless(two)
+
+
+# The first stage
+
+
+def test_retrieval_is_reported_apart_from_the_ranking(run: Run, asked: list[str], data: Path, tmp_path: Path) -> None:
+    found = run(*asked, "--retrieve", str(ITEMS), "--json").json
+    assert list(found["first_stage"]) == ["count", "items", "catalog", "popularity"]
+    assert (found["first_stage"]["count"], found["first_stage"]["items"]) == (ITEMS, ITEMS)
+    assert found["first_stage"]["catalog"]["value"] == 1.0  # every title says `Story`
+    few = run(*asked, "--retrieve", "1", "--json").json["first_stage"]
+    assert few["catalog"]["value"] < 1.0 and few["popularity"]["value"] < 1.0
+    assert "first stage, the user's item among the first 1 of 40 items" in run(*asked, "--retrieve", "1").out
+
+
+def test_a_catalog_of_other_items_finds_none_of_the_users(run: Run, asked: list[str], tmp_path: Path) -> None:
+    from trsr_lite.catalog import changes
+
+    (tmp_path / "other.jsonl").write_text('{"id": "other", "title": "Story of another"}\n')
+    changes.build([tmp_path / "other.jsonl"], tmp_path / "other.catalog")
+    found = run(*asked, "--retrieve", "5", "--catalog", tmp_path / "other.catalog", "--json").json["first_stage"]
+    assert (found["items"], found["catalog"]["value"]) == (1, 0.0)
+
+
+def test_a_catalog_without_a_number_is_refused(run: Run, asked: list[str]) -> None:
+    assert "`--catalog` needs `--retrieve N`" in run(*asked, "--catalog", "x").err

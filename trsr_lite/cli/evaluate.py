@@ -57,6 +57,13 @@ from trsr_lite.evaluation.options import BASELINES, PARTS, STUDIES
     default="",
     help=f"Studies too, of {', '.join(STUDIES)}; all for all of them.",
 )
+@click.option(
+    "--retrieve",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Say too how often the user's item is among the first N that a catalog of all items gives.",
+)
+@click.option("--catalog", metavar="FILE", help="That catalog [default: the items of the data set]")
 @options.settings
 @click.option("--exact", is_flag=True, help="One candidate at a time: reproducible to the bit, slower.")
 @click.option("--output", metavar="DIR", help="Keep every answer here; a stopped evaluation goes on.")
@@ -70,6 +77,8 @@ def command(
     baselines: Sequence[str],
     files: Sequence[str],
     ablations: Sequence[str],
+    retrieve: int | None,
+    catalog: str | None,
     untrained: bool,
     exact: bool,
     output: str | None,
@@ -86,7 +95,7 @@ def command(
     os.environ.setdefault("TQDM_DISABLE", "1")
     from trsr_lite.cli import session, tables
     from trsr_lite.evaluation import ablations as studies
-    from trsr_lite.evaluation import opening
+    from trsr_lite.evaluation import first_stage, opening
     from trsr_lite.evaluation import report as reports
     from trsr_lite.evaluation.evaluation import evaluate
 
@@ -94,6 +103,12 @@ def command(
     if report:
         reports.check(Path(report), folder)
     studies.check(ablations)
+    if catalog and not retrieve:
+        raise SettingsError("`--catalog` needs `--retrieve N`", hint="such as `--retrieve 50`")
+    if retrieve and chosen["file"] and not catalog:
+        raise SettingsError(
+            "`--retrieve` of `--lists` needs `--catalog FILE`", hint="`trsr-lite catalog build` makes it"
+        )
     seed = chosen["seed"] or 0
     _refuse_idle(models, {**chosen, "exact": exact, "untrained": untrained})
 
@@ -120,10 +135,14 @@ def command(
         plan = studies.plan(ablations, systems)
         result = evaluate(lists, systems, output=folder, force=force, notes=[*notes, *more], progress=progress)
         result = studies.study(plan, result, seed=seed, output=folder, force=force, progress=progress)
+        found = result.to_dict()
+        if retrieve:
+            outcomes = result.outcomes[systems[0].name]
+            found["first_stage"] = first_stage.measure(lists, outcomes, retrieve, catalog=catalog, progress=progress)
     if as_json:
-        tables.print_json(result.to_dict())
+        tables.print_json(found)
     else:
-        tables.print_evaluation(result.to_dict(), tables.console())
+        tables.print_evaluation(found, tables.console())
     if report:
         sys.stdout.flush()  # figures of hours are out before anything else can fail
         reports.write(Path(report), reports.html(result, command=shlex.join(["trsr-lite", *sys.argv[1:]])))

@@ -121,6 +121,10 @@ def print_evaluation(result: Mapping[str, Any], console: Console) -> None:
         console.print(Text(f"{group} ({found['users']} lists), Recall@3: {values or 'none'}", style="dim"))
     for name, study in result.get("studies", {}).items():
         _print_study(name, study, console)
+    if stage := result.get("first_stage"):
+        popular = f"; popularity {_interval(stage['popularity'])}" if stage["popularity"] else ""
+        among = f"among the first {stage['count']} of {stage['items']:,} items"
+        console.print(Text(f"first stage, the user's item {among}: catalog {_interval(stage['catalog'])}{popular}"))
     for note in result["notes"]:
         console.print(Text(f"note: {fold(note)}"))
 
