@@ -7,8 +7,10 @@ partitions it had are worked again, RETRIES times each.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import sys
 from collections.abc import Generator, Iterator
 from dataclasses import asdict
 from itertools import islice
@@ -34,9 +36,10 @@ def work(
     """
     ray = _ray()
     own = not ray.is_initialized()
-    if own:
-        ray.init(**SILENT)
-    try:
+    with contextlib.redirect_stdout(sys.stderr), contextlib.ExitStack() as stack:  # Ray reports deaths on stdout
+        if own:
+            ray.init(**SILENT)
+            stack.callback(ray.shutdown)
         cpus = int(ray.cluster_resources().get("CPU", 1))
         threads = threads or max(1, cpus // workers)
         if own and not os.environ.get("RAY_ADDRESS") and workers * threads > cpus:
@@ -46,9 +49,6 @@ def work(
             )
         while wave := list(islice(partitions, WAVE)):
             yield from _work(ray, job, wave, workers, threads, gpus)
-    finally:
-        if own:
-            ray.shutdown()
 
 
 def _work(ray: Any, job: Job, wave: list[Partition], workers: int, threads: int, gpus: float) -> Iterator[Done]:
