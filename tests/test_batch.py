@@ -12,7 +12,18 @@ from typing import Any
 
 import pytest
 
-from trsr_lite import DataError, FakeEngine, ModelError, Recommender, Settings, SettingsError, TrsrError, summarize
+from trsr_lite import (
+    Catalog,
+    DataError,
+    FakeEngine,
+    ModelError,
+    Recommender,
+    Retrieval,
+    Settings,
+    SettingsError,
+    TrsrError,
+    summarize,
+)
 from trsr_lite.batch import BatchOptions, Report, local, run
 from trsr_lite.batch import input as inputs
 from trsr_lite.batch import plan as plans
@@ -20,6 +31,7 @@ from trsr_lite.batch.files import Place
 from trsr_lite.batch.plan import Partition
 from trsr_lite.bundle import Bundle, ModelFile
 from trsr_lite.cache import SummaryStore
+from trsr_lite.catalog import changes
 
 Row = dict[str, Any]
 
@@ -509,3 +521,39 @@ def test_partitions_are_read_as_they_are_needed(desk: Desk, write: Callable[...,
 def test_options_that_cannot_be_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         BatchOptions(users="users.jsonl", output="out", **options)
+
+
+# A catalog
+
+
+@pytest.fixture
+def catalog(write: Callable[..., Path], tmp_path: Path) -> Path:
+    path = tmp_path / "items.catalog"
+    changes.build([write(*items("u0", 40, "n"), name="items.jsonl")], path)
+    return path
+
+
+def test_candidates_of_a_catalog_are_those_that_recommend_finds(
+    desk: Desk, write: Callable[..., Path], catalog: Path
+) -> None:
+    rows = [{"user_id": f"u{number}", "history": items(f"u{number}", 7)} for number in range(2)]
+    desk.batch(write(*rows), catalog=str(catalog), retrieve=Retrieval(count=5))
+    with desk.open() as recommender, Catalog(catalog) as opened:
+        expected = recommender.recommend(rows[0], catalog=opened, retrieve=5, k=10).to_dict()
+    assert desk.lines()[0]["recommendations"] == expected["recommendations"]
+    assert len(expected["recommendations"]) == 5
+
+
+def test_a_catalog_that_changed_is_named_and_refused(desk: Desk, write: Callable[..., Path], catalog: Path) -> None:
+    users = write({"user_id": "u0", "history": items("u0", 7)}, {"user_id": "u1", "history": items("u1", 7)})
+    added = write({"id": "new", "title": "h of u0"}, name="new.jsonl")
+
+    def script(prompt: str) -> str:  # while the first partition is worked
+        changes.add([added], catalog)
+        return " x."
+
+    desk.fake = FakeEngine(script=script)
+    with pytest.raises(DataError, match="the catalog has changed since the batch was begun"):
+        desk.batch(users, catalog=str(catalog), partition_users=1)
+    with pytest.raises(SettingsError, match=r"ranking\.catalog was 'b2:.* and is now 'b2:"):
+        desk.batch(users, catalog=str(catalog), partition_users=1, resume=True)

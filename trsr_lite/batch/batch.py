@@ -18,6 +18,7 @@ from trsr_lite.batch.files import Place
 from trsr_lite.batch.options import BatchOptions
 from trsr_lite.batch.plan import Counts, Partition, Rules
 from trsr_lite.batch.worker import Done, Job
+from trsr_lite.catalog.catalog import Catalog
 from trsr_lite.errors import DataError, SettingsError
 from trsr_lite.recommender import Recommender
 from trsr_lite.records import Item, read_candidates
@@ -100,24 +101,28 @@ def run(
     if workers < 1:
         raise SettingsError(f"workers is {workers}; it must be at least 1")
     start = time.perf_counter()
-    options = replace(options, users=_absolute(options.users), output=_absolute(options.output))
+    places: dict[str, Any] = {
+        name: _absolute(place) for name in ("users", "output", "catalog") if (place := getattr(options, name))
+    }
+    options = replace(options, **places)
     folder, source = Place(options.output), inputs.source(options.users)
     suffix = options.format or source.suffix
     with closing(open_recommender(None)) as driver:
         candidates = _candidates(options.candidates, driver.settings) if options.candidates else None
         rules = Rules(
             driver.settings,
-            own_candidates=candidates is None and not options.summaries_only,
+            own_candidates=not (candidates or options.catalog or options.summaries_only),
             sort_history=options.sort_history,
             strict=options.strict,
         )
-        head = manifest.asked(options, driver, candidates, suffix)
+        catalog = _catalog_digest(options.catalog) if options.catalog else None
+        head = manifest.asked(options, driver, candidates, catalog, suffix)
         counts = manifest.check(folder, head, resume=resume)
         folder.remove_temporary()
         if counts is None:
             counts = plan.make(source, folder, rules, options.partition_users)
             manifest.write(folder, head, counts)
-        job = Job(options, suffix, rules, candidates, manifest.model(driver), open_recommender)
+        job = Job(options, suffix, rules, candidates, catalog, manifest.model(driver), open_recommender)
         hint = driver.bundle.hint
     if not counts.users:
         raise DataError(f"{options.users}: has no usable user", hint=f"see {folder / plan.REJECTS}")
@@ -173,6 +178,11 @@ def _candidates(file: str, settings: Settings) -> tuple[Item, ...]:
         except DataError as error:
             raise DataError(f"{file}: {error}", hint=error.hint) from None
     return items
+
+
+def _catalog_digest(path: str) -> str:
+    with Catalog(path) as catalog:
+        return catalog.digest
 
 
 def _absolute(address: str) -> str:

@@ -27,12 +27,17 @@ MANIFEST = "batch.json"
 
 
 def asked(
-    options: BatchOptions, recommender: Recommender, candidates: Sequence[Item] | None, suffix: str
+    options: BatchOptions,
+    recommender: Recommender,
+    candidates: Sequence[Item] | None,
+    catalog: str | None,
+    suffix: str,
 ) -> dict[str, Any]:
-    """Everything that results depend on, as plain JSON values."""
+    """Everything that results depend on, as plain JSON values; `catalog` is its digest."""
     ranking: dict[str, Any] = {}
     if not options.summaries_only:
         ranking = {"k": options.k, "exact": options.exact, "candidates": _digest(candidates) if candidates else None}
+        ranking |= {"catalog": catalog, "retrieve": asdict(options.retrieve) if catalog else None}
     return {
         "schema": SCHEMA,
         "users": {"name": Place(options.users).name, "digest": inputs.digest(options.users)},

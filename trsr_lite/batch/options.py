@@ -6,8 +6,9 @@ result and is not here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from trsr_lite.catalog.retrieval import Retrieval
 from trsr_lite.errors import SettingsError
 
 FORMATS = ("jsonl", "parquet")
@@ -23,7 +24,7 @@ class BatchOptions:
     output: the folder of the results, local or an address.
     candidates: a file of items that every user is ranked for; None means each user's own.
     catalog: a catalog that each user's candidates are retrieved from.
-    retrieve: how many candidates the catalog gives.
+    retrieve: what is asked of the catalog.
     k: how many recommendations each user gets.
     exact: one candidate at a time, reproducible to the bit.
     summaries_only: make the summaries and rank nothing.
@@ -37,7 +38,7 @@ class BatchOptions:
     output: str
     candidates: str | None = None
     catalog: str | None = None
-    retrieve: int = 50
+    retrieve: Retrieval = field(default_factory=Retrieval)
     k: int = 10
     exact: bool = False
     summaries_only: bool = False
@@ -47,8 +48,8 @@ class BatchOptions:
     strict: bool = False
 
     def __post_init__(self) -> None:
-        if self.k < 1 or self.partition_users < 1 or self.retrieve < 1:
-            raise SettingsError("`k`, `partition_users` and `retrieve` must be at least 1")
+        if self.k < 1 or self.partition_users < 1:
+            raise SettingsError("`k` and `partition_users` must be at least 1")
         if self.format not in (None, *FORMATS):
             raise SettingsError(f"format is {self.format!r}; it must be one of {', '.join(FORMATS)}")
         if self.candidates and self.catalog:

@@ -17,6 +17,7 @@ from trsr_lite.batch.files import Place
 from trsr_lite.batch.options import BatchOptions
 from trsr_lite.batch.plan import Partition, Rules
 from trsr_lite.cancellation import Cancellation
+from trsr_lite.catalog.catalog import Catalog
 from trsr_lite.errors import DataError, ModelError
 from trsr_lite.recommender import Recommender
 from trsr_lite.records import Item, User
@@ -35,6 +36,7 @@ class Job:
     suffix: of the output's files.
     rules: what a user is.
     candidates: items that every user is ranked for, or None.
+    catalog: the digest of the catalog, or None.
     model: as `manifest.model` gives it for the driver.
     open: makes the worker's own recommender; called with the threads it may use, None for all.
     """
@@ -43,6 +45,7 @@ class Job:
     suffix: str
     rules: Rules
     candidates: tuple[Item, ...] | None
+    catalog: str | None
     model: Mapping[str, Any]
     open: Callable[[int | None], Recommender]
 
@@ -64,10 +67,11 @@ class Worker:
         self._job = job
         self._folder = Place(job.options.output)
         self._source = inputs.source(job.options.users)
+        self._catalog = Catalog(job.options.catalog) if job.options.catalog else None
         self._recommender = job.open(threads)
         found = manifest.model(self._recommender)
         if found != dict(job.model):
-            self._recommender.close()
+            self.close()
             raise ModelError(
                 f"this worker's model is {found['recommender']}; the batch was begun with {job.model['recommender']}",
                 hint="give every machine the same model files",
@@ -79,6 +83,7 @@ class Worker:
         Raises `DataError` where a user fails and the batch is strict, and what `Recommender` raises.
         """
         start = time.perf_counter()
+        self._check_catalog()
         users = plan.users(self._source, partition, self._job.rules)
         self._recommender.summaries([user.history for user in users], cancel=cancel, whole_rounds=True)
         lines = []
@@ -93,6 +98,15 @@ class Worker:
     def close(self) -> None:
         """Free the model."""
         self._recommender.close()
+        if self._catalog:
+            self._catalog.close()
+
+    def _check_catalog(self) -> None:
+        if self._catalog and self._catalog.digest != self._job.catalog:
+            raise DataError(
+                f"{self._catalog.path}: the catalog has changed since the batch was begun",
+                hint="put the old one back and use `--resume`, or begin in another folder",
+            )
 
     def _line(self, user: User, cancel: Cancellation | None) -> dict[str, Any]:
         options = self._job.options
@@ -100,7 +114,15 @@ class Worker:
             if options.summaries_only:
                 return output.line(self._recommender.summarize(user, cancel=cancel))
             return output.line(
-                self._recommender.recommend(user, self._job.candidates, k=options.k, exact=options.exact, cancel=cancel)
+                self._recommender.recommend(
+                    user,
+                    self._job.candidates,
+                    k=options.k,
+                    catalog=self._catalog,
+                    retrieve=options.retrieve,
+                    exact=options.exact,
+                    cancel=cancel,
+                )
             )
         except DataError as error:
             if options.strict:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from trsr_lite.batch.options import FORMATS, BatchOptions
-from trsr_lite.cli import options
+from trsr_lite.cli import options, retrieval
 
 _defaults = BatchOptions(users="", output="")
 
@@ -19,6 +19,7 @@ _defaults = BatchOptions(users="", output="")
 @click.option("--users", required=True, metavar="FILE", help="Users: *.jsonl or *.parquet, local or s3://….")
 @click.option("--output", required=True, metavar="DIR", help="The folder of the results, local or s3://….")
 @options.candidates
+@retrieval.options
 @click.option("--summaries-only", is_flag=True, help="Make the summaries, rank nothing.")
 @options.model
 @options.top
@@ -55,7 +56,6 @@ def command(
     workers: int,
     gpus: float,
     as_json: bool,
-    candidate_file: str | None,
     **chosen: Any,
 ) -> None:
     """Summarize and rank for every user of a file.
@@ -66,8 +66,11 @@ def command(
     from trsr_lite.batch import run
     from trsr_lite.cli import session, tables
 
+    with retrieval.opened(chosen) as found:
+        catalog = {"catalog": str(found["catalog"].path), "retrieve": found["retrieve"]} if found else {}
     asked = BatchOptions(
-        candidates=candidate_file,
+        candidates=chosen["candidate_file"],
+        **catalog,
         **{
             name: chosen.pop(name)
             for name in (
