@@ -16,19 +16,26 @@ from trsr_lite import embedded
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-PARTS = (  # first match wins; the rest is "everything else"
-    ("model", ("model/",)),
-    ("programs with their Python modules", ("trsr-lite", "desktop-reader")),
-    ("llama.cpp", ("_internal/llama_cpp/",)),
-    ("numpy", ("_internal/numpy",)),
-    ("Tcl and Tk", ("_internal/_tcl", "_internal/_tk", "_internal/tcl", "_internal/libtcl", "_internal/libtk")),
-    (
-        "X11 and fonts",
-        ("_internal/libX", "_internal/libx", "_internal/libfont", "_internal/libfree"),
+PARTS = {  # what a part's files begin with; the first match wins
+    "model": ("model/",),
+    "programs with their Python modules": ("trsr-lite", "desktop-reader"),
+    "llama.cpp": (
+        "_internal/llama_cpp",
+        "_internal/libllama",
+        "_internal/libggml",
+        "_internal/libmtmd",
+        "_internal/libgomp",
     ),
-    ("Hugging Face hub client", ("_internal/hf_xet", "_internal/huggingface_hub")),
-    ("Python", ("_internal/libpython", "_internal/base_library", "_internal/lib-dynload", "_internal/python3")),
-)
+    "numpy with OpenBLAS": (
+        *("_internal/numpy", "_internal/libscipy_openblas", "_internal/libgfortran", "_internal/libquadmath"),
+    ),
+    "Tcl, Tk and X11": (
+        *("_internal/_tcl", "_internal/_tk", "_internal/tcl", "_internal/libtcl", "_internal/libtk"),
+        *("_internal/libX", "_internal/libx", "_internal/libfont", "_internal/libfree"),
+    ),
+    "Hugging Face hub client": ("_internal/hf_xet", "_internal/huggingface_hub", "_internal/yaml"),
+    "Python": ("_internal/libpython", "_internal/base_library", "_internal/python3", "_internal/lib-dynload"),
+}
 OTHER = "everything else"
 
 
@@ -58,7 +65,9 @@ def parts(folder: Path) -> Counter[str]:
     for path in folder.rglob("*"):
         if path.is_file() and not path.is_symlink():
             name = path.relative_to(folder).as_posix()
-            sizes[next((part for part, starts in PARTS if name.startswith(starts)), OTHER)] += path.stat().st_size
+            sizes[next((part for part, starts in PARTS.items() if name.startswith(starts)), OTHER)] += (
+                path.stat().st_size
+            )
     return sizes
 
 
