@@ -285,10 +285,11 @@ def test_shutdown_ends_every_request_and_is_answered_last(connect: Connect, gate
     client.ask("recommend", "waiting", user=user())
     client.ask("shutdown", "end")
     client.ask("status", "too late")
+    waiting = client.error("waiting")
     gate.open()
     client.rest()
     assert client.order == ["waiting", "running", "end"]
-    assert [client.error(name)["data"]["reason"] for name in ("waiting", "running")] == ["shutdown", "shutdown"]
+    assert [error["data"]["reason"] for error in (waiting, client.error("running"))] == ["shutdown", "shutdown"]
 
 
 def test_at_the_end_of_the_input_what_was_asked_is_answered(connect: Connect) -> None:
