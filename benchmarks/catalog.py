@@ -149,7 +149,9 @@ def made_up(count: int, queries: int, folder: Path) -> tuple[list[tuple[str, str
     last = sizes[-1]
     p95 = percentile(last["retrieve"]["seconds"], 0.95)
     large = {name: _line([(one["items"], one[name]) for one in sizes], LARGE) for name in ("seconds", "file_bytes")}
-    large["p95"] = _line([(one["items"], percentile(one["retrieve"]["seconds"], 0.95)) for one in sizes], LARGE)
+    # What is read of the index is bounded; trees get deeper, with the logarithm of what is in them.
+    times = [(math.log(one["items"]), percentile(one["retrieve"]["seconds"], 0.95)) for one in sizes]
+    large["p95"] = _line(times, math.log(LARGE))
     rows = [
         (f"items/s, building {count:,} items", f"{last['items'] / last['seconds']:,.0f}", ">= 20,000"),
         ("… by processor time", f"{last['items'] / last['processor']:,.0f}", ""),
