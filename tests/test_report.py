@@ -8,6 +8,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from html.parser import HTMLParser
 from pathlib import Path
@@ -237,6 +238,41 @@ def test_what_is_drawn_and_written_stands_out_from_the_page(dark: bool) -> None:
 
 
 # Text
+
+
+def study(name: str = "length", **more: Any) -> dict[str, Any]:
+    """A study of two variants and two systems, one of too few lists."""
+
+    def row(variant: str, system: str, value: float, **other: Any) -> dict[str, Any]:
+        sure = {"value": value, "low": value - 0.1, "high": value + 0.1}
+        figures = {"recall@3": sure, "mrr@10": sure, "auc": {**sure, "low": None, "high": None}}
+        return {"variant": variant, "system": system, "history_items": 12.5, **figures, "failed": 2, **other}
+
+    change = {"value": -0.25, "low": -0.3, "high": -0.2, "p": 0.0005}
+    few = {"value": 0.0, "low": None, "high": None, "p": 1.0}
+    rows = [
+        row("as it is", "spread", 0.625, change=None),
+        row("5 <b>", EVIL, 0.375, change=change),
+        row("as it is", EVIL, 0.5, change=few),
+    ]
+    found = {"question": "What does it bring?", "axis": "items", "reference": "as it is", "metric": "recall@3"}
+    return {**found, "rows": rows, **more}
+
+
+def test_a_study_is_a_plot_and_a_table_of_the_same_figures(made: Made) -> None:
+    found = replace(evaluate(lists(40), [spread(), best()]), studies={"length": study(), "blocks": study()})
+    whole = made(found)
+    page = Page(whole)
+    assert [head for head in page.texts("h2") if head.startswith("Study")] == ["Study: length", "Study: blocks"]
+    assert len(page.all("svg")) == 2 + 2
+    ids = [value for _, name, value in page.attributes() if name == "id"]
+    assert len(ids) == len(set(ids))
+    described = [value for _, name, value in page.attributes() if name == "aria-describedby"]
+    assert set(described) <= set(ids)
+    assert whole.count("0.375<br><small>0.275–0.475</small>") == 2 * 2  # Recall and MRR of two studies
+    assert whole.count("−0.250<br><small>−0.300 to −0.200</small>") == 2
+    assert "&lt; 0.001" in whole and "0.000<br><small>too few lists</small>" in whole
+    assert "<script>" not in whole and "5 <b>" not in whole
 
 
 def test_text_from_outside_is_shown_as_text(made: Made) -> None:

@@ -16,6 +16,7 @@ from trsr_lite.datasets import dataset as datasets
 from trsr_lite.datasets.options import DataOptions
 from trsr_lite.errors import ModelError
 from trsr_lite.evaluation import lists, opening
+from trsr_lite.training import scorer as scorers
 from trsr_lite.training.scorer import Scorer
 
 from .conftest import Fit, tiny_examples, tiny_settings, write_data
@@ -281,3 +282,41 @@ def test_a_run_whose_summarizer_is_gone_is_refused(trained: Path) -> None:
         made = lists.of_dataset(dataset, "test", most=2, seed=0)
         with pytest.raises(ModelError, match="no such model"):
             opening.run(str(trained), made, opened, load, untrained=False, offline=True)
+
+
+# Studies
+
+
+def test_a_run_is_studied_with_other_settings_than_it_was_trained_with(
+    run: Run, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[tuple[str, int, bool]] = []
+    build = scorers.build
+
+    def spy(history: Any, summary: str | None, candidates: Any, labels: Any, settings: Any, tokenizer: Any) -> Any:
+        rows.append((settings.strategy, settings.recent_items, summary is not None))
+        return build(history, summary, candidates, labels, settings, tokenizer)
+
+    monkeypatch.setattr(scorers, "build", spy)
+    found = run("-m", trained, "--ablations", "evidence", "--max-users", "2", "--json").json
+    assert [row["variant"] for row in found["studies"]["evidence"]["rows"]] == ["summary only", "recent only", "both"]
+    # First as it was trained, which is `both`; then without recent items, and without a summary.
+    assert rows == [("hierarchical", 3, True)] * 2 + [("hierarchical", 0, True)] * 2 + [("none", 3, False)] * 2
+
+
+def test_a_run_without_summaries_needs_a_summarizer_for_studies_of_them(run: Run, plain: Path) -> None:
+    code, out, err = run("-m", plain, "--ablations", "strategy")
+    assert (code, out) == (3, "")
+    assert "nowhere.gguf: there is no such model" in err
+    assert run("-m", plain, "--ablations", "robustness", "--max-users", "2").code == 0
+
+
+def test_a_run_of_all_weights_is_compared_with_one_of_lora(
+    run: Run, plain: Path, fit: Fit, tiny_data: Path, tmp_path: Path
+) -> None:
+    data = tiny_examples(tiny_data, test=0.5, seed=3)
+    fit(tmp_path / "full", data=data, seed=3, summarizer="nowhere.gguf", max_steps=2, full=True)
+    found = run("-m", tmp_path / "full", "-m", plain, "--ablations", "tuning", "--json").json
+    rows = found["studies"]["tuning"]["rows"]
+    assert [(row["variant"], row["system"]) for row in rows] == [("LoRA", "second"), ("all weights", "full")]
+    assert run("-m", plain, "--ablations", "tuning").code == 2
