@@ -76,7 +76,8 @@ def measure(name: str, values: Mapping[str, Any], arguments: argparse.Namespace)
             untrained=False,
             offline=True,
         )
-        simple, more = opening.simple(BASELINES, lists, seed=options.seed)
+        counted = [name for name in BASELINES if name != "popularity" or dataset.users["train"]]
+        simple, more = opening.simple(counted, lists, seed=options.seed)
         systems += [*simple, *opening.scored(sasrec(values, place, arguments), [])]
         print(f"{name}: {len(lists.examples)} lists", flush=True)
         return evaluate(lists, systems, output=place, notes=[*notes, *more], progress=said())
