@@ -67,10 +67,6 @@ class Background:
         for task in tasks:
             task.stop.cancel()
 
-    def busy(self) -> None:
-        """A call begins: models are in use."""
-        self._unload_at = None
-
     def idle(self) -> None:
         """A call has ended: models may be given back if no other comes."""
         if self._unload_after is not None:
@@ -140,5 +136,9 @@ class Background:
                 self._tasks.remove(task)
 
     def _is_due(self) -> bool:
-        due, self._unload_at = self._unload_at is not None and self._unload_at <= time.monotonic(), None
-        return due
+        """Asked when nothing else runs; a call that has ended meanwhile has put the moment off."""
+        with self._changed:
+            if self._unload_at is None or self._unload_at > time.monotonic():
+                return False
+            self._unload_at = None
+            return True

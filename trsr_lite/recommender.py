@@ -320,7 +320,6 @@ class Recommender:
     ) -> Iterator[Call]:
         """A call whose turn it is; everything that touches models happens in one."""
         with self._turns.take(cancel, background=background, patience=patience) as stop:
-            self._background.busy()
             try:
                 yield Call(stop, progress, self._models)
             finally:
