@@ -414,7 +414,7 @@ def test_too_few_items_for_the_candidates_are_an_error(tmp_path: Path) -> None:
         ({"dataset": "movielens"}, "dataset is 'movielens'; it must be one of mind, amazon-m2, jsonl"),
         ({"negatives": "hard"}, "negatives is 'hard'"),
         ({"locale": "UK"}, "locale is 'UK', but jsonl has no locales"),
-        ({"negatives": "impressions"}, "negatives are 'impressions', but jsonl has none"),
+        ({"dataset": "amazon-m2", "negatives": "impressions"}, "negatives are 'impressions', but amazon-m2 has none"),
         ({"dataset": "mind", "negatives": "impressions", "targets": 2}, "targets is 2, but with impressions"),
         ({"train_negatives": 0}, "train_negatives is 0; it must be at least 1"),
         ({"test_negatives": 0}, "test_negatives is 0; it must be at least 1"),

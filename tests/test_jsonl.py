@@ -34,6 +34,19 @@ def read(folder: Path, *interactions: Any, items: Any = ITEMS, strict: bool = Fa
     return corpus, report
 
 
+def read_impressions(folder: Path, *impressions: Any, strict: bool = False) -> tuple[Corpus, Report]:
+    (folder / "items.jsonl").write_bytes(lines(*ITEMS))
+    (folder / "impressions.jsonl").write_bytes(lines(*impressions))
+    corpus, report = Corpus(), Report(str(folder), strict=strict)
+    options = DataOptions("jsonl", str(folder), negatives="impressions")
+    jsonl.read(find(folder, jsonl.files(options), jsonl.LAYOUT), options, corpus, report)
+    return corpus, report
+
+
+def impression(**changes: Any) -> dict[str, Any]:
+    return {"user_id": "u", "history": ["n1"], "clicked": ["n2"], "shown": ["n3", "n4"], **changes}
+
+
 def sequences(corpus: Corpus) -> dict[str, list[str]]:
     return {case.user_id: [item.id for item in corpus.items(case.sequence)] for _, case in corpus.cases()}
 
@@ -162,3 +175,39 @@ def test_places_beyond_the_third_are_only_counted(tmp_path: Path, name: str) -> 
         _, report = read(tmp_path, *bad, act("u", "n1"))
     ((count, places),) = gaps(report).values()
     assert (count, [place.split()[0] for place in places]) == (5, [f"{name}:1", f"{name}:2", f"{name}:3"])
+
+
+def test_impressions_are_read_with_their_domain(tmp_path: Path) -> None:
+    corpus, report = read_impressions(
+        tmp_path, impression(domain="news"), impression(user_id=7, shown=["n2", "n3", "n3"], history=[])
+    )
+    first, second = (case for _, case in corpus.cases())
+    assert (first.history, first.positives, first.negatives, first.domain) == ((0,), (1,), (2, 3), "news")
+    assert (second.user_id, second.history, second.negatives, second.domain) == ("7", (), (2,), None)
+    assert report.counts == {"item": 6, "impression": 2}
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"user_id": None}, ("impression", "user_id is missing or not text")),
+        ({"shown": "n3"}, ("impression", "shown is not a list of ids")),
+        ({"clicked": [None]}, ("impression", "clicked is not a list of ids")),
+        ({"domain": "films"}, ("impression", "domain is none of item, news, product")),
+        ({"history": ["n1", "n99"]}, ("history item", "not in items.jsonl")),
+        ({"shown": ["n3", "n99"]}, ("candidate", "not in items.jsonl")),
+    ],
+)
+def test_an_impression_that_cannot_be_used_is_counted_by_line(
+    tmp_path: Path, changes: dict[str, Any], key: tuple[str, str]
+) -> None:
+    _, report = read_impressions(tmp_path, impression(), impression(**changes))
+    ((found, (count, places)),) = gaps(report).items()
+    assert (found, count) == (key, 1)
+    assert places[0].startswith("impressions.jsonl:2")
+
+
+def test_an_impression_without_both_kinds_of_candidates_is_left_out(tmp_path: Path) -> None:
+    corpus, report = read_impressions(tmp_path, impression(shown=["n2"]), impression(clicked=["n1"]), impression())
+    assert corpus.case_count == 1
+    assert report.left_out

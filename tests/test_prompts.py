@@ -21,6 +21,7 @@ from trsr_lite.prompts import PROMPT_VERSION
 
 GOLDEN = {
     "1": "45935e8cc1e66d11",
+    "2": "3440acf02b9e038f",
 }
 
 ENGINE = FakeEngine()

@@ -2,7 +2,9 @@
 
     {"kind": "block",  "items": [{"id": …, "title": …}, …], "summary": "The reader likes articles about …"}
     {"kind": "update", "earlier": "…", "items": […], "summary": "…"}
-    {"kind": "merge",  "notes": ["…", "…"], "summary": "…"}
+    {"kind": "merge",  "notes": ["…", "…"], "summary": "…", "domain": "news"}
+
+`domain` may be left out; it is then that of the settings.
 
 Invariant: the prompts are those of `summarize`; nothing here knows how a model learns.
 """
@@ -20,7 +22,7 @@ from trsr_lite import prompts
 from trsr_lite.engine.base import Tokenizer
 from trsr_lite.errors import DataError
 from trsr_lite.records import Item, items_from_list
-from trsr_lite.settings import Settings
+from trsr_lite.settings import DOMAINS, Settings
 from trsr_lite.summarize import NodeText
 
 KINDS = ("block", "update", "merge")
@@ -28,12 +30,16 @@ KINDS = ("block", "update", "merge")
 
 @dataclass(frozen=True)
 class Pair:
-    """A summary and what it is made from: items, notes (earlier summaries), or one note and items."""
+    """A summary and what it is made from: items, notes (earlier summaries), or one note and items.
+
+    `domain` is what the items are, where that is not for the settings to say.
+    """
 
     kind: str
     summary: str
     items: tuple[Item, ...] = ()
     notes: tuple[str, ...] = ()
+    domain: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON of one line."""
@@ -44,25 +50,29 @@ class Pair:
             data["earlier"] = self.notes[0]
         if self.kind != "merge":
             data["items"] = [{"id": item.id, **item.attributes} for item in self.items]
-        return {**data, "summary": self.summary}
+        data["summary"] = self.summary
+        return {**data, "domain": self.domain} if self.domain else data
 
     @classmethod
     def from_dict(cls, data: Any, where: str) -> Pair:
         """A pair from parsed JSON; raises `DataError` that starts with `where`."""
         if not isinstance(data, Mapping) or data.get("kind") not in KINDS:
             raise DataError(f'{where}: a pair is an object whose "kind" is one of {", ".join(KINDS)}')
-        kind = data["kind"]
+        kind, domain = data["kind"], data.get("domain")
+        if domain not in (None, *DOMAINS):
+            raise DataError(f"{where}.domain: {domain!r} is none of {', '.join(DOMAINS)}")
         notes = data.get("notes") if kind == "merge" else [data.get("earlier")] if kind == "update" else []
         texts = [data.get("summary"), *(notes if isinstance(notes, list) else [None])]
         if not all(isinstance(text, str) and text.strip() for text in texts) or (kind == "merge" and len(texts) < 3):
             needs = {"block": "", "update": ' and an "earlier" one', "merge": ' and a list of two or more "notes"'}
             raise DataError(f'{where}: a {kind} needs a "summary"{needs[kind]}, as text that is not empty')
         items = () if kind == "merge" else tuple(items_from_list(data.get("items"), f"{where}.items"))
-        return cls(kind, texts[0], items, tuple(texts[1:]))
+        return cls(kind, texts[0], items, tuple(texts[1:]), domain)
 
 
 def asked(pair: Pair, settings: Settings, tokenizer: Tokenizer) -> tuple[str, str]:
-    """The (message, opening) that asks for a pair's summary."""
+    """The (message, opening) that asks for a pair's summary, in the nouns of its own domain where it has one."""
+    settings = settings.updated(domain=pair.domain)
     if pair.kind == "merge":
         return prompts.merge(pair.notes, settings, tokenizer)
     if pair.kind == "update":

@@ -15,7 +15,7 @@ from trsr_lite.errors import DataError, SettingsError
 from trsr_lite.records import Item
 from trsr_lite.settings import LEAST_TOKENS, LINE_TOKENS, Settings
 
-PROMPT_VERSION = "1"
+PROMPT_VERSION = "2"
 ANSWERS = ("yes", "no")
 NO_SUMMARY = "Nothing is known yet."
 ELLIPSIS = "…"
@@ -35,9 +35,9 @@ class Domain:
 
 
 DOMAINS: Mapping[str, Domain] = {
-    "item": Domain("item", "items", "user", "chose", "choose", "likes items about"),
+    "item": Domain("item", "items", "user", "chose", "choose", "likes"),
     "news": Domain("article", "articles", "reader", "read", "read", "likes articles about"),
-    "product": Domain("product", "products", "shopper", "bought", "buy", "likes products for"),
+    "product": Domain("product", "products", "shopper", "bought", "buy", "likes"),
 }
 
 
@@ -70,11 +70,16 @@ def shown(item: Item, settings: Settings) -> list[tuple[str, str]]:
 # Summaries
 
 
+def opening(domain: str) -> str:
+    """The words that every summary begins with; the model goes on from there."""
+    return f"The {DOMAINS[domain].person} {DOMAINS[domain].likes}"
+
+
 def block(items: Sequence[Item], settings: Settings, tokenizer: Tokenizer) -> tuple[str, str]:
     """The (message, opening) that asks for the summary of one block."""
     domain = DOMAINS[settings.domain]
     task = f"Summarize the interests of a {domain.person} from the {domain.items} below in one sentence."
-    return f"{task}\n\n{_lines(items, settings, tokenizer)}", _opening(domain)
+    return f"{task}\n\n{_lines(items, settings, tokenizer)}", opening(settings.domain)
 
 
 def update(summary: str, items: Sequence[Item], settings: Settings, tokenizer: Tokenizer) -> tuple[str, str]:
@@ -85,7 +90,7 @@ def update(summary: str, items: Sequence[Item], settings: Settings, tokenizer: T
         f"{domain.did} since then."
     )
     earlier = f"Earlier summary: {_summary(summary, settings, tokenizer)}"
-    return f"{task}\n\n{earlier}\n\n{_lines(items, settings, tokenizer)}", _opening(domain)
+    return f"{task}\n\n{earlier}\n\n{_lines(items, settings, tokenizer)}", opening(settings.domain)
 
 
 def merge(summaries: Sequence[str], settings: Settings, tokenizer: Tokenizer) -> tuple[str, str]:
@@ -94,7 +99,7 @@ def merge(summaries: Sequence[str], settings: Settings, tokenizer: Tokenizer) ->
     task = f"Combine the notes below on one {domain.person}, oldest first, into one sentence that names every interest."
     budget = min(settings.note_tokens, settings.summarizing_room // len(summaries) - LINE_TOKENS)
     notes = "\n".join(f"- {shorten(fold(summary), budget, tokenizer)}" for summary in summaries)
-    return f"{task}\n\n{notes}", _opening(domain)
+    return f"{task}\n\n{notes}", opening(settings.domain)
 
 
 def finish(opening: str, continuation: str) -> str:
@@ -133,12 +138,12 @@ def scoring(
     room = settings.prompt_tokens - 1  # the answer
     suffixes = tuple(_suffix(item, domain, settings, tokenizer) for item in candidates)
     lengths = [len(tokenizer.tokenize(suffix, start=False)) for suffix in suffixes]
-    opening = (
+    head = (
         f"### Task\nWill this {domain.person} {domain.would} the candidate {domain.item}? Answer yes or no.\n\n"
         f"### Preference\n{_summary(summary, settings, tokenizer) if summary else NO_SUMMARY}\n\n"
         f"### Recent {domain.items}, oldest first\n"
     )
-    fixed = len(tokenizer.tokenize((Segment(opening),)))
+    fixed = len(tokenizer.tokenize((Segment(head),)))
     for item, length in zip(candidates, lengths, strict=True):
         if fixed + LEAST_TOKENS + length > room:
             raise DataError(
@@ -155,7 +160,7 @@ def scoring(
     if kept and sum(costs[first:]) > room:
         kept = [line(recent[-1], settings, tokenizer, max(room - LEAST_TOKENS // 2, LEAST_TOKENS // 2))]
     body = "".join(f"- {text}\n" for text in kept)
-    return Scoring((Segment(opening + body),), suffixes, first)
+    return Scoring((Segment(head + body),), suffixes, first)
 
 
 def line(item: Item, settings: Settings, tokenizer: Tokenizer, budget: int, *, whole_title: bool = False) -> str:
@@ -205,10 +210,6 @@ def answer_ids(suffix: Prompt, tokenizer: Tokenizer) -> tuple[int, int]:
 def _suffix(item: Item, domain: Domain, settings: Settings, tokenizer: Tokenizer) -> Prompt:
     text = line(item, settings, tokenizer, settings.item_tokens, whole_title=True)
     return (Segment(f"\n### Candidate {domain.item}\n- {text}"), Segment("\n\n### Answer (yes or no)\n"))
-
-
-def _opening(domain: Domain) -> str:
-    return f"The {domain.person} {domain.likes}"
 
 
 def _lines(items: Sequence[Item], settings: Settings, tokenizer: Tokenizer) -> str:

@@ -24,6 +24,11 @@ _ARRAY = re.compile(r"""\s*\[(?:[\s,]*(?:'[^']*'|"[^"]*"))*[\s,]*\]\s*""")
 _TEXT = re.compile(r"""'([^']*)'|"([^"]*)\"""")
 
 
+def files(_: DataOptions) -> tuple[str, ...]:
+    """The files to be read."""
+    return FILES
+
+
 def read(sources: list[Source], options: DataOptions, corpus: Corpus, report: Report) -> None:
     """Fill the corpus with products and one sequence for each session."""
     products, sessions = sources

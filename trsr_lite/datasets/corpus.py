@@ -25,17 +25,20 @@ _SCHEMA = """
 CREATE TABLE items (row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, attributes BLOB NOT NULL);
 CREATE TABLE users (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE);
 CREATE TABLE cases (number INTEGER PRIMARY KEY, user INTEGER NOT NULL, line INTEGER NOT NULL,
-                    history BLOB NOT NULL, positives BLOB NOT NULL, negatives BLOB NOT NULL);
+                    history BLOB NOT NULL, positives BLOB NOT NULL, negatives BLOB NOT NULL, domain TEXT);
 CREATE INDEX cases_of_user ON cases (user);
 """
-_CASE = "SELECT users.id, history, positives, negatives, line, user FROM cases JOIN users ON users.number = user "
+_CASE = (
+    "SELECT users.id, history, positives, negatives, line, user, domain FROM cases JOIN users ON users.number = user "
+)
 
 
 @dataclass(frozen=True)
 class Case:
     """One thing that a user did: item rows, the history oldest first.
 
-    `negatives` are those that the source shows; empty means that they are drawn. `user` is the user's number.
+    `negatives` are those that the source shows; empty means that they are drawn. `user` is the user's number, `domain`
+    what the items are, where the source says so.
     """
 
     user_id: str
@@ -44,6 +47,7 @@ class Case:
     negatives: tuple[int, ...] = ()
     line: int = 0
     user: int = 0
+    domain: str | None = None
 
     @property
     def sequence(self) -> tuple[int, ...]:
@@ -127,12 +131,13 @@ class Corpus:
         positives: Sequence[int],
         negatives: Sequence[int] = (),
         line: int = 0,
+        domain: str | None = None,
     ) -> None:
         """Store what a user did, at `line` of the source; a user may have several cases."""
         with self._open() as database:
             user = self._user(user_id)
-            values = (self.case_count, user, line, _packed(history), _packed(positives), _packed(negatives))
-            database.execute("INSERT INTO cases VALUES (?, ?, ?, ?, ?, ?)", values)
+            values = (self.case_count, user, line, _packed(history), _packed(positives), _packed(negatives), domain)
+            database.execute("INSERT INTO cases VALUES (?, ?, ?, ?, ?, ?, ?)", values)
             self.case_count += 1
 
     def add_sequence(self, user_id: str, rows: Sequence[int], line: int = 0) -> None:
@@ -223,8 +228,8 @@ def _mapped() -> Iterator[None]:
 
 
 def _case(values: Sequence[Any]) -> Case:
-    user_id, history, positives, negatives, line, user = values
-    return Case(user_id, _rows(history), _rows(positives), _rows(negatives), line, user)
+    user_id, history, positives, negatives, line, user, domain = values
+    return Case(user_id, _rows(history), _rows(positives), _rows(negatives), line, user, domain)
 
 
 def _packed(rows: Sequence[int]) -> bytes:

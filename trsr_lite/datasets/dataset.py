@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from types import ModuleType
 
@@ -30,12 +30,16 @@ _READERS: dict[str, ModuleType] = {"mind": mind, "amazon-m2": amazon_m2, "jsonl"
 
 @dataclass(frozen=True)
 class Example:
-    """A list to rank: `labels[i]` is 1 where `candidates[i]` is the user's; the history is oldest first."""
+    """A list to rank: `labels[i]` is 1 where `candidates[i]` is the user's; the history is oldest first.
+
+    `domain` is what the items are, where the data say so for each user.
+    """
 
     user_id: str
     history: tuple[Item, ...]
     candidates: tuple[Item, ...]
     labels: tuple[int, ...]
+    domain: str | None = None
 
 
 class Dataset:
@@ -93,7 +97,7 @@ class Dataset:
         history = self._corpus.items(case.history)
         items = self._corpus.items(candidates[index] for index in order)
         labels = tuple(int(index < len(case.positives)) for index in order)
-        return Example(case.user_id, tuple(history), tuple(items), labels)
+        return Example(case.user_id, tuple(history), tuple(items), labels, case.domain)
 
     def examples(self, part: str, *, epoch: int = 0) -> Iterator[Example]:
         """Every example of a part, in order of the numbers."""
@@ -102,6 +106,10 @@ class Dataset:
     def histories(self, numbers: Iterable[int]) -> Iterator[tuple[Item, ...]]:
         """The history of each example, without drawing candidates."""
         return (tuple(self._corpus.items(self._cut(number).history)) for number in numbers)
+
+    def domain(self, number: int) -> str | None:
+        """What the items of an example are, where the data say so."""
+        return self._cut(number).domain
 
     def items(self) -> Iterator[Item]:
         """Every item, by row."""
@@ -120,7 +128,7 @@ class Dataset:
         if back == 0:
             return case
         sequence = case.sequence[:-back]
-        return Case(case.user_id, sequence[:-1], sequence[-1:], line=case.line, user=case.user)
+        return replace(case, history=sequence[:-1], positives=sequence[-1:])
 
     def _negatives(self, case: Case, number: int, rng: np.random.Generator, training: bool) -> list[int]:
         wanted = self.options.train_negatives if training else self.options.test_negatives
@@ -136,7 +144,7 @@ class Dataset:
 def load(options: DataOptions) -> Dataset:
     """Read the files that `options` name; raises `DataError` where nothing usable comes out of them."""
     reader = _READERS[options.dataset]
-    files = sources.find(options.data, reader.FILES, reader.LAYOUT)
+    files = sources.find(options.data, reader.files(options), reader.LAYOUT)
     report = Report(options.data, strict=options.strict)
     corpus = Corpus()
     try:

@@ -1,4 +1,4 @@
-"""Any data set, as two files of JSON Lines: `items.jsonl` and `interactions.jsonl`.
+"""Any data set, as two files of JSON Lines: `items.jsonl`, and `interactions.jsonl` or `impressions.jsonl`.
 
 Invariant: a user's sequence is in order of time where every interaction of that user has one, else in order of the
 file; the users may come in any order. Nothing is sorted in memory but one user's sequence.
@@ -13,23 +13,35 @@ from typing import Any
 
 import orjson
 
-from trsr_lite.datasets.corpus import Corpus, scratch
+from trsr_lite.datasets import impressions
+from trsr_lite.datasets.corpus import Case, Corpus, scratch
 from trsr_lite.datasets.options import DataOptions
 from trsr_lite.datasets.report import Report
 from trsr_lite.datasets.sources import Source
 from trsr_lite.errors import DataError
 from trsr_lite.records import Item
+from trsr_lite.settings import DOMAINS
 
 FILES = ("items.jsonl", "interactions.jsonl")
-LAYOUT = '`items.jsonl` (`{"id", "title", …}`) and `interactions.jsonl` (`{"user_id", "item_id", "time"?}`)'
+IMPRESSIONS = "impressions.jsonl"
+LAYOUT = (
+    '`items.jsonl` (`{"id", "title", …}`) and `interactions.jsonl` (`{"user_id", "item_id", "time"?}`), or for '
+    '`--negatives impressions` `impressions.jsonl` (`{"user_id", "history", "clicked", "shown", "domain"?}`)'
+)
+LISTS = ("history", "clicked", "shown")
 CHUNK = 500
 _SCHEMA = "CREATE TABLE interactions (user TEXT NOT NULL, row INTEGER NOT NULL, time REAL, line INTEGER)"
 Row = tuple[str, int | None, float | None, int]
 
 
-def read(sources: list[Source], _: DataOptions, corpus: Corpus, report: Report) -> None:
-    """Fill the corpus with items and one sequence for each user."""
-    items, interactions = sources
+def files(options: DataOptions) -> tuple[str, ...]:
+    """The files to be read."""
+    return (FILES[0], IMPRESSIONS) if options.negatives == "impressions" else FILES
+
+
+def read(sources: list[Source], options: DataOptions, corpus: Corpus, report: Report) -> None:
+    """Fill the corpus with items, and with one sequence for each user or one case for each impression."""
+    items, actions = sources
     for where, _number, data in _objects(items, "item", report):
         try:
             item = Item.from_dict(data, where)
@@ -42,8 +54,11 @@ def read(sources: list[Source], _: DataOptions, corpus: Corpus, report: Report) 
             report.drop("item", "the id came before", where)
     if corpus.item_count == 0:
         return
+    if options.negatives == "impressions":
+        _add_impressions(actions, corpus, report)
+        return
     with scratch(_SCHEMA) as database:
-        for chunk in _chunks(_interactions(interactions, report)):
+        for chunk in _chunks(_interactions(actions, report)):
             database.executemany("INSERT INTO interactions VALUES (?, ?, ?, ?)", _known(chunk, corpus, report))
         _add_sequences(database, corpus)
 
@@ -62,6 +77,26 @@ def _interactions(source: Source, report: Report) -> Iterator[tuple[str, str, fl
             report.drop("interaction", "time is not a time", where)
             continue
         yield user_id, item_id, time, number
+
+
+def _add_impressions(source: Source, corpus: Corpus, report: Report) -> None:
+    for where, number, data in _objects(source, "impression", report):
+        user_id, domain = _name(data.get("user_id")), data.get("domain")
+        ids = {name: _names(data.get(name)) for name in LISTS}
+        wrong = [name for name, found in ids.items() if found is None]
+        if not user_id:
+            report.drop("impression", "user_id is missing or not text", where)
+        elif domain is not None and domain not in DOMAINS:
+            report.drop("impression", f"domain is none of {', '.join(DOMAINS)}", where, str(domain))
+        elif wrong:
+            report.drop("impression", f"{wrong[0]} is not a list of ids", where)
+        else:
+            report.read("impression")
+            history, clicked, shown = (
+                impressions.known(found or [], corpus, report, where, kind, FILES[0])
+                for kind, found in zip(("history item", "candidate", "candidate"), ids.values(), strict=True)
+            )
+            impressions.add(Case(user_id, history, clicked, shown, number, domain=domain), corpus, report, where)
 
 
 def _known(chunk: list[tuple[str, str, float | None, int]], corpus: Corpus, report: Report) -> Iterator[Row]:
@@ -109,6 +144,11 @@ def _chunks(rows: Iterable[tuple[str, str, float | None, int]]) -> Iterator[list
             chunk = []
     if chunk:
         yield chunk
+
+
+def _names(value: Any) -> list[str] | None:
+    names = [_name(one) for one in value] if isinstance(value, list) else []
+    return names if isinstance(value, list) and all(names) else None
 
 
 def _name(value: Any) -> str:

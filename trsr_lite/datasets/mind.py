@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from trsr_lite.datasets.corpus import Corpus
+from trsr_lite.datasets import impressions
+from trsr_lite.datasets.corpus import Case, Corpus
 from trsr_lite.datasets.options import DataOptions
 from trsr_lite.datasets.report import Report
 from trsr_lite.datasets.sources import Source
@@ -18,6 +19,11 @@ FILES = ("news.tsv", "behaviors.tsv")
 LAYOUT = "a folder of MIND with `news.tsv` and `behaviors.tsv`, such as MINDsmall_train"
 NEWS_COLUMNS = 8
 BEHAVIOR_COLUMNS = 5
+
+
+def files(_: DataOptions) -> tuple[str, ...]:
+    """The files to be read."""
+    return FILES
 
 
 def read(sources: list[Source], options: DataOptions, corpus: Corpus, report: Report) -> None:
@@ -32,7 +38,7 @@ def read(sources: list[Source], options: DataOptions, corpus: Corpus, report: Re
             report.drop("row", "no user id", where)
             continue
         report.read("row")
-        history = _known(columns[3].split(), corpus, report, where)
+        history = impressions.known(columns[3].split(), corpus, report, where, "history item", FILES[0])
         if options.negatives == "impressions":
             _add_impression(user_id, history, columns[4].split(), corpus, report, where, number)
         elif history:
@@ -57,7 +63,7 @@ def _read_news(source: Source, corpus: Corpus, report: Report) -> None:
 
 
 def _add_impression(
-    user_id: str, history: list[int], entries: list[str], corpus: Corpus, report: Report, where: str, line: int
+    user_id: str, history: tuple[int, ...], entries: list[str], corpus: Corpus, report: Report, where: str, line: int
 ) -> None:
     ids: dict[str, list[str]] = {"1": [], "0": []}
     for entry in entries:
@@ -66,27 +72,10 @@ def _add_impression(
             ids[label].append(news_id)
         else:
             report.drop("candidate", "no label `-0` or `-1`", where)
-    clicked = _known(ids["1"], corpus, report, where, "candidate")
-    shown = _known(ids["0"], corpus, report, where, "candidate")
-    positives = [row for row in dict.fromkeys(clicked) if row not in history]
-    negatives = [row for row in dict.fromkeys(shown) if row not in clicked]
-    if not positives:
-        reason = "every clicked candidate is already in the history" if clicked else "no clicked candidate"
-        report.leave_out("impression", reason, where)
-    elif not negatives:
-        report.leave_out("impression", "no candidate that was not clicked", where)
-    else:
-        corpus.add_case(user_id, history, positives, negatives, line)
-
-
-def _known(ids: list[str], corpus: Corpus, report: Report, where: str, kind: str = "history item") -> list[int]:
-    rows = []
-    for news_id, row in zip(ids, corpus.rows(ids), strict=True):
-        if row is None:
-            report.drop(kind, "not in news.tsv", where, news_id)
-        else:
-            rows.append(row)
-    return rows
+    clicked, shown = (
+        impressions.known(ids[label], corpus, report, where, "candidate", FILES[0]) for label in ("1", "0")
+    )
+    impressions.add(Case(user_id, history, clicked, shown, line), corpus, report, where)
 
 
 def _rows(source: Source, columns: int, report: Report) -> Iterator[tuple[str, int, list[str]]]:

@@ -26,7 +26,7 @@ class DataOptions:
     data: path of the folder that holds them.
     locale: the one locale to read, such as `UK`; None reads all of them (`amazon-m2` only).
     negatives: how other candidates are found: `uniform` over all items, by `popularity` among training users, or the
-        real `impressions` (`mind` only).
+        real `impressions` (`mind`, and `jsonl` with impressions.jsonl).
     train_negatives: other candidates beside each training target; with impressions, at most this many.
     test_negatives: other candidates beside each held-out target; impressions are used whole instead.
     targets: newest items of each training user that become targets, each with the history before it. A held-out
@@ -70,7 +70,7 @@ class DataOptions:
         if self.locale is not None and self.dataset != "amazon-m2":
             raise SettingsError(f"locale is {self.locale!r}, but {self.dataset} has no locales")
         if self.negatives == "impressions":
-            if self.dataset != "mind":
+            if self.dataset == "amazon-m2":
                 raise SettingsError(
                     f"negatives are 'impressions', but {self.dataset} has none", hint="use `uniform` or `popularity`"
                 )

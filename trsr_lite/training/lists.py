@@ -22,8 +22,8 @@ from trsr_lite.settings import Settings
 from trsr_lite.training import validation
 from trsr_lite.training.rows import Row, build
 
-Summarizer = Callable[[Sequence[Sequence[Item]]], Sequence["str | None"]]
-"""Histories to summaries, in order."""
+Summarizer = Callable[[Sequence[Sequence[Item]], Settings], Sequence["str | None"]]
+"""Histories to summaries, in order, as the settings say."""
 
 
 @dataclass(frozen=True)
@@ -34,21 +34,23 @@ class HeldOut:
     recent: tuple[Item, ...]
     candidates: tuple[Item, ...]
     labels: tuple[int, ...]
+    domain: str | None = None
 
     def row(self, settings: Settings, tokenizer: Tokenizer) -> Row:
-        """Its prompts."""
+        """Its prompts, in the nouns of its own domain where it has one."""
+        settings = settings.updated(domain=self.domain)
         return build(self.recent, self.summary, self.candidates, self.labels, settings, tokenizer)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         items = {name: [_plain(item) for item in getattr(self, name)] for name in ("recent", "candidates")}
-        return {"summary": self.summary, **items, "labels": self.labels}
+        return {"summary": self.summary, **items, "labels": self.labels, "domain": self.domain}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> HeldOut:
         """What `to_dict` made."""
         recent, candidates = (tuple(map(Item.from_dict, data[name])) for name in ("recent", "candidates"))
-        return cls(data["summary"], recent, candidates, tuple(data["labels"]))
+        return cls(data["summary"], recent, candidates, tuple(data["labels"]), data.get("domain"))
 
 
 class Lists:
@@ -61,8 +63,10 @@ class Lists:
         tokenizer: Tokenizer,
         summarizer: Summarizer | None,
         validation_users: int,
+        drop_summaries: float = 0.0,
     ) -> None:
         self.dataset, self.settings, self.tokenizer = dataset, settings, tokenizer
+        self.drop_summaries = drop_summaries
         self.train = list(dataset.numbers("train"))
         held_out = list(dataset.numbers("validation"))[:validation_users]
         for part, found in (("training", self.train), ("validation", held_out)):
@@ -74,16 +78,17 @@ class Lists:
         numbers = [*self.train, *held_out]
         self._summaries: dict[int, str | None] = dict.fromkeys(numbers)
         if summarizer:
-            histories = list(dataset.histories(numbers))
-            self._summaries.update(zip(numbers, summarizer(histories), strict=True))
+            for domain, members in _by_domain(dataset, numbers).items():
+                texts = summarizer(list(dataset.histories(members)), settings.updated(domain=domain))
+                self._summaries.update(zip(members, texts, strict=True))
         self.lists = [self._list(dataset.example(number), self._summaries[number]) for number in held_out]
         self.validation = [one.row(settings, tokenizer) for one in self.lists]
 
     def row(self, number: int, epoch: int) -> Row:
-        """The row of a training case; its negatives and their order change with the epoch."""
-        return self._list(self.dataset.example(number, epoch=epoch), self._summaries[number]).row(
-            self.settings, self.tokenizer
-        )
+        """The row of a training case; negatives, their order and a left out summary change with the epoch."""
+        dropped = np.random.default_rng([self.dataset.options.seed, epoch, number]).random() < self.drop_summaries
+        summary = None if dropped else self._summaries[number]
+        return self._list(self.dataset.example(number, epoch=epoch), summary).row(self.settings, self.tokenizer)
 
     def metrics(self, scores: Sequence[np.ndarray[Any, Any]]) -> dict[str, float]:
         """Validation metrics of the scores of `validation`."""
@@ -96,7 +101,14 @@ class Lists:
 
     def _list(self, example: Example, summary: str | None) -> HeldOut:
         recent = split(example.history, **self.settings.cut).recent
-        return HeldOut(summary, recent, example.candidates, example.labels)
+        return HeldOut(summary, recent, example.candidates, example.labels, example.domain)
+
+
+def _by_domain(dataset: Dataset, numbers: Sequence[int]) -> dict[str | None, list[int]]:
+    found: dict[str | None, list[int]] = {}
+    for number in numbers:
+        found.setdefault(dataset.domain(number), []).append(number)
+    return found
 
 
 def write(lists: Sequence[HeldOut], path: Path) -> None:

@@ -20,6 +20,7 @@ LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_
 CHOICES = {"role": ROLES, "objective": OBJECTIVES, "dtype": DTYPES, "schedule": SCHEDULES}
 _LEAST = {
     "answer_weight": 0.0,
+    "drop_summaries": 0.0,
     "rank": 1,
     "alpha": 1,
     "dropout": 0.0,
@@ -53,6 +54,8 @@ class TrainOptions:
     objective: softmax over a row's margins, cross-entropy of yes/no, or both.
     answer_weight: weight of the answer loss in objective `both`.
     whole_text: learn every token of every prompt instead of the answers alone, as the paper does.
+    drop_summaries: part of the training rows that are shown without their summary, so that the model also ranks well
+        with strategy `none`.
     full: train all weights instead of an adapter.
     rank: LoRA rank.
     alpha: LoRA alpha.
@@ -86,6 +89,7 @@ class TrainOptions:
     objective: str = "both"
     answer_weight: float = 0.2
     whole_text: bool = False
+    drop_summaries: float = 0.0
     full: bool = False
     rank: int = 16
     alpha: int = 32
@@ -124,7 +128,7 @@ class TrainOptions:
             raise SettingsError("`full` trains all weights, which `four_bit` cannot hold", hint="leave one away")
         if not self.learning_rate > 0:
             raise SettingsError("learning_rate is 0; nothing would be learned")
-        for name in ("dropout", "warmup", "beta1", "beta2"):
+        for name in ("dropout", "drop_summaries", "warmup", "beta1", "beta2"):
             if getattr(self, name) >= 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}; it must be below 1")
         if self.objective == "both" and self.answer_weight == 0:

@@ -106,7 +106,7 @@ def train(
     report(Progress("load the base model", 0.0))
     ready = _open_base(options, settings, data, state, offline=offline)
 
-    def summarize(histories: Sequence[Sequence[Item]]) -> list[str | None]:
+    def summarize(histories: Sequence[Sequence[Item]], settings: Settings) -> list[str | None]:
         opened = Recommender.load(
             options.summarizer,
             cache_dir=cache_dir,
@@ -194,7 +194,7 @@ def _source(
     if heard:
         heard({"data": dataset.report.lines()})
     summarizer = summarize if settings.strategy != "none" else None
-    return Lists(dataset, settings, tokenizer, summarizer, options.validation_users)
+    return Lists(dataset, settings, tokenizer, summarizer, options.validation_users, options.drop_summaries)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,101 @@
+"""Writes what the default model is trained and measured on.
+
+    python examples/default_model/compose.py WORK
+
+`WORK/train` and `WORK/held_out` are data sets for `trsr-lite train` and `evaluate` (`--dataset jsonl --negatives
+impressions`), the second of people and topics that the first does not have; `WORK/pairs.jsonl` is for `trsr-lite train
+--role summarizer`, `WORK/held_out_pairs.jsonl` for measuring it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import orjson
+from people import Person, World, attributes
+from references import Interest, of_block, of_notes, sentence
+from texts import Text, read
+
+from trsr_lite import Item, Settings, pairs, prompts, summarize
+from trsr_lite.pairs import Pair
+
+SEED = 6
+TRAINING, HELD_OUT = 2000, 300  # people
+SHOWN, SHOWN_HELD_OUT = 6, 20  # besides the one that comes next
+PAIRS = {"block": 700, "merge": 300, "update": 160}
+HELD_OUT_PAIRS = {"block": 60, "merge": 25, "update": 15}
+
+
+def main(work: Path) -> None:
+    texts = read()
+    for name, held_out, count, shown in (
+        ("train", False, TRAINING, SHOWN),
+        ("held_out", True, HELD_OUT, SHOWN_HELD_OUT),
+    ):
+        world = World(texts, held_out=held_out)
+        people = [world.person(number, shown, SEED + held_out) for number in range(count)]
+        _write_lists(people, work / name)
+        wanted = HELD_OUT_PAIRS if held_out else PAIRS
+        path = work / ("held_out_pairs.jsonl" if held_out else "pairs.jsonl")
+        path.unlink(missing_ok=True)
+        pairs.append(_chosen(people, wanted), path)
+
+
+def _write_lists(people: Sequence[Person], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    items: dict[str, bytes] = {}
+    lines = []
+    for person in people:
+        for text in (*person.history, person.clicked, *person.shown):
+            items[_id(text, person.view)] = orjson.dumps(_item(text, person.view))
+        lists = {"history": person.history, "clicked": [person.clicked], "shown": [person.clicked, *person.shown]}
+        ids = {name: [_id(text, person.view) for text in texts] for name, texts in lists.items()}
+        lines.append(orjson.dumps({"user_id": person.name, "domain": person.noun, **ids}))
+    (folder / "items.jsonl").write_bytes(b"\n".join([*items.values(), b""]))
+    (folder / "impressions.jsonl").write_bytes(b"\n".join([*lines, b""]))
+
+
+def _chosen(people: Sequence[Person], wanted: dict[str, int]) -> list[Pair]:
+    """As many pairs of each kind as wanted, spread over the people."""
+    rng = np.random.default_rng(SEED)
+    found: dict[str, list[Pair]] = {kind: [] for kind in wanted}
+    for person in people:
+        for pair in _pairs(person):
+            found[pair.kind].append(pair)
+    chosen = []
+    for kind, count in wanted.items():
+        order = rng.permutation(len(found[kind]))[:count]
+        chosen += [found[kind][place] for place in sorted(order.tolist())]
+    return chosen
+
+
+def _pairs(person: Person) -> Iterator[Pair]:
+    """The pairs of both strategies, from the very plan that summarizing follows."""
+    by_id = {_id(text, person.view): text for text in person.history}
+    history = [Item.from_dict(_item(text, person.view)) for text in person.history]
+    opening = prompts.opening(person.noun)
+    for strategy in ("hierarchical", "recurrent"):
+        root = summarize.plan(history, Settings(strategy=strategy, domain=person.noun), "")
+        known: dict[str, list[Interest]] = {}
+        for node in summarize.ordered(root):
+            notes = [known[child.key] for child in node.children]
+            block = of_block([by_id[item.id] for item in node.items]) if node.items else []
+            known[node.key] = of_notes([*notes, block] if block else notes) if notes else block
+            if strategy == "hierarchical" or node.kind == "update":
+                texts = tuple(sentence(opening, note) for note in notes)
+                yield Pair(node.kind, sentence(opening, known[node.key]), node.items, texts, person.noun)
+
+
+def _item(text: Text, view: int) -> dict[str, str]:
+    return {"id": _id(text, view), **attributes(text, view)}
+
+
+def _id(text: Text, view: int) -> str:
+    return f"t{text.number}-{view}"
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
