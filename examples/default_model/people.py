@@ -1,8 +1,8 @@
 """People who read, buy and install: what they like, what they did, and what they were shown next.
 
-Each person has one to four topics of one domain, of different weight; the weights drift from the first item to the last;
-some items are noise, and shoppers come back to a brand. What comes next is of a present interest or of an early one,
-which only a summary can know. It stands among items of other topics: far ones, and others of the same area.
+Each person has one to four topics of one domain, of different weight; the weights drift from the first item to the
+last; some items are noise, and shoppers come back to a brand. What comes next is of a present interest or of an early
+one, which only a summary can know. It stands among items of other topics: far ones, and others of the same area.
 Everything follows from the seed.
 """
 

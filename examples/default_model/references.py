@@ -28,7 +28,9 @@ def of_block(texts: Sequence[Text]) -> list[Interest]:
     places = {text.topic: place for place, text in enumerate(texts)}
     counts = {topic: sum(text.topic == topic for text in texts) for topic in places}
     order = sorted(places, key=lambda topic: (-counts[topic], -places[topic]))
-    return [Interest(topic, _few(text.subject for text in texts if text.topic == topic)) for topic in order][:MOST_TOPICS]
+    return [
+        Interest(topic, _few(text.subject for text in texts if text.topic == topic)) for topic in order[:MOST_TOPICS]
+    ]
 
 
 def of_notes(notes: Sequence[Sequence[Interest]]) -> list[Interest]:

@@ -18,37 +18,91 @@ LISTS = Path("/var/lib/apt/lists")
 MOST = 14  # packages of a topic
 DESCRIPTION = 160  # characters
 NAMED = re.compile(r"\b(by|from|of) [A-Z]\w+ [A-Z]\.? ?[A-Z]?\w+|'s \"")  # texts about their authors
-AUXILIARY = re.compile(r"^lib|-(dev|doc|docs|dbg|dbgsym|data|common|core|bin|tools|utils|extra|extras|plugins?)$|^fonts-|^task-|^r-cran")
+AUXILIARY = re.compile(
+    r"^(lib|fonts-|task-|r-cran)|-(dev|docs?|dbg|dbgsym|data|common|core|bin|tools|utils|extras?|plugins?)$"
+)
 
 # What Debian's tag says, and what a person would call it.
 TOPICS = {
-    "game::strategy": "games/strategy games", "game::arcade": "games/arcade games", "game::puzzle": "games/puzzle games",
-    "game::board": "games/board games", "game::fps": "games/shooters", "game::rpg": "games/role-playing games",
-    "game::adventure": "games/adventure games", "game::simulation": "games/simulators", "game::card": "games/card games",
-    "game::platform": "games/jump and run games", "game::tetris": "games/falling block games", "game::toys": "games/toys",
-    "field::astronomy": "science/astronomy", "field::biology": "science/biology", "field::chemistry": "science/chemistry",
-    "field::physics": "science/physics", "field::mathematics": "science/mathematics", "field::statistics": "science/statistics",
-    "field::geography": "science/maps", "field::linguistics": "science/linguistics", "field::medicine": "science/medicine",
-    "field::electronics": "science/electronics", "field::finance": "office/bookkeeping", "field::religion": "education/religion",
-    "science::plotting": "science/plotting", "use::learning": "education/learning", "works-with::dictionary": "education/dictionaries",
-    "sound::player": "sound/music players", "sound::mixer": "sound/mixers", "sound::midi": "sound/MIDI", "sound::speech": "sound/speech",
-    "sound::recorder": "sound/recording", "works-with::music-notation": "sound/sheet music", "works-with::video": "video/video",
-    "works-with::image:vector": "graphics/vector drawing", "hardware::camera": "graphics/photography", "works-with::3dmodel": "graphics/3D modelling",
-    "use::printing": "office/printing", "works-with::pim": "office/calendars", "use::typesetting": "office/typesetting",
-    "works-with-format::pdf": "office/PDF", "accessibility::input": "desktop/accessibility", "x11::window-manager": "desktop/window managers",
-    "x11::terminal": "desktop/terminals", "x11::screensaver": "desktop/screen savers", "web::browser": "internet/web browsers",
-    "web::server": "internet/web servers", "mail::user-agent": "internet/mail readers", "mail::filters": "internet/spam filters",
-    "protocol::irc": "internet/chat", "protocol::bittorrent": "internet/file sharing", "protocol::voip": "internet/telephony",
-    "network::vpn": "networks/VPN", "network::firewall": "networks/firewalls", "protocol::dns": "networks/DNS",
-    "works-with::network-traffic": "networks/traffic analysis", "security::cryptography": "security/encryption",
-    "security::forensics": "security/forensics", "admin::backup": "systems/backup", "admin::filesystem": "systems/file systems",
-    "admin::virtualization": "systems/virtual machines", "admin::monitoring": "systems/monitoring", "admin::boot": "systems/boot loaders",
-    "hardware::emulation": "systems/emulators", "hardware::power": "systems/power saving", "hardware::hamradio": "hardware/amateur radio",
-    "hardware::gps": "hardware/satellite navigation", "hardware::printer": "hardware/printers", "devel::debugger": "programming/debuggers",
-    "devel::rcs": "programming/version control", "devel::compiler": "programming/compilers", "devel::editor": "programming/editors",
-    "devel::testing-qa": "programming/testing", "devel::lang:python": "programming/Python", "devel::lang:java": "programming/Java",
-    "devel::lang:sql": "programming/databases", "works-with::archive": "utilities/compression", "works-with::font": "utilities/fonts",
-}  # fmt: skip
+    "game::strategy": "games/strategy games",
+    "game::arcade": "games/arcade games",
+    "game::puzzle": "games/puzzle games",
+    "game::board": "games/board games",
+    "game::fps": "games/shooters",
+    "game::rpg": "games/role-playing games",
+    "game::adventure": "games/adventure games",
+    "game::simulation": "games/simulators",
+    "game::card": "games/card games",
+    "game::platform": "games/jump and run games",
+    "game::tetris": "games/falling block games",
+    "game::toys": "games/toys",
+    "field::astronomy": "science/astronomy",
+    "field::biology": "science/biology",
+    "field::chemistry": "science/chemistry",
+    "field::physics": "science/physics",
+    "field::mathematics": "science/mathematics",
+    "field::statistics": "science/statistics",
+    "field::geography": "science/maps",
+    "field::linguistics": "science/linguistics",
+    "field::medicine": "science/medicine",
+    "field::electronics": "science/electronics",
+    "field::finance": "office/bookkeeping",
+    "field::religion": "education/religion",
+    "science::plotting": "science/plotting",
+    "use::learning": "education/learning",
+    "works-with::dictionary": "education/dictionaries",
+    "sound::player": "sound/music players",
+    "sound::mixer": "sound/mixers",
+    "sound::midi": "sound/MIDI",
+    "sound::speech": "sound/speech",
+    "sound::recorder": "sound/recording",
+    "works-with::music-notation": "sound/sheet music",
+    "works-with::video": "video/video",
+    "works-with::image:vector": "graphics/vector drawing",
+    "hardware::camera": "graphics/photography",
+    "works-with::3dmodel": "graphics/3D modelling",
+    "use::printing": "office/printing",
+    "works-with::pim": "office/calendars",
+    "use::typesetting": "office/typesetting",
+    "works-with-format::pdf": "office/PDF",
+    "accessibility::input": "desktop/accessibility",
+    "x11::window-manager": "desktop/window managers",
+    "x11::terminal": "desktop/terminals",
+    "x11::screensaver": "desktop/screen savers",
+    "web::browser": "internet/web browsers",
+    "web::server": "internet/web servers",
+    "mail::user-agent": "internet/mail readers",
+    "mail::filters": "internet/spam filters",
+    "protocol::irc": "internet/chat",
+    "protocol::bittorrent": "internet/file sharing",
+    "protocol::voip": "internet/telephony",
+    "network::vpn": "networks/VPN",
+    "network::firewall": "networks/firewalls",
+    "protocol::dns": "networks/DNS",
+    "works-with::network-traffic": "networks/traffic analysis",
+    "security::cryptography": "security/encryption",
+    "security::forensics": "security/forensics",
+    "admin::backup": "systems/backup",
+    "admin::filesystem": "systems/file systems",
+    "admin::virtualization": "systems/virtual machines",
+    "admin::monitoring": "systems/monitoring",
+    "admin::boot": "systems/boot loaders",
+    "hardware::emulation": "systems/emulators",
+    "hardware::power": "systems/power saving",
+    "hardware::hamradio": "hardware/amateur radio",
+    "hardware::gps": "hardware/satellite navigation",
+    "hardware::printer": "hardware/printers",
+    "devel::debugger": "programming/debuggers",
+    "devel::rcs": "programming/version control",
+    "devel::compiler": "programming/compilers",
+    "devel::editor": "programming/editors",
+    "devel::testing-qa": "programming/testing",
+    "devel::lang:python": "programming/Python",
+    "devel::lang:java": "programming/Java",
+    "devel::lang:sql": "programming/databases",
+    "works-with::archive": "utilities/compression",
+    "works-with::font": "utilities/fonts",
+}
 
 
 def main() -> None:
@@ -56,7 +110,8 @@ def main() -> None:
     found: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
     used: set[str] = set()
     entries = sorted(_entries("Packages"), key=lambda entry: entry["Package"])
-    for tag in sorted(TOPICS, key=lambda tag: sum(tag in entry.get("Tag", "") for entry in entries)):  # rare topics first
+    rare_first = sorted(TOPICS, key=lambda tag: sum(tag in entry.get("Tag", "") for entry in entries))
+    for tag in rare_first:
         for entry in entries:
             name = entry["Package"]
             source = entry.get("Source", name).split(" ")[0]

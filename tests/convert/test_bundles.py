@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from train.conftest import tiny_options, tiny_settings
 
 from convert.conftest import LISTS
-from trsr_lite import Recommender, User, probes
+from trsr_lite import Item, Recommender, User, probes
 from trsr_lite import bundle as bundles
 from trsr_lite.bundle import Bundle, ModelFile
 from trsr_lite.digests import file_digest
@@ -220,6 +221,46 @@ def test_a_run_may_be_the_summarizer(convert: Any, staged: Any, runs: dict[str, 
     made = convert(source.run, target, summarizer=str(runs["llama"]), summarizer_type="Q8_0")
     assert made.summarizer.type == "Q8_0" and made.summarizer.path.is_file()
     assert made.summarizer.digest != made.recommender.digest
+
+
+@pytest.fixture(scope="session")
+def summarizer_run(runs: dict[str, Path], tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of `--role summarizer` on the base of `runs["llama"]`."""
+    from trsr_lite.pairs import Pair, append
+    from trsr_lite.training.run import PairOptions, train
+
+    place = tmp_path_factory.mktemp("summarizer")
+    items = (Item("a", {"title": "football goal"}), Item("b", {"title": "football cup"}))
+    pair = Pair("block", "The reader likes articles about football.", items)
+    append([pair] * 4, place / "pairs.jsonl")
+    options = tiny_options(tiny_base, role="summarizer", max_steps=2)
+    train(options, tiny_settings(), PairOptions(str(place / "pairs.jsonl"), 0.25), place / "run")
+    return place / "run"
+
+
+def test_a_summarizer_trained_on_the_same_base_shares_it(convert: Any, staged: Any, summarizer_run: Path) -> None:
+    source, target = staged(adapter_only=True)
+    made = convert(source.run, target, adapter_only=True, summarizer=str(summarizer_run))
+    assert made.summarizer.path == made.recommender.path
+    adapters = {role: getattr(made, role).adapter for role in ("summarizer", "recommender")}
+    assert adapters["summarizer"].digest != adapters["recommender"].digest
+    assert {path.name for path in target.glob("*.gguf")} == {
+        made.recommender.path.name,
+        *(file.path.name for file in adapters.values()),
+    }
+    loaded = bundles.load(target, file_digest)
+    assert loaded.summarizer.identity == made.summarizer.identity != made.recommender.identity
+
+
+def test_a_summarizer_trained_on_another_base_is_a_file_of_its_own(
+    convert: Any, staged: Any, runs: dict[str, Path], summarizer_run: Path
+) -> None:
+    from trsr_lite.conversion import summarizer
+
+    base = json.loads((runs["llama"] / "run.json").read_text())["base"]
+    assert summarizer.adapter_on(str(summarizer_run), base) is not None
+    assert summarizer.adapter_on(str(summarizer_run), {**base, "digest": "b2:other"}) is None
+    assert summarizer.adapter_on("smollm2", base) is None
 
 
 @pytest.mark.parametrize("same", [True, False])

@@ -15,7 +15,7 @@ from trsr_lite.digests import file_digest
 from trsr_lite.engine.llama import LlamaEngine
 from trsr_lite.training import run
 from trsr_lite.training.base import Base, HfTokenizer
-from trsr_lite.training.lists import Lists
+from trsr_lite.training.lists import HeldOut, Lists
 
 from .conftest import Fit, tiny_examples, tiny_settings, write_data
 
@@ -30,7 +30,7 @@ def test_summaries_of_many_histories_are_those_of_each_alone(make_recommender: A
     chosen = Settings(strategy=strategy, block_size=2, fan_in=2)
     together = make_recommender(chosen)
     found = [summary.text for summary in together.summaries(HISTORIES)]
-    blocks = [prompt for prompt in fake.prompts if prompt.startswith("Summarize")]
+    blocks = [prompt for prompt in fake.prompts if "below in one sentence" in prompt]  # no updates: notes may be alike
     assert len(blocks) == len(set(blocks))  # what users share is made once
     together.store.clear()
     alone = make_recommender(chosen)
@@ -59,7 +59,7 @@ def test_no_histories_have_no_summaries(fake_recommender: Recommender) -> None:
 def test_a_row_shows_the_summary_of_its_user(tiny_base: Path, tiny_data: Path) -> None:
     asked: list[list[Sequence[Item]]] = []
 
-    def summarizer(histories: Sequence[Sequence[Item]]) -> list[str | None]:
+    def summarizer(histories: Sequence[Sequence[Item]], _: Settings) -> list[str | None]:
         asked.append(list(histories))
         return [None if index == 0 else f"likes {history[0].id} most" for index, history in enumerate(histories)]
 
@@ -79,10 +79,60 @@ def test_a_test_user_is_neither_summarized_nor_read(tiny_base: Path, tiny_data: 
     tokenizer = HfTokenizer.load(Base("tiny", str(tiny_base)), offline=True)
     seen: list[Any] = []
     with datasets.load(tiny_examples(tiny_data)) as dataset:
-        Lists(dataset, tiny_settings(), tokenizer, lambda found: seen.extend(found) or [None] * len(found), 200)
+        Lists(dataset, tiny_settings(), tokenizer, lambda found, _: seen.extend(found) or [None] * len(found), 200)
         test = list(dataset.histories(dataset.numbers("test")))
     assert (len(seen), len(test)) == (36, 4)
     assert not [history for history in test if history in seen]
+
+
+def test_a_user_is_summarized_and_ranked_in_the_nouns_of_its_domain(tiny_base: Path, tmp_path: Path) -> None:
+    write_data(tmp_path)
+    people = [
+        {"user_id": f"u{number}", "history": ["n0", "n1"], "clicked": [f"n{number + 2}"], "shown": ["n30", "n31"]}
+        for number in range(6)
+    ]
+    domains = ["news", "product", None]
+    for person, domain in zip(people, domains * 2, strict=True):
+        if domain:
+            person["domain"] = domain
+    (tmp_path / "impressions.jsonl").write_text("".join(json.dumps(person) + "\n" for person in people))
+    asked: dict[str, int] = {}
+
+    def summarizer(histories: Sequence[Sequence[Item]], settings: Settings) -> list[str | None]:
+        asked[settings.domain] = len(histories)
+        return [f"Likes as {settings.domain}."] * len(histories)
+
+    tokenizer = HfTokenizer.load(Base("tiny", str(tiny_base)), offline=True)
+    options = tiny_examples(tmp_path, negatives="impressions", validation=0.5, test=0)
+    with datasets.load(options) as dataset:
+        lists = Lists(dataset, tiny_settings(domain="item"), tokenizer, summarizer, 5)
+        assert asked == {"news": 2, "product": 2, "item": 2}
+        for number in dataset.numbers("train"):
+            domain = dataset.domain(number) or "item"
+            text = tokenizer.decode(lists.row(number, 0).prefix)
+            assert f"Likes as {domain}." in text
+            assert f"Will this {prompts.DOMAINS[domain].person} " in text
+        for one, row in zip(lists.lists, lists.validation, strict=True):
+            assert f"Will this {prompts.DOMAINS[one.domain or 'item'].person} " in tokenizer.decode(row.prefix)
+            assert HeldOut.from_dict(one.to_dict()) == one
+
+
+def test_a_part_of_the_training_rows_goes_without_its_summary(tiny_base: Path, tiny_data: Path) -> None:
+    tokenizer = HfTokenizer.load(Base("tiny", str(tiny_base)), offline=True)
+
+    def summarizer(histories: Sequence[Sequence[Item]], _: Settings) -> list[str | None]:
+        return ["Likes football."] * len(histories)
+
+    with datasets.load(tiny_examples(tiny_data)) as dataset:
+        lists = Lists(dataset, tiny_settings(), tokenizer, summarizer, 5, 0.4)
+        shown = [
+            [prompts.NO_SUMMARY not in tokenizer.decode(lists.row(number, epoch).prefix) for number in lists.train]
+            for epoch in (0, 0, 1)
+        ]
+        held_out = [tokenizer.decode(row.prefix) for row in lists.validation]
+    assert shown[0] == shown[1] != shown[2]
+    assert 0.3 < sum(map(sum, shown)) / sum(map(len, shown)) < 0.9
+    assert all("Likes football." in text for text in held_out)
 
 
 # A run

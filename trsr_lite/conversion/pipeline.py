@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from trsr_lite import __version__, bundle, probes
+from trsr_lite import __version__, bundle, embedded, probes
 from trsr_lite.bundle import Bundle, ModelFile
 from trsr_lite.conversion import card, gguf, merge, staging, summarizer, verify
 from trsr_lite.conversion.converter import Converter
@@ -176,13 +176,34 @@ class Conversion:
         return self.staging.folder / f"{BASE if self.options.adapter_only else 'recommender'}-{file_type}.gguf"
 
     def _summarizer(self, recommender: ModelFile) -> ModelFile:
-        """The model that writes summaries: the shared base, the run's own, or the one that was asked for."""
-        if self.options.summarizer is None and self._base_summarizes:
-            return gguf.entry(recommender.path, recommender.type)
+        """The model that writes summaries: on the shared base where it can be, else by itself."""
         self.on_step("summarizer")
+        name = self.options.summarizer or self.scorer.options.summarizer
+        trained = summarizer.adapter_on(name, self.record["base"]) if self.options.adapter_only else None
+        if trained or (self.options.summarizer is None and self._base_summarizes):
+            at_home = trained or name == self.scorer.options.base  # else nothing summarizes, and the base stands in
+            adapted = self._summarizer_adapter(name, trained) if at_home else None
+            return gguf.entry(recommender.path, recommender.type, adapted)
+        adapted = self._summarizer_adapter(name, None)
         result = f"{SUMMARIZER}.gguf"
         file_type = self.staging.step("summarizer", self._write_summarizer, result)
-        return gguf.entry(self.staging.folder / result, file_type)
+        return gguf.entry(self.staging.folder / result, file_type, adapted)
+
+    def _summarizer_adapter(self, name: str, trained: Path | None) -> ModelFile | None:
+        """The summarizer's own adapter: of its run, or the one that the embedded default comes with."""
+        result = f"{SUMMARIZER}-{ADAPTER}"
+        if trained:
+            source = self.staging.folder / BASE
+            self.staging.step(
+                "summarizer adapter",
+                lambda place: gguf.convert_adapter(self.converter, trained, source, place),
+                result,
+            )
+        elif name == embedded.NAME:
+            self.staging.step("summarizer adapter", embedded.copy_summarizer_adapter, result)
+        else:
+            return None
+        return gguf.entry(self.staging.folder / result, "F16")
 
     def _write_summarizer(self, place: Path) -> str:
         name = self.options.summarizer or self.scorer.options.summarizer

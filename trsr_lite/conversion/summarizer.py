@@ -1,4 +1,4 @@
-"""The bundle's model that writes summaries, from wherever it comes, as one GGUF.
+"""The bundle's model that writes summaries, from wherever it comes: one GGUF, or an adapter for a base that is there.
 
 Invariant: what is quantized already stays as it is; what wrote the training summaries is kept byte for byte where it
 is at hand, so that a bundle's summaries are those the recommender was trained on.
@@ -7,7 +7,7 @@ is at hand, so that a bundle's summaries are those the recommender was trained o
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -19,7 +19,7 @@ from trsr_lite.conversion.converter import Converter
 from trsr_lite.conversion.options import FLOATS
 from trsr_lite.conversion.staging import remove
 from trsr_lite.digests import file_digest
-from trsr_lite.training import base, folder
+from trsr_lite.training import adapter, base, folder
 
 
 def prepared(name: str, data_dir: Path | None, identity: str | None) -> ModelFile | None:
@@ -36,9 +36,26 @@ def prepared(name: str, data_dir: Path | None, identity: str | None) -> ModelFil
     return file if file.identity == identity else None
 
 
+def is_run(name: str) -> bool:
+    """Whether this is a folder of `trsr-lite train`."""
+    return (Path(name) / folder.RUN).is_file()
+
+
+def adapter_on(name: str, known: Mapping[str, str]) -> Path | None:
+    """The adapter (a folder of peft) of a run that was trained on the very base `known`; None if it is no such run."""
+    if not is_run(name):
+        return None
+    record, options = merge.finished(Path(name))
+    if options.full or any(record["base"].get(key) != value for key, value in known.items() if key != "name"):
+        return None
+    trained = Path(name) / adapter.place(options)
+    merge.check_adapter(trained)
+    return trained
+
+
 def write(name: str, place: Path, file_type: str, converter: Converter, *, offline: bool) -> str:
     """Write a run of `--role summarizer`, a GGUF, a folder or a hub model to `place`; returns its tensor type."""
-    if (Path(name) / folder.RUN).is_file():
+    if is_run(name):
         return _converted(
             lambda whole: merge.merge_run(Path(name), whole, offline=offline), place, file_type, converter
         )

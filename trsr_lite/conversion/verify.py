@@ -57,10 +57,7 @@ def check_tokens(lists: Sequence[HeldOut], settings: Settings, ours: Tokenizer, 
     if (text := probes.first_difference(probes.tokens(ours), probes.tokens(theirs))) is not None:
         raise VerificationError(f"the GGUF's tokenizer reads {text} differently than the tokenizer of the base")
     for one in lists:
-        asked = [
-            prompts.scoring(one.summary, one.recent, one.candidates, settings, tokenizer)
-            for tokenizer in (ours, theirs)
-        ]
+        asked = [one.asked(settings, tokenizer) for tokenizer in (ours, theirs)]
         left, right = (
             [tokenizer.tokenize(part.prefix), *(tokenizer.tokenize(end, start=False) for end in part.suffixes)]
             for tokenizer, part in zip((ours, theirs), asked, strict=True)
@@ -81,7 +78,7 @@ def margins(engine: Engine, lists: Sequence[HeldOut], settings: Settings, *, exa
     """(candidates,) margins of each list, as `recommend` computes them."""
     found = []
     for one in lists:
-        asked = prompts.scoring(one.summary, one.recent, one.candidates, settings, engine)
+        asked = one.asked(settings, engine)
         prefix = engine.tokenize(asked.prefix)
         suffixes = [engine.tokenize(suffix, start=False) for suffix in asked.suffixes]
         answers = prompts.answer_ids(asked.suffixes[0], engine)

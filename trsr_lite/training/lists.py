@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 import orjson
 
+from trsr_lite import prompts
 from trsr_lite.blocks import split
 from trsr_lite.datasets.dataset import Dataset, Example
 from trsr_lite.engine.base import Tokenizer
 from trsr_lite.errors import DataError
+from trsr_lite.prompts import Scoring
 from trsr_lite.records import Item
 from trsr_lite.settings import Settings
 from trsr_lite.training import validation
@@ -36,10 +38,15 @@ class HeldOut:
     labels: tuple[int, ...]
     domain: str | None = None
 
-    def row(self, settings: Settings, tokenizer: Tokenizer) -> Row:
+    def asked(self, settings: Settings, tokenizer: Tokenizer) -> Scoring:
         """Its prompts, in the nouns of its own domain where it has one."""
-        settings = settings.updated(domain=self.domain)
-        return build(self.recent, self.summary, self.candidates, self.labels, settings, tokenizer)
+        own = settings.updated(domain=self.domain)
+        return prompts.scoring(self.summary, self.recent, self.candidates, own, tokenizer)
+
+    def row(self, settings: Settings, tokenizer: Tokenizer) -> Row:
+        """Its prompts as tokens."""
+        own = settings.updated(domain=self.domain)
+        return build(self.recent, self.summary, self.candidates, self.labels, own, tokenizer)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
