@@ -33,6 +33,7 @@ NEWS = ROOT / "examples" / "news_reader.json"
 PATIENCE = 300
 BLOCK, BLOCK_BYTES = 32, 20  # Q4_1: 32 weights in a float16 step, a float16 minimum and 16 bytes of nibbles
 KEEPS = 1 / 16  # of the source's own step
+SHIPPED = (bundle.MANIFEST, "README.md", "recommender.gguf", "summarizer.gguf")
 real = pytest.mark.real_model
 
 
@@ -54,7 +55,8 @@ def prepared(data_folder: Path) -> bundle.Bundle:
 
 @pytest.fixture(scope="session")
 def engine(prepared: bundle.Bundle) -> Iterator[LlamaEngine]:
-    engine = LlamaEngine(prepared.recommender.path, identity=prepared.recommender.digest)
+    file = prepared.recommender
+    engine = LlamaEngine(file.path, identity=file.identity, adapter=file.adapter.path if file.adapter else None)
     yield engine
     engine.close()
 
@@ -77,16 +79,54 @@ def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @real
 def test_the_prepared_model_is_a_bundle_that_loads(prepared: bundle.Bundle, data_folder: Path) -> None:
-    assert (prepared.name, prepared.trained) == ("smollm2", False)
-    assert "untrained" in str(prepared.hint)
+    assert (prepared.name, prepared.trained, prepared.hint) == ("smollm2", True, None)
     assert prepared.noise_floor > 0
     for file in (prepared.recommender, prepared.summarizer):
         assert file.type in embedded.LOSSLESS_TYPES
         assert file.path.stat().st_size == file.size
         assert file_digest(file.path) == file.digest
-    kept = {prepared.recommender.path.name, prepared.summarizer.path.name, bundle.MANIFEST}
-    assert {path.name for path in embedded.folder(data_folder).iterdir()} == kept
-    assert [path.name for path in (data_folder / "models").iterdir()] == ["smollm2-v1"]
+    kept = {prepared.recommender.path.name, prepared.summarizer.path.name}
+    assert {path.name for path in embedded.folder(data_folder).iterdir()} == kept | set(SHIPPED)
+    assert list((data_folder / "models").iterdir()) == [embedded.folder(data_folder)]
+
+
+@real
+def test_each_role_has_the_adapter_that_the_package_carries(prepared: bundle.Bundle) -> None:
+    for role in ("recommender", "summarizer"):
+        adapter = getattr(prepared, role).adapter
+        assert adapter.path.name == f"{role}.gguf"
+        assert adapter.digest == file_digest(embedded.ADAPTERS / adapter.path.name)
+    assert prepared.recommender.identity != prepared.summarizer.identity
+    copy = prepared.recommender.path.with_name("copy.gguf")
+    embedded.copy_summarizer_adapter(copy)
+    assert file_digest(copy) == prepared.summarizer.adapter.digest
+    copy.unlink()
+
+
+def test_the_package_carries_what_it_says_and_is_small() -> None:
+    files = {path.name: path for path in embedded.ADAPTERS.iterdir()}
+    assert set(files) == set(SHIPPED)
+    manifest = json.loads(files[bundle.MANIFEST].read_text())
+    for role in ("recommender", "summarizer"):
+        entry = manifest[role]["adapter"]
+        assert (file_digest(files[entry["file"]]), files[entry["file"]].stat().st_size) == (
+            entry["digest"],
+            entry["size"],
+        )
+    assert manifest["prompt_version"] == prompts.PROMPT_VERSION, "train the adapters again: `make default-model`"
+    assert sum(path.stat().st_size for path in files.values() if path.suffix == ".gguf") <= 8_000_000
+
+
+def test_other_adapters_are_prepared_in_another_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = embedded.folder(tmp_path)
+    other = tmp_path / "default"
+    shutil.copytree(embedded.ADAPTERS, other)
+    monkeypatch.setattr(embedded, "ADAPTERS", other)
+    assert embedded.folder(tmp_path) == before
+    manifest = json.loads((other / bundle.MANIFEST).read_text())
+    manifest["summarizer"]["adapter"]["digest"] = "b2:other"
+    (other / bundle.MANIFEST).write_text(json.dumps(manifest))
+    assert embedded.folder(tmp_path) != before
 
 
 @real
@@ -404,7 +444,9 @@ def test_exact_margins_of_the_real_model_are_those_of_whole_prompts(
     answers = prepared.answers
     assert answers is not None
     model, abort = native.Model(prepared.recommender.path), native.AbortFlag(native.library())
-    context = model.context(cells=512, sequences=1, batch=512, threads=engine.threads, flash=False, abort=abort)
+    adapter = model.adapter(prepared.recommender.adapter.path)
+    shape = {"cells": 512, "sequences": 1, "batch": 512, "threads": engine.threads, "flash": False}
+    context = model.context(**shape, abort=abort, adapter=adapter)
     expected = []
     for suffix in suffixes:
         prompt = [*prefix, *suffix]
