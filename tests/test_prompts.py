@@ -21,7 +21,7 @@ from trsr_lite.prompts import PROMPT_VERSION
 
 GOLDEN = {
     "1": "45935e8cc1e66d11",
-    "2": "3440acf02b9e038f",
+    "2": "ebba1bbf9942f8b3",
 }
 
 ENGINE = FakeEngine()
@@ -71,6 +71,7 @@ def rendered() -> str:
                 asked = prompts.scoring(summary, items, items, chosen, ENGINE)
                 parts += [plain(asked.prefix), *map(plain, asked.suffixes)]
     parts += [prompts.finish("They like", text) for text in (" tea. And", " tea and", " tea! Really? Y")]
+    parts.append(prompts.finish("They like", " tea (green, wh", cut=True))
     parts.append(plain(chat.frame(None, "", "").around("message", "opening")))
     return "\0".join(parts)
 
@@ -265,6 +266,22 @@ def test_a_shortened_text_is_a_beginning_within_its_budget(text: str, budget: in
 )
 def test_a_summary_is_one_line_of_complete_sentences(continuation: str, finished: str) -> None:
     assert prompts.finish("They like", continuation) == finished
+
+
+@pytest.mark.parametrize(
+    ("continuation", "finished"),
+    [
+        (" tea (green, white), cakes (rye br", "They like tea (green, white), cakes."),
+        (" tea (green, white), ca", "They like tea (green, white)."),
+        (" tea (green, whi", "They like tea (green)."),
+        (" tea and c", "They like tea."),
+        (" te", "They like te"),
+        (" tea. They also like, c", "They like tea."),
+        (" tea, cake.", "They like tea, cake."),
+    ],
+)
+def test_a_summary_whose_tokens_ran_out_ends_before_what_was_begun_last(continuation: str, finished: str) -> None:
+    assert prompts.finish("They like", continuation, cut=True) == finished
 
 
 SIZED = st.builds(

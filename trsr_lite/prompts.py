@@ -102,12 +102,21 @@ def merge(summaries: Sequence[str], settings: Settings, tokenizer: Tokenizer) ->
     return f"{task}\n\n{notes}", opening(settings.domain)
 
 
-def finish(opening: str, continuation: str) -> str:
-    """A summary from its opening and what the model added: one line, complete sentences where there are any."""
+def finish(opening: str, continuation: str, *, cut: bool = False) -> str:
+    """A summary from its opening and what the model added: one line, complete sentences where there are any.
+
+    Where its tokens ran out (`cut`) in the first sentence, that ends before what was begun last.
+    """
     text = fold(f"{opening}{continuation}")
+    if text[-1:] in ".!?":
+        return text
     end = max(text.rfind(mark) for mark in (". ", "! ", "? "))
-    if text[-1:] not in ".!?" and end > len(opening):
-        text = text[: end + 1]
+    if end > len(opening):
+        return text[: end + 1]
+    end = max(text.rfind(mark) for mark in (", ", " and ", " ("))
+    if cut and end > len(opening):
+        text = text[:end].rstrip(",")
+        text += ")" * (text.count("(") - text.count(")")) + "."
     return text
 
 

@@ -22,6 +22,7 @@ from trsr_lite.settings import Settings
 
 ROUND = 128
 """Summaries in one round: batches are full but for its end, and no more than this is lost where work is stopped."""
+ROUNDING = 2  # a text may have so many tokens less than were generated for it
 
 
 @dataclass(frozen=True)
@@ -183,11 +184,13 @@ def _generate(
     work.prompt_tokens += sum(map(len, tokens))
 
     def keep(index: int, continuation: str) -> None:
-        text = prompts.finish(asked[index][1], chat.without_thoughts(continuation))
+        length = len(engine.encode(continuation))
+        cut = length >= settings.summary_tokens - ROUNDING
+        text = prompts.finish(asked[index][1], chat.without_thoughts(continuation), cut=cut)
         store.put(nodes[index].key, nodes[index].kind, text)
         texts[nodes[index].key] = text
         work.calls += 1
-        work.generated_tokens += len(engine.encode(continuation))
+        work.generated_tokens += length
 
     engine.generate(
         tokens,
