@@ -160,7 +160,7 @@ def test_parquet_in_and_out_says_what_json_lines_say(desk: Desk, write: Callable
     pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     rows = [user(f"u{number}") for number in range(5)]
     rows[1]["history"][0]["category"] = "x"  # an attribute that others lack
-    parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "users.parquet", row_group_size=2)
+    parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "users.parquet", row_group_size=3)
     desk.batch(write(*rows), partition_users=2)
     desk.batch(tmp_path / "users.parquet", partition_users=2, output="other")
     files = sorted((tmp_path / "other").glob("part-*.parquet"))
@@ -180,6 +180,24 @@ def test_an_address_works_like_a_path(desk: Desk, write: Callable[..., Path], tm
     with pytest.raises(SettingsError, match="holds a batch already"):
         run(asked, desk.open)
     assert run(asked, desk.open, resume=True).kept == 1
+
+
+def test_a_long_history_shares_its_batches_from_the_beginning(
+    desk: Desk, write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chain of ten and five chains of two, two at a time: ten rounds, if the longest chain is never kept waiting."""
+    monkeypatch.setattr(summarize, "ROUND", 2)
+    desk.settings = Settings(strategy="recurrent")
+    rounds: list[int] = []
+
+    class Counting(FakeEngine):
+        def generate(self, prompts: Any, **options: Any) -> list[str]:
+            rounds.append(len(prompts))
+            return super().generate(prompts, **options)
+
+    desk.fake = Counting()
+    desk.batch(write(*(user(f"u{number}", history=10) for number in range(5)), user("long", history=50)))
+    assert rounds == 10 * [2]
 
 
 # Rows that are no users
@@ -326,7 +344,7 @@ def test_a_run_killed_anywhere_goes_on_to_the_same_results(
 
             def on_result(index: int, text: str) -> None:
                 step()
-                keep(index, f"{text} {company}")
+                keep(index, f"{text[:-1]} in the company of {company}.")
 
             return super().generate(prompts, **options, on_result=on_result)
 
@@ -348,6 +366,25 @@ def test_a_run_killed_anywhere_goes_on_to_the_same_results(
     assert kills >= 4 and report.kept >= 1
     assert desk.lines() == desk.lines("calm")
     assert len({line["user_id"] for line in desk.lines()}) == 10
+
+
+def test_a_file_has_its_name_only_when_it_is_whole(tmp_path: Path) -> None:
+    place = Place(str(tmp_path / "part"))
+    with place.writing() as file:
+        file.write(b"whole")
+        assert not place.exists()
+    with pytest.raises(Killed), place.writing() as file:
+        file.write(b"ha")
+        raise Killed
+    assert place.read() == b"whole" and [path.name for path in tmp_path.iterdir()] == ["part"]
+
+
+def test_what_killed_writers_left_is_taken_away(desk: Desk, write: Callable[..., Path]) -> None:
+    users = write(user("a"))
+    desk.batch(users)
+    (desk.out / ".part-000000.jsonl.0a1b2c3d.tmp").write_text("ha")
+    desk.batch(users, resume=True)
+    assert [path.name for path in desk.out.iterdir() if path.name.startswith(".")] == []
 
 
 def test_what_is_committed_is_not_worked_again(desk: Desk, write: Callable[..., Path]) -> None:

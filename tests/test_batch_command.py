@@ -17,7 +17,7 @@ from commands import Run, runner
 
 from trsr_lite.bench import samples
 
-PATIENCE = 180  # seconds; only so that nothing hangs for ever
+PATIENCE = 300  # seconds; only so that nothing hangs for ever
 POSIX = pytest.mark.skipif(os.name != "posix", reason="signals and Ray's processes are POSIX")
 
 
@@ -149,6 +149,7 @@ def test_a_process_that_was_stopped_goes_on_to_the_same_files(
 
 
 @POSIX
+@pytest.mark.ray
 def test_ray_workers_that_are_killed_are_started_again_and_nothing_is_lost(
     start: Callable[..., subprocess.Popen[str]], calm: Path, tmp_path: Path
 ) -> None:
