@@ -529,6 +529,13 @@ def any_catalog(tmp_path_factory: pytest.TempPathFactory) -> Iterable[Catalog]:
         yield catalog
 
 
+def test_a_term_is_one_string_whatever_a_tokenizer_leaves_in_it() -> None:
+    with sqlite3.connect(":memory:") as connection:
+        connection.execute("CREATE VIRTUAL TABLE notes USING fts5 (text)")
+        for term in ('"', 'a" OR "b', "NEAR(a b)", "text : a", "a*", "AND"):
+            connection.execute("SELECT * FROM notes WHERE notes MATCH ?", (words.quoted(term),)).fetchall()
+
+
 def test_accents_and_case_make_no_difference(build: Build) -> None:
     assert found(build(), "CAFE CREME") == ["p5"]
 
