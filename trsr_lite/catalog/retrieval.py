@@ -22,7 +22,7 @@ from trsr_lite.records import Item
 # Measured with `python -m benchmarks.catalog --data …`; see benchmarks/README.md. On another catalog they are a start.
 RECENT = 10  # newest items that are searched for
 DECAY = 0.8  # what an item's search counts relative to the next newer one's
-SUMMARY = 0.5  # what the summary's search counts relative to the newest item's
+SUMMARY = 0.5  # what the summary's search counts relative to the newest item's; not measured
 TERMS = 20  # most words of one search, rarest first
 TITLE = 3.0  # what a word in a title counts relative to one elsewhere
 PLACE = 1.0  # added to places before they are inverted: the smaller, the more the first places count
