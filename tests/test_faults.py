@@ -165,7 +165,7 @@ def test_terminating_keeps_finished_summaries(start: Start, tmp_path: Path) -> N
 INTERRUPTED_LOG = """
 import os, signal, sys
 from pathlib import Path
-from trsr_lite.engine import native
+from trsr_lite.engine import binding, native
 class Levels(dict):  # looked up for each line of the log
     def get(self, *arguments):
         if not seen:
@@ -174,7 +174,7 @@ class Levels(dict):  # looked up for each line of the log
         return super().get(*arguments)
 seen = []
 native.library()
-native.LEVELS = Levels(native.LEVELS)
+binding.LEVELS = Levels(binding.LEVELS)
 try:
     native.Model(Path(sys.argv[1]))
 except KeyboardInterrupt:

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 import screens
 
+from trsr_lite import embedded
+
 ROOT = Path(__file__).parent.parent
 RECIPE = ROOT / "examples" / "frozen"
 NEWS = ROOT / "examples" / "news_reader.json"
@@ -28,7 +30,7 @@ building = pytest.mark.skipif(not WANTED, reason="building takes minutes: `make 
 def folder(tmp_path_factory: pytest.TempPathFactory, prepared: Path) -> Path:
     """The folder that `examples/frozen/build.py` makes, moved to where nothing else is."""
     dist = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, RECIPE / "build.py", "--dist", dist, "--model", prepared / "models" / "smollm2-v1"]
+    command = [sys.executable, RECIPE / "build.py", "--dist", dist, "--model", embedded.folder(prepared)]
     done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     print(done.stdout)
@@ -54,7 +56,7 @@ def test_the_frozen_command_ranks_as_the_library_does(folder: Path, bare: dict[s
     )
     assert done.returncode == 0, done.stderr
     found = [(entry["id"], entry["margin"]) for entry in json.loads(done.stdout)["recommendations"]]
-    with Recommender.load(prepared / "models" / "smollm2-v1", domain="news", strategy="none") as recommender:
+    with Recommender.load(embedded.folder(prepared), domain="news", strategy="none") as recommender:
         result = recommender.recommend(read_user(NEWS), exact=True, k=10)
     assert found == [(entry.item.id, entry.margin) for entry in result.recommendations]
 

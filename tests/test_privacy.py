@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from commands import runner
 
-from trsr_lite import EngineOptions, Recommender, User
+from trsr_lite import EngineOptions, Recommender, User, embedded
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "privacy.md").read_text(encoding="utf-8")
@@ -71,7 +71,7 @@ def test_the_prepared_model_is_the_files_of_the_page_and_no_others(prepared: Pat
     found = files(prepared)
     assert all(any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns) for name in found), found
     assert all(fnmatch.filter(found, pattern) for pattern in patterns)
-    assert stat.S_IMODE((prepared / "models/smollm2-v1").stat().st_mode) == 0o700
+    assert stat.S_IMODE(embedded.folder(prepared).stat().st_mode) == 0o700
 
 
 def test_what_a_user_has_read_is_in_no_log_and_on_no_disk(
