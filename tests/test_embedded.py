@@ -22,7 +22,7 @@ import gguf
 import numpy as np
 import pytest
 
-from trsr_lite import ModelError, Settings, User, bundle, embedded, prompts
+from trsr_lite import ModelError, Recommender, Settings, User, bundle, embedded, prompts, read_user
 from trsr_lite.digests import file_digest
 from trsr_lite.engine import native, rates
 from trsr_lite.engine.base import Segment
@@ -512,3 +512,20 @@ sys.exit(run(sys.argv[1:]))
     assert [entry["rank"] for entry in first["recommendations"]] == list(range(1, 11))
     assert (second["stats"]["summary_calls"], second["stats"]["summary_cache_hits"]) == (0, 5)
     assert (second["summary"], second["model"]) == (first["summary"], first["model"])
+
+
+@real
+@pytest.mark.parametrize(
+    ("name", "domain", "fitting"),
+    [
+        ("news_reader", "news", {"c02", "c03", "c06", "c08", "c10", "c11", "c12"}),  # food, home, space, Rovers
+        ("shopper", "product", {"q02", "q04", "q06", "q08", "q10"}),  # camping, running, espresso
+    ],
+)
+def test_what_a_person_would_pick_is_on_top(
+    data_folder: Path, tmp_path: Path, name: str, domain: str, fitting: set[str]
+) -> None:
+    user = read_user(ROOT / "examples" / f"{name}.json")
+    with Recommender.load(data_dir=data_folder, cache_dir=tmp_path, offline=True, domain=domain) as recommender:
+        best = recommender.recommend(user, k=5, exact=True).recommendations
+    assert len({entry.item.id for entry in best} & fitting) >= 4, [entry.item.id for entry in best]

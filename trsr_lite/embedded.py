@@ -64,9 +64,9 @@ def locate(*, offline: bool) -> Path:
 
 
 def folder(data_folder: Path) -> Path:
-    """Where the prepared bundle is, or will be; other adapters are another place."""
-    digests = "".join(_shipped()[role]["adapter"]["digest"] for role in ("recommender", "summarizer"))
-    return data_folder / "models" / f"{NAME}-v{PREPARATION}-{hashlib.sha256(digests.encode()).hexdigest()[:8]}"
+    """Where the prepared bundle is, or will be; other adapters or settings are another place."""
+    digest = hashlib.sha256((ADAPTERS / MANIFEST).read_bytes()).hexdigest()
+    return data_folder / "models" / f"{NAME}-v{PREPARATION}-{digest[:8]}"
 
 
 def copy_summarizer_adapter(place: Path) -> None:
