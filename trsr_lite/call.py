@@ -9,9 +9,11 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
+from trsr_lite.bundle import ModelFile
 from trsr_lite.cancellation import Cancellation
+from trsr_lite.engine.base import Engine
 from trsr_lite.engine.base import OnProgress as EngineProgress
 from trsr_lite.models import Models
 from trsr_lite.result import OnProgress, Progress
@@ -39,6 +41,14 @@ class Call:
 
         report(0, 1)
         return report
+
+    def use(self, file: ModelFile) -> Engine:
+        """The model of a file, to work with; loaded first where it is not in memory."""
+        return self._models.use(file, self.stage("load", rated=False))
+
+    def vocabulary(self, file: ModelFile) -> closing[Engine]:
+        """For a block: the vocabulary of a file, without its weights."""
+        return closing(self._models.vocabulary(file, self.stage("load", rated=False)))
 
     @contextmanager
     def within(self, seconds: float | None) -> Iterator[Call]:

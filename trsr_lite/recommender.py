@@ -7,38 +7,39 @@ time and the others wait their turn, and nothing is printed: progress goes to a 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from trsr_lite import bundle as bundles
-from trsr_lite import hub, prompts, summarize
+from trsr_lite import prompts
 from trsr_lite.background import Background
 from trsr_lite.blocks import split
 from trsr_lite.bundle import Bundle
 from trsr_lite.cache import SummaryStore
 from trsr_lite.call import Call
 from trsr_lite.cancellation import Cancellation, Deadline
-from trsr_lite.engine.base import Engine, EngineOptions, Margin, Prompt, Segment
-from trsr_lite.engine.base import OnProgress as EngineProgress
-from trsr_lite.errors import Cancelled, Closed, DataError, ModelError, SettingsError
+from trsr_lite.candidates import found, given, to_rank
+from trsr_lite.draft import Draft
+from trsr_lite.engine.base import EngineOptions
+from trsr_lite.errors import Closed, SettingsError
+from trsr_lite.location import DEFAULT_MODEL as DEFAULT_MODEL
+from trsr_lite.location import locate
 from trsr_lite.models import Models, OpenEngine, opener
-from trsr_lite.prompts import PROMPT_VERSION
-from trsr_lite.records import Item, User, candidates_from_list, unique
-from trsr_lite.result import OnProgress, Progress, Result, Skipped, Stats
-from trsr_lite.scoring import Recommendation, rank
+from trsr_lite.preview import preview
+from trsr_lite.records import Item, User
+from trsr_lite.result import OnProgress, Result
+from trsr_lite.scored import score
 from trsr_lite.settings import Settings
 from trsr_lite.summarize import Summary, Work
+from trsr_lite.summarizer import Summarizer
 from trsr_lite.turns import NoTurn, Turns
 
 if TYPE_CHECKING:
     from trsr_lite.catalog.catalog import Catalog
     from trsr_lite.catalog.retrieval import Retrieval
 
-DEFAULT_MODEL = "smollm2"
-STAGES = ("load", "summarize", "score")
 TOGETHER = 64  # histories summarized at once: enough to keep every batch full
 
 
@@ -95,19 +96,8 @@ class Recommender:
         the most that weights and contexts take: for it contexts get smaller, and models are kept one at a time.
         Raises `ModelError` where the model is missing or broken; weights are loaded at first use.
         """
-        import platformdirs
-
-        store = SummaryStore(Path(cache_dir or platformdirs.user_cache_dir("trsr-lite", False)))
-        if str(model) == DEFAULT_MODEL:
-            from trsr_lite import embedded
-
-            path = embedded.prepare(
-                Path(data_dir or platformdirs.user_data_dir("trsr-lite", False)),
-                offline=offline,
-                on_step=(lambda step: progress(Progress(f"prepare: {step}", 0.0))) if progress else None,
-            )
-        else:
-            path = _located(model, store, offline=offline, progress=progress)
+        store = SummaryStore.at(cache_dir)
+        path = locate(model, store.digest, data_dir=data_dir, offline=offline, progress=progress)
         bundle = bundles.load(path, store.digest)
         return cls(
             bundle,
@@ -140,47 +130,30 @@ class Recommender:
         says what was left out. Raises `DataError`, `ModelError`, `Cancelled`, `Closed`.
         """
         user = _user(user)
-        items = _items(candidates) if candidates is not None else [] if catalog is not None else list(user.candidates)
-        if items and catalog is not None:
-            raise SettingsError("candidates come from a list or from a catalog, not from both")
-        if not items and catalog is None:
-            raise DataError(
-                "there are no candidates to rank", hint='give them with `--candidates` or as "candidates" of the user'
-            )
+        items = to_rank(candidates, user, catalog)
         if k is not None and k < 1:
             raise SettingsError(f"k is {k}; it must be at least 1")
         if budget is not None and budget < 0:
             raise SettingsError(f"budget is {budget}; it must be at least 0")
         _check_texts([*user.history, *items], self.settings)
-        until, work, scored, seconds = Deadline(budget), Work(), _Scored(), dict.fromkeys(STAGES, 0.0)
+        draft, until = Draft(user, items), Deadline(budget)
         try:
             with self._call(cancel, progress, patience=budget) as call:
-                summary, uncovered = self._summarize_until(until, user, call, work)
+                draft.summary, draft.uncovered = self._summarizer.in_time(until, user, call, draft.work)
                 call.ended("summarize")
+                text = draft.summary.text
                 if catalog is not None:
-                    items = _found(catalog, user, summary.text, retrieve, self.settings)
+                    draft.candidates = found(catalog, user, text, retrieve, self.settings)
                     call.ended("retrieve")
                 with call.within(until.left) as limited:
-                    self._score(user, summary, items, limited, scored, exact=exact)
+                    draft.scored = score(
+                        user.history, text, draft.candidates, self.bundle, self.settings, limited, exact=exact
+                    )
                 call.ended("score")
-                seconds = call.seconds
+                draft.seconds = call.seconds
         except NoTurn:  # others had the whole time
-            summary, uncovered = self._newest(user)
-        ranked = rank(
-            items[: len(scored.margins)],
-            scored.margins,
-            calibration=self.bundle.calibration,
-            noise_floor=0.0 if exact else self.bundle.noise_floor,
-        )
-        stats = replace(
-            self._stats(user, summary, work, seconds),
-            prefix_tokens=scored.prefix_tokens,
-            candidate_tokens=scored.candidate_tokens,
-            dropped_items=scored.dropped,
-        )
-        left = tuple(items[len(scored.margins) :])
-        skipped = Skipped(uncovered, left) if uncovered or left else None
-        return self._result(user, summary, tuple(ranked[:k]), stats, skipped)
+            draft.summary, draft.uncovered = self._summarizer.newest(user)
+        return draft.result(self.bundle, self.settings, k=k, exact=exact)
 
     def summarize(
         self,
@@ -190,14 +163,13 @@ class Recommender:
         cancel: Cancellation | None = None,
     ) -> Result:
         """The user's preference summary; only what the cache lacks is generated."""
-        user = _user(user)
+        draft = Draft(_user(user))
         with self._call(cancel, progress) as call:
-            _check_texts(user.history, self.settings)
-            work = Work()
-            summary = self._summarize(user, call, work)
+            _check_texts(draft.user.history, self.settings)
+            draft.summary = self._summarizer.of(draft.user, call, draft.work)
             call.ended("summarize")
-            stats = self._stats(user, summary, work, call.seconds)
-        return self._result(user, summary, (), stats)
+            draft.seconds = call.seconds
+        return draft.result(self.bundle, self.settings)
 
     def summaries(
         self,
@@ -213,14 +185,14 @@ class Recommender:
         `summarize.summarize`).
         """
         with self._call(cancel, progress) as call:
-            found: list[Summary] = []
+            made: list[Summary] = []
             report = call.stage("summarize")
             for start in range(0, len(histories), TOGETHER):
                 part = histories[start : start + TOGETHER]
                 _check_texts([item for history in part for item in history], self.settings)
-                found += self._summaries(part, call, None, Work(), whole_rounds=whole_rounds)
-                report(len(found), len(histories))
-        return found
+                made += self._summarizer.together(part, call, Work(), whole_rounds=whole_rounds)
+                report(len(made), len(histories))
+        return made
 
     def update(
         self, user: User | Mapping[str, Any], item: Item | Mapping[str, Any], *, cancel: Cancellation | None = None
@@ -235,7 +207,8 @@ class Recommender:
         _check_texts(after.history[-1:], self.settings)
         if self._turns.closed:
             raise Closed("the recommender was closed")
-        if self.settings.strategy != "none" and self._split(after).complete != self._split(before).complete:
+        blocks = [split(each.history, **self.settings.cut).complete for each in (before, after)]
+        if self.settings.strategy != "none" and blocks[0] != blocks[1]:
             self._background.add(after, cancel)
         return after
 
@@ -246,31 +219,14 @@ class Recommender:
         stands as a note in the scoring prompt.
         """
         user = _user(user)
-        items = _items(candidates) if candidates is not None else list(user.candidates)
-        with self._call() as call, ExitStack() as opened:
-            summarizer, recommender = (
-                opened.enter_context(closing(self._models.vocabulary(file, call.stage("load", rated=False))))
-                for file in (self.bundle.summarizer, self.bundle.recommender)
-            )
+        items = given(candidates, user)
+        with (
+            self._call() as call,
+            call.vocabulary(self.bundle.summarizer) as summarizer,
+            call.vocabulary(self.bundle.recommender) as recommender,
+        ):
             _check_texts([*user.history, *items], self.settings)
-            texts, shown = {}, []
-            root = summarize.plan(user.history, self.settings, self.bundle.summarizer.identity)
-            order = summarize.ordered(root)
-            texts = self.store.get(node.key for node in order)
-            for number, node in enumerate(order, 1):
-                if all(child.key in texts for child in node.children):
-                    message = summarize.message(node, texts, self.settings, summarizer)
-                    shown.append(
-                        (f"{node.kind} {number} of {len(order)}", _plain(summarize.framed(*message, summarizer)))
-                    )
-            text = (texts.get(root.key) or "(not summarized yet: run `trsr-lite summarize`)") if root else None
-            asked = prompts.scoring(text, self._split(user).recent, items, self.settings, recommender)
-            shown.append(("scoring: shared by all candidates", _plain(asked.prefix)))
-            shown += [
-                (f"scoring: candidate {item.id}", _plain(suffix))
-                for item, suffix in zip(items, asked.suffixes, strict=True)
-            ]
-            return shown
+            return preview(user.history, items, self.bundle, self.settings, self.store, summarizer, recommender)
 
     def describe(self) -> dict[str, dict[str, Any]]:
         """What `inspect` shows of each model: architecture, parameters, context length."""
@@ -309,6 +265,11 @@ class Recommender:
 
     # Inside
 
+    @property
+    def _summarizer(self) -> Summarizer:
+        """As bundle and settings are now: both may be replaced between calls."""
+        return Summarizer(self.bundle.summarizer, self.store, self.settings)
+
     @contextmanager
     def _call(
         self,
@@ -338,182 +299,14 @@ class Recommender:
 
     def _summarize_behind(self, user: User, cancel: Cancellation) -> None:
         with self._call(cancel, background=True) as call:
-            self._summarize(user, call, Work())
-
-    def _summarize_until(self, until: Deadline, user: User, call: Call, work: Work) -> tuple[Summary, int]:
-        """The summary that half of the time allows, and how many complete blocks it does not cover."""
-        left = until.left
-        try:
-            with call.within(None if left is None else left / 2) as limited:
-                return self._summarize(user, limited, work), 0
-        except Cancelled:
-            call.stop.check()  # not the time, but the caller
-            return self._newest(user)
-
-    def _newest(self, user: User) -> tuple[Summary, int]:
-        return summarize.newest(user.history, self.settings, self.store, self.bundle.summarizer.identity)
-
-    def _score(
-        self, user: User, summary: Summary, items: Sequence[Item], call: Call, scored: _Scored, *, exact: bool
-    ) -> None:
-        """Margins of candidates in their order, as many as there is time for."""
-        try:
-            engine = self._models.use(self.bundle.recommender, call.stage("load", rated=False))
-            recent = self._split(user).recent
-            asked = prompts.scoring(summary.text, recent, items, self.settings, engine)
-            answers = self._answers(asked.suffixes[0], engine)
-            prefix = engine.tokenize(asked.prefix)
-            suffixes = [engine.tokenize(suffix, start=False) for suffix in asked.suffixes]
-
-            def keep(index: int, margin: Margin) -> None:
-                scored.margins.append(margin)
-                scored.candidate_tokens += len(suffixes[index])
-
-            report = call.stage("score")
-            scored.prefix_tokens, scored.dropped = len(prefix), asked.dropped
-            engine.margins(prefix, suffixes, answers, exact=exact, on_result=keep, on_progress=report, cancel=call.stop)
-        except Cancelled:
-            call.whole.check()  # not the time, but the caller
-
-    def _summarize(self, user: User, call: Call, work: Work) -> Summary:
-        if user.user_id:  # before any summary is made, so that an interrupted user can be forgotten too
-            keys = summarize.keys(user.history, self.settings, self.bundle.summarizer.identity)
-            self.store.link(user.user_id, keys)
-        return self._summaries([user.history], call, call.stage("summarize"), work)[0]
-
-    def _summaries(
-        self,
-        histories: Sequence[Sequence[Item]],
-        call: Call,
-        on_progress: EngineProgress | None,
-        work: Work,
-        *,
-        whole_rounds: bool = False,
-    ) -> list[Summary]:
-        return summarize.summarize(
-            histories,
-            self.settings,
-            self.store,
-            self.bundle.summarizer.identity,
-            lambda: self._models.use(self.bundle.summarizer, call.stage("load", rated=False)),
-            on_progress=on_progress,
-            cancel=call.stop,
-            work=work,
-            whole_rounds=whole_rounds,
-        )
-
-    def _split(self, user: User) -> Any:
-        return split(user.history, **self.settings.cut)
-
-    def _answers(self, suffix: Prompt, engine: Engine) -> tuple[int, int]:
-        try:
-            answers = prompts.answer_ids(suffix, engine)
-        except SettingsError as error:
-            raise ModelError(f"{self.bundle.recommender.path.name}: {error}") from error
-        if self.bundle.answers not in (None, answers):
-            raise ModelError(
-                f"{self.bundle.recommender.path.name}: its tokenizer gives the answers {answers}; "
-                f"the manifest says {self.bundle.answers}",
-                hint="the model file does not belong to this bundle",
-            )
-        return answers
-
-    def _stats(self, user: User, summary: Summary, work: Work, seconds: Mapping[str, float]) -> Stats:
-        return Stats(
-            history_items=len(user.history),
-            blocks=len(self._split(user).complete),
-            summary_calls=summary.calls,
-            summary_cache_hits=summary.hits,
-            generated_tokens=work.generated_tokens,
-            seconds=seconds,
-        )
-
-    def _result(
-        self,
-        user: User,
-        summary: Summary,
-        ranked: tuple[Recommendation, ...],
-        stats: Stats,
-        skipped: Skipped | None = None,
-    ) -> Result:
-        model = {
-            "name": self.bundle.name,
-            "summarizer": self.bundle.summarizer.identity,
-            "recommender": self.bundle.recommender.identity,
-            "prompt_version": PROMPT_VERSION,
-        }
-        return Result(
-            user.user_id,
-            self.settings.strategy,
-            summary.text,
-            summary.nodes,
-            ranked,
-            model,
-            stats,
-            self.bundle.hint,
-            skipped,
-        )
-
-
-@dataclass
-class _Scored:
-    """What scoring has come to: margins of the first candidates, and what they cost."""
-
-    margins: list[Margin] = field(default_factory=list)
-    prefix_tokens: int = 0
-    candidate_tokens: int = 0
-    dropped: int = 0
-
-
-def _located(model: str | Path, store: SummaryStore, *, offline: bool, progress: OnProgress | None) -> Path:
-    """Where a model is on this machine; a name that is no local path may be on the hub."""
-    if Path(model).exists():
-        return Path(model)
-    reference = hub.parse(model) if isinstance(model, str) else None
-    if reference is None:
-        raise ModelError(
-            f"{model}: there is no such model",
-            hint="give a bundle folder, a .gguf file, or `user/repo[:TYPE]` on the hub; "
-            "`smollm2` is the embedded default",
-        )
-    return hub.pull(reference, offline=offline, digest=store.digest, progress=progress)
+            self._summarizer.of(user, call, Work())
 
 
 def _user(user: User | Mapping[str, Any]) -> User:
     return user if isinstance(user, User) else User.from_dict(user)
 
 
-def _items(items: Sequence[Any]) -> list[Item]:
-    if all(isinstance(item, Item) for item in items):
-        return unique(items, "candidates")
-    return candidates_from_list(items)
-
-
-def _found(
-    catalog: Catalog, user: User, summary: str | None, retrieve: Retrieval | int | None, settings: Settings
-) -> list[Item]:
-    """The items of a catalog that may be ranked: one row without a visible attribute must not cost the whole answer."""
-    found = [item for item in catalog.retrieve(user.history, summary, retrieve) if _is_visible(item, settings)]
-    if not found:
-        raise DataError(
-            f"{catalog.path}: no item passes the filters and shares a word with the history or the summary",
-            hint="loosen the filters, or look at the catalog with `trsr-lite catalog info`",
-        )
-    return found
-
-
-def _is_visible(item: Item, settings: Settings) -> bool:
-    try:
-        return bool(prompts.shown(item, settings))
-    except DataError:
-        return False
-
-
 def _check_texts(items: Sequence[Item], settings: Settings) -> None:
     """Every item has something to show; said before any model is loaded."""
     for item in items:
         prompts.shown(item, settings)
-
-
-def _plain(prompt: Sequence[Segment]) -> str:
-    return "".join(segment.text for segment in prompt)

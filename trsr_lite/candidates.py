@@ -1,0 +1,60 @@
+"""The candidates of a call: given with it, or found in a catalog.
+
+Invariant: what is to be ranked is never an empty list, and no list holds an id twice. Given candidates keep their
+order, and one without visible text is a fault of the list; found ones are best first, and such a one is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from trsr_lite import prompts
+from trsr_lite.errors import DataError, SettingsError
+from trsr_lite.records import Item, User, candidates_from_list, unique
+from trsr_lite.settings import Settings
+
+if TYPE_CHECKING:
+    from trsr_lite.catalog.catalog import Catalog
+    from trsr_lite.catalog.retrieval import Retrieval
+
+
+def given(candidates: Sequence[Any] | None, user: User) -> list[Item]:
+    """Those given, as items or as parsed JSON; the user's own where that is None."""
+    if candidates is None:
+        return list(user.candidates)
+    if all(isinstance(item, Item) for item in candidates):
+        return unique(candidates, "candidates")
+    return candidates_from_list(candidates)
+
+
+def to_rank(candidates: Sequence[Any] | None, user: User, catalog: Catalog | None) -> list[Item]:
+    """Those given, at least one; or none where a catalog is to find them."""
+    items = [] if candidates is None and catalog is not None else given(candidates, user)
+    if items and catalog is not None:
+        raise SettingsError("candidates come from a list or from a catalog, not from both")
+    if not items and catalog is None:
+        raise DataError(
+            "there are no candidates to rank", hint='give them with `--candidates` or as "candidates" of the user'
+        )
+    return items
+
+
+def found(
+    catalog: Catalog, user: User, summary: str | None, retrieve: Retrieval | int | None, settings: Settings
+) -> list[Item]:
+    """What a catalog has for a user: one row without a visible attribute must not cost the whole answer."""
+    items = [item for item in catalog.retrieve(user.history, summary, retrieve) if _is_visible(item, settings)]
+    if not items:
+        raise DataError(
+            f"{catalog.path}: no item passes the filters and shares a word with the history or the summary",
+            hint="loosen the filters, or look at the catalog with `trsr-lite catalog info`",
+        )
+    return items
+
+
+def _is_visible(item: Item, settings: Settings) -> bool:
+    try:
+        return bool(prompts.shown(item, settings))
+    except DataError:
+        return False

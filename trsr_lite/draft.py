@@ -1,0 +1,83 @@
+"""A result in the making: what a call on one user has come to, at whatever moment its time ends.
+
+Invariant: a draft makes a true result at any moment. What is not there yet counts as skipped, nothing is guessed, and
+candidates keep their order until they are ranked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from trsr_lite.blocks import split
+from trsr_lite.bundle import Bundle
+from trsr_lite.prompts import PROMPT_VERSION
+from trsr_lite.records import Item, User
+from trsr_lite.result import Result, Skipped, Stats
+from trsr_lite.scored import Scored
+from trsr_lite.scoring import rank
+from trsr_lite.settings import Settings
+from trsr_lite.summarize import Summary, Work
+
+STAGES = ("load", "summarize", "score")
+
+
+@dataclass
+class Draft:
+    """One user, and what is known so far.
+
+    Attributes
+    ----------
+    candidates: those to rank, in their given order; none where only a summary is wanted.
+    uncovered: newest complete blocks of the history that the summary does not cover.
+    work: what was generated for it.
+    seconds: of each stage.
+    """
+
+    user: User
+    candidates: Sequence[Item] = ()
+    summary: Summary = field(default_factory=Summary)
+    uncovered: int = 0
+    scored: Scored = field(default_factory=Scored)
+    work: Work = field(default_factory=Work)
+    seconds: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
+
+    def result(self, bundle: Bundle, settings: Settings, *, k: int | None = None, exact: bool = False) -> Result:
+        """The best `k` of those that were scored (all without `k`), best first; `exact` as they were scored."""
+        count = len(self.scored.margins)
+        ranked = rank(
+            self.candidates[:count],
+            self.scored.margins,
+            calibration=bundle.calibration,
+            noise_floor=0.0 if exact else bundle.noise_floor,
+        )
+        left = tuple(self.candidates[count:])
+        return Result(
+            user_id=self.user.user_id,
+            strategy=settings.strategy,
+            summary=self.summary.text,
+            nodes=self.summary.nodes,
+            recommendations=tuple(ranked[:k]),
+            model={
+                "name": bundle.name,
+                "summarizer": bundle.summarizer.identity,
+                "recommender": bundle.recommender.identity,
+                "prompt_version": PROMPT_VERSION,
+            },
+            stats=self._stats(settings),
+            hint=bundle.hint,
+            skipped=Skipped(self.uncovered, left) if self.uncovered or left else None,
+        )
+
+    def _stats(self, settings: Settings) -> Stats:
+        return Stats(
+            history_items=len(self.user.history),
+            blocks=len(split(self.user.history, **settings.cut).complete),
+            summary_calls=self.summary.calls,
+            summary_cache_hits=self.summary.hits,
+            prefix_tokens=self.scored.prefix_tokens,
+            candidate_tokens=self.scored.candidate_tokens,
+            generated_tokens=self.work.generated_tokens,
+            dropped_items=self.scored.dropped,
+            seconds=self.seconds,
+        )

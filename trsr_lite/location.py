@@ -1,0 +1,54 @@
+"""Where a model is on this machine: the embedded default, a local path, or what the hub has of that name.
+
+Invariant: what `locate` returns exists. A local path stands before a hub reference of the same spelling, and only the
+default's own name means the default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from trsr_lite import hub
+from trsr_lite.errors import ModelError
+from trsr_lite.result import OnProgress, Progress
+
+DEFAULT_MODEL = "smollm2"
+
+
+def locate(
+    model: str | Path,
+    digest: Callable[[Path], str],
+    *,
+    data_dir: str | Path | None = None,
+    offline: bool = False,
+    progress: OnProgress | None = None,
+) -> Path:
+    """The bundle folder or GGUF file of `model`; prepared in `data_dir`, or fetched unless `offline`, where it must be.
+
+    `digest` computes (or remembers) a file's content hash. Raises `ModelError` where there is no such model.
+    """
+    if str(model) == DEFAULT_MODEL:
+        return _prepared(data_dir, offline=offline, progress=progress)
+    if Path(model).exists():
+        return Path(model)
+    reference = hub.parse(model) if isinstance(model, str) else None
+    if reference is None:
+        raise ModelError(
+            f"{model}: there is no such model",
+            hint="give a bundle folder, a .gguf file, or `user/repo[:TYPE]` on the hub; "
+            "`smollm2` is the embedded default",
+        )
+    return hub.pull(reference, offline=offline, digest=digest, progress=progress)
+
+
+def _prepared(data_dir: str | Path | None, *, offline: bool, progress: OnProgress | None) -> Path:
+    import platformdirs
+
+    from trsr_lite import embedded
+
+    return embedded.prepare(
+        Path(data_dir or platformdirs.user_data_dir("trsr-lite", False)),
+        offline=offline,
+        on_step=(lambda step: progress(Progress(f"prepare: {step}", 0.0))) if progress else None,
+    )

@@ -1,0 +1,85 @@
+"""What scoring has come to for one user: margins of the first candidates, and what they cost.
+
+Invariant: candidates are scored in their order, so what time was not enough for is the end of the list. A model that
+would answer with other tokens than its bundle says scores nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from trsr_lite import prompts
+from trsr_lite.blocks import split
+from trsr_lite.bundle import Bundle
+from trsr_lite.call import Call
+from trsr_lite.engine.base import Margin, Prompt, Tokenizer
+from trsr_lite.errors import Cancelled, ModelError, SettingsError
+from trsr_lite.records import Item
+from trsr_lite.settings import Settings
+
+
+@dataclass
+class Scored:
+    """Margins of the first candidates, in order.
+
+    Attributes
+    ----------
+    prefix_tokens, candidate_tokens: evaluated once for all candidates, and for those that have a margin.
+    dropped: recent items left out to fit the prompt.
+    """
+
+    margins: list[Margin] = field(default_factory=list)
+    prefix_tokens: int = 0
+    candidate_tokens: int = 0
+    dropped: int = 0
+
+
+def score(
+    history: Sequence[Item],
+    summary: str | None,
+    candidates: Sequence[Item],
+    bundle: Bundle,
+    settings: Settings,
+    call: Call,
+    *,
+    exact: bool = False,
+) -> Scored:
+    """Score as many candidates as `call` has time for; there must be one at least.
+
+    Raises `DataError` where one does not fit a prompt, `ModelError`, and `Cancelled` where the whole call was stopped.
+    """
+    scored = Scored()
+    try:
+        engine = call.use(bundle.recommender)
+        recent = split(history, **settings.cut).recent
+        asked = prompts.scoring(summary, recent, candidates, settings, engine)
+        answers = _answers(asked.suffixes[0], bundle, engine)
+        prefix = engine.tokenize(asked.prefix)
+        suffixes = [engine.tokenize(suffix, start=False) for suffix in asked.suffixes]
+
+        def keep(index: int, margin: Margin) -> None:
+            scored.margins.append(margin)
+            scored.candidate_tokens += len(suffixes[index])
+
+        report = call.stage("score")
+        scored.prefix_tokens, scored.dropped = len(prefix), asked.dropped
+        engine.margins(prefix, suffixes, answers, exact=exact, on_result=keep, on_progress=report, cancel=call.stop)
+    except Cancelled:
+        call.whole.check()  # not the time, but the caller
+    return scored
+
+
+def _answers(suffix: Prompt, bundle: Bundle, tokenizer: Tokenizer) -> tuple[int, int]:
+    """Token ids of (yes, no) after a scoring prompt, as the bundle's manifest has them."""
+    name = bundle.recommender.path.name
+    try:
+        answers = prompts.answer_ids(suffix, tokenizer)
+    except SettingsError as error:
+        raise ModelError(f"{name}: {error}") from error
+    if bundle.answers not in (None, answers):
+        raise ModelError(
+            f"{name}: its tokenizer gives the answers {answers}; the manifest says {bundle.answers}",
+            hint="the model file does not belong to this bundle",
+        )
+    return answers

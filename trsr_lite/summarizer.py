@@ -1,0 +1,72 @@
+"""A bundle's summarizer at work: preference summaries of users, from the store or made now.
+
+Invariant: the model is asked for only where a summary is missing. What a user's summary rests on is linked to the user
+before any of it is made, so that one who was interrupted can be forgotten too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trsr_lite import summarize
+from trsr_lite.bundle import ModelFile
+from trsr_lite.cache import SummaryStore
+from trsr_lite.call import Call
+from trsr_lite.cancellation import Deadline
+from trsr_lite.engine.base import OnProgress
+from trsr_lite.errors import Cancelled
+from trsr_lite.records import Item, User
+from trsr_lite.settings import Settings
+from trsr_lite.summarize import Summary, Work
+
+
+@dataclass(frozen=True)
+class Summarizer:
+    """The model of `file`, the `store` of what it wrote, and how it is asked; `work` counts what a call generates."""
+
+    file: ModelFile
+    store: SummaryStore
+    settings: Settings
+
+    def of(self, user: User, call: Call, work: Work) -> Summary:
+        """The summary of one user."""
+        if user.user_id:
+            self.store.link(user.user_id, summarize.keys(user.history, self.settings, self.file.identity))
+        return self.together([user.history], call, work, on_progress=call.stage("summarize"))[0]
+
+    def in_time(self, until: Deadline, user: User, call: Call, work: Work) -> tuple[Summary, int]:
+        """The summary that half of the time until then allows, else the newest; as `newest` returns it."""
+        left = until.left
+        try:
+            with call.within(None if left is None else left / 2) as limited:
+                return self.of(user, limited, work), 0
+        except Cancelled:
+            call.stop.check()  # not the time, but the caller
+            return self.newest(user)
+
+    def newest(self, user: User) -> tuple[Summary, int]:
+        """The newest stored summary, and how many complete blocks it does not cover; generates nothing."""
+        return summarize.newest(user.history, self.settings, self.store, self.file.identity)
+
+    def together(
+        self,
+        histories: Sequence[Sequence[Item]],
+        call: Call,
+        work: Work,
+        *,
+        on_progress: OnProgress | None = None,
+        whole_rounds: bool = False,
+    ) -> list[Summary]:
+        """Summaries of several histories, generated in the same batches (see `summarize.summarize`)."""
+        return summarize.summarize(
+            histories,
+            self.settings,
+            self.store,
+            self.file.identity,
+            lambda: call.use(self.file),
+            on_progress=on_progress,
+            cancel=call.stop,
+            work=work,
+            whole_rounds=whole_rounds,
+        )
