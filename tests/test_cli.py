@@ -959,3 +959,14 @@ def test_the_module_prints_what_the_function_prints(
     process = start(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     out, err = process.communicate(timeout=PATIENCE)
     assert Outcome(process.returncode, out.decode(), err.decode()) == run(*arguments)
+
+
+def test_doctor_shortens_no_command_or_path(run: Run, tmp_path: Path) -> None:
+    long = tmp_path / ("a" * 120)
+    assert "…" not in run("doctor", "--cache-dir", str(long)).out
+
+
+def test_explain_shows_no_empty_table(run: Run, tiny: Path, write: Write) -> None:
+    user = {"user_id": "new", "history": [{"id": "a", "title": "A"}], "candidates": [{"id": "b", "title": "B"}]}
+    outcome = run("recommend", "--user", write(user), "-m", tiny, "--explain")
+    assert outcome.code == 0 and "Summaries" not in outcome.out

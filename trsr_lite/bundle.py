@@ -133,7 +133,11 @@ def _read(folder: Path, digest: Callable[[Path], str]) -> Bundle:
     try:
         data = orjson.loads(manifest.read_bytes())
     except FileNotFoundError:
-        raise ModelError(f"{folder}: not a bundle: it has no {MANIFEST}") from None
+        if (folder / "run.json").is_file():
+            hint = f"it is a run: `trsr-lite convert {folder} --output BUNDLE` makes a bundle of it"
+        else:
+            hint = "give a bundle folder, a .gguf file, or `user/repo[:TYPE]` on the hub"
+        raise ModelError(f"{folder}: not a bundle: it has no {MANIFEST}", hint=hint) from None
     except (OSError, orjson.JSONDecodeError) as error:
         raise ModelError(f"{manifest}: cannot be read: {error}") from error
     try:

@@ -85,7 +85,8 @@ def mapped(path: Path) -> Iterator[None]:
         if "not a database" in text or "malformed" in text:
             raise DataError(
                 f"{path}: is not a catalog, or is damaged ({text})",
-                hint="build it again: `trsr-lite catalog build items.jsonl --force`",
+                hint="CATALOG is what `trsr-lite catalog build` makes of files of items: it comes before them; "
+                "a damaged one is built again with `--force`",
             ) from error
         raise StoreError(f"{path}: {text}", hint=_way_out(text)) from error
 

@@ -66,7 +66,9 @@ def command(cache_dir: str | None, data_dir: str | None, as_json: bool) -> int:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table("", "what", "found", "advice")
+        table = Table("", "what")
+        for head in ("found", "advice"):
+            table.add_column(head, overflow="fold")  # a path or a command is never shortened
         colours = {"ok": "green", "note": "yellow", "problem": "red"}
         for state, name, found, advice in findings:
             table.add_row(Text(state, style=colours[state]), name, Text(found), Text(advice))
@@ -107,8 +109,14 @@ def _llama() -> Iterator[Finding]:
     yield Finding("ok", "llama.cpp", f"llama-cpp-python {version}")
     advice = f"only to build llama-cpp-python again: {_here(GET_COMPILERS)}, {WHEELS}" if missing else ""
     yield Finding("note" if missing else "ok", "compilers", compilers, advice)
-    yield Finding("ok", "processor features", " ".join(info.split()))
+    yield Finding("ok", "processor features", features(info))
     yield _offloading(offloads, backends(info))
+
+
+def features(info: str) -> str:
+    """What the CPU part of that line has switched on: `AVX2 F16C`."""
+    switches = info.rpartition("CPU :")[2].split("|")
+    return " ".join(name for name, _, value in (switch.split() or ("", "", "") for switch in switches) if value == "1")
 
 
 def backends(info: str) -> list[str]:

@@ -30,6 +30,8 @@ def command(model: str, as_json: bool, **chosen: Any) -> None:
     console = tables.console()
     described = facts.pop("models")
     settings = facts.pop("settings")
+    if facts.get("probes"):  # hundreds of token ids, which `--json` has
+        facts["probes"] = f"{len(facts['probes'])} texts with the tokens they must become"
     tables.print_facts(f"{facts['name']}", [(name, value) for name, value in facts.items() if name != "name"], console)
     tables.print_facts("Settings", settings.items(), console)
     for role, facts_of_role in described.items():

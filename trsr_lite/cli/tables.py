@@ -42,7 +42,9 @@ def print_summary(result: Result, console: Console) -> None:
 
 
 def print_summaries(result: Result, console: Console) -> None:
-    """The summaries it was made from, oldest first, and where each came from."""
+    """The summaries it was made from, oldest first, and where each came from; nothing where there are none."""
+    if not result.nodes:
+        return
     table = Table("made by", "from", "items", "summary", title="Summaries, oldest first", title_justify="left")
     for node in result.nodes:
         items = f"{node.items[0].id} … {node.items[-1].id}" if node.items else "summaries above"
@@ -163,6 +165,8 @@ def _interval(figure: Mapping[str, Any], sign: str = "") -> str:
 def print_facts(title: str, facts: Iterable[tuple[str, Any]], console: Console) -> None:
     """Name and value pairs."""
     table = Table(title=Text(fold(title)), title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")  # a digest or a path is never shortened
     for name, value in facts:
         table.add_row(name, Text(fold(_plain(value))))
     console.print(table)
