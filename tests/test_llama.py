@@ -285,6 +285,17 @@ def test_texts_generated_together_are_those_generated_one_after_another(engine: 
     assert len(set(together)) == len(together)
 
 
+def test_the_last_user_of_a_model_gives_its_memory_back(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[int] = []
+    monkeypatch.setattr(native, "give_back", lambda: given.append(1))
+    first = native.Model(tiny)
+    second = first.share()
+    first.close()
+    assert given == []
+    second.close()
+    assert given == [1]
+
+
 def test_a_shared_opening_is_evaluated_once(engine: LlamaEngine, whole: Whole, decoded: Decoded) -> None:
     opening = some_tokens(600)
     ends = [end for end in several(range(5, 40)) if whole.greedy(opening + end, 4)][:5]

@@ -6,9 +6,11 @@ raise through C is raised when the call has returned. llama.cpp renames its API 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import logging
+import sys
 import threading
 from collections import deque
 from typing import Any
@@ -106,3 +108,10 @@ def raise_heard() -> None:
 def reason() -> str:
     """What llama.cpp said went wrong, for an error's message."""
     return "; ".join(error for error in heard.errors if error) or "llama.cpp gives no reason"
+
+
+def give_back() -> None:
+    """Return freed memory to the system: glibc keeps what llama.cpp frees, some tens of MB."""
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError):  # another C library
+            ctypes.CDLL(None).malloc_trim(0)

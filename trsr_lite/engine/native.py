@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from trsr_lite.engine.base import OnProgress
-from trsr_lite.engine.binding import heard, raise_heard, reason
+from trsr_lite.engine.binding import give_back, heard, raise_heard, reason
 from trsr_lite.engine.binding import library as library
 from trsr_lite.engine.binding import offloads as offloads
 from trsr_lite.engine.binding import system_info as system_info
@@ -237,3 +237,4 @@ class Model:
         if self._handle and self._users <= 0:
             self._lib.llama_model_free(self._handle)
             self._handle = None
+            give_back()
