@@ -198,8 +198,7 @@ def test_reading_an_article_changes_the_ranking_and_can_be_taken_back(
 def test_when_everything_is_read_nothing_is_left_to_rank(ranked: Any, screen: Screen) -> None:
     for left in range(11, -1, -1):
         screen.press("Return")
-        wait(ranked, lambda left=left: len(order(ranked)) == left)
-    wait(ranked, lambda: idle(ranked))
+        wait(ranked, lambda left=left: len(order(ranked)) == left and idle(ranked))
     assert ranked.article.headline.cget("text") == "Everything is read"
     screen.press("Return", "F5")
     ranked.root.update()

@@ -167,9 +167,13 @@ def test_settings_of_a_request_are_its_own(connect: Connect, fake: FakeEngine) -
 # Progress
 
 
-def test_progress_tells_stages_and_comes_before_the_answer(connect: Connect) -> None:
+def test_progress_tells_stages_and_comes_before_the_answer(connect: Connect, gate: Gate) -> None:
     client = connect()
-    client.result(client.ask("recommend", "a", user=NEWS))
+    client.ask("recommend", "a", user=user("u0", 10))
+    gate.reached()
+    client.call("status")  # whoever answers at once may leave progress out
+    gate.open()
+    client.result("a")
     assert {entry["id"] for entry in client.progress} == {"a"}
     assert client.progress[-1]["stage"] in ("load", "summarize", "score")
 
