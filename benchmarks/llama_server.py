@@ -1,6 +1,6 @@
 """llama.cpp's own server as a peer: built from the sources that llama-cpp-python ships, and asked for margins.
 
-    python -m benchmarks.llama_server DIR        builds DIR/bin/llama-server once: about 8 minutes on one core
+    python -m benchmarks.llama_server DIR        builds DIR/bin/llama-server once: 8 to 17 minutes on one core
 
 No package carries the binary; the source distribution of the installed llama-cpp-python has the sources of exactly the
 llama.cpp that runs here, so that server and library differ in nothing else. It needs cmake and a C++ compiler.
