@@ -47,6 +47,13 @@ def bare(tmp_path: Path) -> dict[str, str]:
 
 @building
 @pytest.mark.real_model
+def test_the_adapters_of_the_default_go_along(folder: Path) -> None:
+    within = folder / "_internal" / "trsr_lite" / "default"
+    assert {path.name for path in within.iterdir()} == {path.name for path in embedded.ADAPTERS.iterdir()}
+
+
+@building
+@pytest.mark.real_model
 def test_the_frozen_command_ranks_as_the_library_does(folder: Path, bare: dict[str, str], prepared: Path) -> None:
     from trsr_lite import Recommender, read_user
 

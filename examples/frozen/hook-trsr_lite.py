@@ -1,7 +1,11 @@
-"""PyInstaller: trsr-lite imports its modules by name when they are needed, where PyInstaller cannot see it."""
+"""PyInstaller: trsr-lite imports its modules by name when they are needed, where PyInstaller cannot see it.
 
-from PyInstaller.utils.hooks import collect_submodules
+Its data go along: the adapters of the default model, and the schema of the protocol.
+"""
+
+from PyInstaller.utils.hooks import collect_data_files, collect_submodules
 
 NEED_TORCH = ("trsr_lite.training", "trsr_lite.conversion", "trsr_lite.evaluation")
 
 hiddenimports = collect_submodules("trsr_lite", filter=lambda name: not name.startswith(NEED_TORCH))
+datas = collect_data_files("trsr_lite")
