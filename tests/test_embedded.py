@@ -114,7 +114,9 @@ def test_the_package_carries_what_it_says_and_is_small() -> None:
             entry["size"],
         )
     assert manifest["prompt_version"] == prompts.PROMPT_VERSION, "train the adapters again: `make default-model`"
-    assert sum(path.stat().st_size for path in files.values() if path.suffix == ".gguf") <= 8_000_000
+    adapters = [path.read_bytes() for path in files.values() if path.suffix == ".gguf"]
+    assert sum(map(len, adapters)) <= 8_000_000
+    assert not any(b"base_model" in content for content in adapters), "names a folder of the machine it was made on"
 
 
 def test_other_adapters_are_prepared_in_another_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,8 @@ Invariant: quantizing starts from floating-point tensors only.
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +21,8 @@ from trsr_lite.engine.file_types import FILE_TYPES
 from trsr_lite.engine.threads import default_threads
 from trsr_lite.errors import ModelError, SettingsError
 
+WEIGHTS = ("adapter_config.json", "adapter_model.safetensors")  # of peft
+
 
 def convert(converter: Converter, model: Path, target: Path, file_type: str) -> None:
     """Write a Hugging Face model folder as one GGUF of a floating-point type."""
@@ -27,8 +31,16 @@ def convert(converter: Converter, model: Path, target: Path, file_type: str) -> 
 
 
 def convert_adapter(converter: Converter, adapter: Path, base: Path, target: Path) -> None:
-    """Write a LoRA adapter as GGUF; `base` is a folder with the base's configuration and tokenizer."""
-    converter.run(LORA_SCRIPT, ["--base", base, "--outfile", target, "--outtype", "f16", adapter])
+    """Write a LoRA adapter as GGUF; `base` is a folder with the base's configuration and tokenizer.
+
+    The script sees the weights alone: from peft's card it would carry the base's place on this machine into the file.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        alone = Path(folder) / "adapter"  # its name becomes the model's
+        alone.mkdir()
+        for name in WEIGHTS:
+            shutil.copy(adapter / name, alone)
+        converter.run(LORA_SCRIPT, ["--base", base, "--outfile", target, "--outtype", "f16", alone])
 
 
 def quantize(source: Path, target: Path, file_type: str) -> None:

@@ -5,12 +5,17 @@ Invariant: every failure leaves here as a `ModelError` that names the file.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
-from collections.abc import Sequence
+import logging
+import struct
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from trsr_lite.engine import lora
 from trsr_lite.engine.base import OnProgress
 from trsr_lite.engine.binding import give_back, heard, raise_heard, reason
 from trsr_lite.engine.binding import library as library
@@ -21,6 +26,8 @@ from trsr_lite.engine.context import AbortFlag as AbortFlag
 from trsr_lite.engine.context import Context
 from trsr_lite.engine.file_types import FILE_TYPES
 from trsr_lite.errors import Closed, ModelError
+
+logger = logging.getLogger(__name__)
 
 GGUF_MAGIC = b"GGUF"
 UNTRUSTED_ATTRIBUTES = 8 | 16  # LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_USER_DEFINED
@@ -62,6 +69,25 @@ def quantize(source: Path, target: Path, file_type: str, threads: int) -> None:
     raise_heard()
     if failed:
         raise ModelError(f"{source}: cannot be written as {file_type}: {reason()}")
+
+
+@contextlib.contextmanager
+def _widened(path: Path) -> Iterator[Path]:
+    """The adapter's file, or one for the moment that llama.cpp computes faster; what is no adapter is left to it."""
+    content = None
+    with contextlib.suppress(struct.error, KeyError, ValueError):
+        content = lora.widened(path.read_bytes())
+    if content is None:
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="trsr-lite-") as folder:
+        wide = Path(folder) / path.name
+        try:
+            wide.write_bytes(content)
+        except OSError as error:
+            logger.warning("%s: scoring will be slower: %s: %s", path.name, folder, error.strerror or error)
+            wide = path
+        yield wide
 
 
 class Model:
@@ -127,7 +153,8 @@ class Model:
         """A LoRA adapter for contexts of this model, freed with it; raises `ModelError` where it does not fit."""
         check_gguf(path)
         heard.errors.clear()
-        handle = self._lib.llama_adapter_lora_init(self._handle, str(path).encode())
+        with _widened(path) as file:
+            handle = self._lib.llama_adapter_lora_init(self._handle, str(file).encode())
         raise_heard()
         if not handle:
             raise ModelError(
