@@ -299,6 +299,12 @@ def test_the_plan_accounts_for_every_row_once(
     assert found[-3:] == [["u7"], ["u27"], ["u47"]]
 
 
+def test_some_hundred_users_are_parts_enough_for_several_workers(desk: Desk, write: Callable[..., Path]) -> None:
+    """No part is more than half of what each of four workers has to do."""
+    report = desk.batch(write(*(user(f"u{number}", history=1, candidates=1) for number in range(512))))
+    assert report.counts.partitions >= 2 * 4
+
+
 def test_nobody_waits_for_a_huge_history(desk: Desk, write: Callable[..., Path]) -> None:
     seen: list[tuple[bool, int]] = []
 

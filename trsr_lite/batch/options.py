@@ -42,7 +42,7 @@ class BatchOptions:
     k: int = 10
     exact: bool = False
     summaries_only: bool = False
-    partition_users: int = 256
+    partition_users: int = 64  # few enough that several workers share some hundred users evenly
     format: str | None = None
     sort_history: bool = False
     strict: bool = False

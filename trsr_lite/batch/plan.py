@@ -1,6 +1,6 @@
 """The users file read once, before any model runs: which rows make which partition, and which are rejected.
 
-    plan.jsonl     {"number": 0, "users": 256, "row": 1, "offset": 0, "rows": 258, "skip": [17, 40]}
+    plan.jsonl     {"number": 0, "users": 64, "row": 1, "offset": 0, "rows": 66, "skip": [17, 40]}
     rejects.jsonl  {"row": 17, "user_id": "u9", "reason": "users.jsonl:17.history: is empty"}
 
 Invariant: every row of the file is in exactly one partition, or in the rejects with its reason; of rows that name the
