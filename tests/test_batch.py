@@ -587,6 +587,15 @@ def test_candidates_of_a_catalog_are_those_that_recommend_finds(
     assert len(expected["recommendations"]) == 5
 
 
+def test_a_filter_on_an_attribute_that_no_item_has_stops_the_batch_before_any_model_runs(
+    desk: Desk, write: Callable[..., Path], catalog: Path
+) -> None:
+    users = write({"user_id": "u0", "history": items("u0", 7)})
+    with pytest.raises(SettingsError, match="no item has the attribute 'kind'"):
+        desk.batch(users, catalog=str(catalog), retrieve=Retrieval(filters={"kind": ["x"]}))
+    assert desk.fake.prompts == [] and not desk.out.exists()
+
+
 def test_a_catalog_that_changed_is_named_and_refused(desk: Desk, write: Callable[..., Path], catalog: Path) -> None:
     users = write({"user_id": "u0", "history": items("u0", 7)}, {"user_id": "u1", "history": items("u1", 7)})
     added = write({"id": "new", "title": "h of u0"}, name="new.jsonl")

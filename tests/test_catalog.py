@@ -80,8 +80,9 @@ def state(path: Path) -> tuple[Any, ...]:
         vocabulary = connection.execute("SELECT * FROM vocabulary").fetchall()
         counted = connection.execute("SELECT term, doc FROM search_terms").fetchall()
         facts = connection.execute("SELECT * FROM facts").fetchall()
+        attributes = connection.execute("SELECT name, items FROM attributes ORDER BY name").fetchall()
     assert vocabulary == counted, "the vocabulary is not what the index says"
-    return vocabulary, facts
+    return vocabulary, facts, attributes
 
 
 # What is in a catalog
@@ -114,6 +115,7 @@ def test_the_digest_depends_on_everything_that_is_in_an_item(build: Build, chang
 def test_adding_and_removing_leads_to_the_catalog_that_is_built_at_once(
     tmp_path_factory: pytest.TempPathFactory, events: list[tuple[str, str]]
 ) -> None:
+    """Each id brings an attribute that no other item has."""
     folder = tmp_path_factory.mktemp("events")
     first = {"id": "z", "title": "first"}
     path, expected = folder / "grown", {"z": first}
@@ -123,7 +125,7 @@ def test_adding_and_removing_leads_to_the_catalog_that_is_built_at_once(
             changes.remove([item_id], path)
             del expected[item_id]
         else:
-            expected[item_id] = {"id": item_id, "title": title}
+            expected[item_id] = {"id": item_id, "title": title, f"of {item_id}": title}
             changes.add([write(folder / "more.jsonl", [expected[item_id]])], path)
     changes.build([write(folder / "all.jsonl", expected.values())], folder / "built")
     assert state(path) == state(folder / "built")
@@ -461,13 +463,50 @@ def test_at_most_as_many_as_asked_for(build: Build) -> None:
         ({"category": ["tools"]}, {"p3"}),
         ({"category": ["Garden", "Lighting"]}, {"p1", "p2", "p3", "p4"}),
         ({"category": ["garden"], "text": ["with a handle of ash"]}, {"p4"}),
-        ({"colour": ["red"]}, set()),
+        ({"text": ["garden"]}, set()),
     ],
 )
 def test_a_filter_is_an_attributes_text_or_an_entry_of_its_list(
     build: Build, filters: dict[str, list[str]], expected: set[str]
 ) -> None:
     assert set(found(build(), "garden desk lamp", options=Retrieval(filters=filters))) == expected
+
+
+def test_a_filter_on_an_attribute_that_no_item_has_is_an_error_that_names_those_that_exist(
+    build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, options = build(), Retrieval(filters={"category": ["garden"], "text": ["x"], "Text": ["x"]})
+    with pytest.raises(SettingsError, match="no item has the attribute 'Text' of the filter") as caught:
+        found(path, "garden", options=options)
+    assert caught.value.hint == "its items have title, category, text"
+    with Catalog(path) as catalog, pytest.raises(SettingsError, match="'Text'"):
+        catalog.check(options)
+    monkeypatch.setattr("trsr_lite.catalog.catalog.SHOWN", 2)
+    with pytest.raises(SettingsError) as caught:
+        found(path, "garden", options=options)
+    assert caught.value.hint == "its items have title, category and more"
+
+
+def test_an_attribute_is_known_as_long_as_one_item_has_it(build: Build, tmp_path: Path) -> None:
+    path, options = build(), Retrieval(filters={"colour": ["red"]})
+
+    def put(**attributes: str) -> None:
+        changes.add([write(tmp_path / "more.jsonl", [{"id": "new", "title": "Garden hose", **attributes}])], path)
+
+    put(colour="red")
+    changes.add([write(tmp_path / "other.jsonl", [{"id": "other", "title": "Cap", "colour": "blue"}])], path)
+    assert found(path, "garden", options=options) == ["new"]
+    put()
+    assert found(path, "garden", options=options) == []
+    changes.remove(["other"], path)
+    with pytest.raises(SettingsError, match="'colour'"):
+        found(path, "garden", options=options)
+
+
+def test_a_filter_of_an_empty_catalog_finds_nothing(build: Build) -> None:
+    path = build()
+    changes.remove([str(row["id"]) for row in SHOP], path)
+    assert found(path, "garden", options=Retrieval(filters={"category": ["garden"]})) == []
 
 
 def test_only_newer_items_pass_and_those_without_a_time_do_not(build: Build) -> None:

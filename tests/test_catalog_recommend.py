@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from commands import Run, runner
 
-from trsr_lite import Catalog, DataError, Item, Recommender, Retrieval, SettingsError, User
+from trsr_lite import Catalog, DataError, FakeEngine, Item, Recommender, Retrieval, SettingsError, User
 from trsr_lite.catalog import changes
 
 HISTORY = [
@@ -84,6 +84,14 @@ def test_candidates_come_from_one_place(fake_recommender: Recommender, path: Pat
         fake_recommender.recommend(user, [Item("a", {"title": "A"})], catalog=catalog)
 
 
+def test_a_filter_that_can_find_nothing_is_said_before_any_model_runs(
+    fake_recommender: Recommender, fake: FakeEngine, path: Path, user: User
+) -> None:
+    with Catalog(path) as catalog, pytest.raises(SettingsError, match="no item has the attribute 'kin'") as caught:
+        fake_recommender.recommend(user, catalog=catalog, retrieve=Retrieval(filters={"kin": ["tool"]}))
+    assert fake.prompts == [] and caught.value.hint == "its items have title, kind"
+
+
 def test_an_empty_catalog_is_not_taken_for_none(fake_recommender: Recommender, path: Path, user: User) -> None:
     changes.remove([str(item["id"]) for item in ITEMS], path)
     with Catalog(path) as catalog, pytest.raises(DataError, match="no item passes the filters") as caught:
@@ -107,6 +115,7 @@ def test_the_command_ranks_retrieved_items_and_narrows_them(run: Run, path: Path
         (["--catalog", "PATH", "--newer-than", "soon"], 4, "--newer-than: 'soon' is not a time"),
         (["--catalog", "PATH", "--candidates", "c.json"], 2, "not both"),
         (["--catalog", "nowhere"], 4, "there is no such catalog"),
+        (["--catalog", "PATH", "--filter", "kin=tool"], 2, "no item has the attribute 'kin'"),
         (["--catalog", "PATH", "--filter", "kind=none"], 4, "no item passes the filters"),
     ],
 )

@@ -28,8 +28,10 @@ def given(candidates: Sequence[Any] | None, user: User) -> list[Item]:
     return candidates_from_list(candidates)
 
 
-def to_rank(candidates: Sequence[Any] | None, user: User, catalog: Catalog | None) -> list[Item]:
-    """Those given, at least one; or none where a catalog is to find them."""
+def to_rank(
+    candidates: Sequence[Any] | None, user: User, catalog: Catalog | None, retrieve: Retrieval | int | None
+) -> list[Item]:
+    """Those given, at least one; or none where a catalog is to find them, which can do so as `retrieve` says."""
     items = [] if candidates is None and catalog is not None else given(candidates, user)
     if items and catalog is not None:
         raise SettingsError("candidates come from a list or from a catalog, not from both")
@@ -37,6 +39,8 @@ def to_rank(candidates: Sequence[Any] | None, user: User, catalog: Catalog | Non
         raise DataError(
             "there are no candidates to rank", hint='give them with `--candidates` or as "candidates" of the user'
         )
+    if catalog is not None:
+        catalog.check(retrieve)
     return items
 
 

@@ -127,10 +127,10 @@ class Recommender:
         as `retrieve` says (a number of items, or a `Retrieval`). `exact` makes margins reproducible to the bit, and
         slower. Within `budget` seconds, waiting included, up to half of the time goes to missing summaries, then the
         newest stored one serves, and candidates are scored in their order as long as there is time; `Result.skipped`
-        says what was left out. Raises `DataError`, `ModelError`, `Cancelled`, `Closed`.
+        says what was left out. Raises `DataError`, `SettingsError`, `ModelError`, `Cancelled`, `Closed`.
         """
         user = _user(user)
-        items = to_rank(candidates, user, catalog)
+        items = to_rank(candidates, user, catalog, retrieve)
         if k is not None and k < 1:
             raise SettingsError(f"k is {k}; it must be at least 1")
         if budget is not None and budget < 0:

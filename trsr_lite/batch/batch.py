@@ -19,6 +19,7 @@ from trsr_lite.batch.options import BatchOptions
 from trsr_lite.batch.plan import Counts, Partition, Rules
 from trsr_lite.batch.worker import Done, Job
 from trsr_lite.catalog.catalog import Catalog
+from trsr_lite.catalog.retrieval import Retrieval
 from trsr_lite.errors import DataError, SettingsError
 from trsr_lite.recommender import Recommender
 from trsr_lite.records import Item, read_candidates
@@ -115,7 +116,7 @@ def run(
             sort_history=options.sort_history,
             strict=options.strict,
         )
-        catalog = _catalog_digest(options.catalog) if options.catalog else None
+        catalog = _catalog_digest(options.catalog, options.retrieve) if options.catalog else None
         head = manifest.asked(options, driver, candidates, catalog, suffix)
         counts = manifest.check(folder, head, resume=resume)
         folder.remove_temporary()
@@ -180,8 +181,10 @@ def _candidates(file: str, settings: Settings) -> tuple[Item, ...]:
     return items
 
 
-def _catalog_digest(path: str) -> str:
+def _catalog_digest(path: str, retrieve: Retrieval) -> str:
+    """The digest of the catalog; a filter that can find nothing is no user's fault, and stops the batch."""
     with Catalog(path) as catalog:
+        catalog.check(retrieve)
         return catalog.digest
 
 

@@ -16,8 +16,10 @@ from typing import Any
 from trsr_lite.catalog import content, file, retrieval
 from trsr_lite.catalog.retrieval import Retrieval
 from trsr_lite.catalog.words import Tokenizer
-from trsr_lite.errors import Closed
+from trsr_lite.errors import Closed, SettingsError
 from trsr_lite.records import Item
+
+SHOWN = 20  # attributes that are named; a catalog may have any number
 
 
 class Catalog:
@@ -50,12 +52,18 @@ class Catalog:
         """The items that a user with this history (oldest first) and summary may like, best first.
 
         Never an item of the history; at most `options.count` (or `options`, where it is a number), and fewer where
-        fewer share a word with either and pass the filters.
+        fewer share a word with either and pass the filters. Raises as `check` does.
         """
-        if not isinstance(options, Retrieval):
-            options = Retrieval() if options is None else Retrieval(options)
+        asked = _asked(options)
         with self._reading() as connection:
-            return retrieval.retrieve(connection, self._tokenizer, history, summary, options)
+            self._check(connection, asked)
+            return retrieval.retrieve(connection, self._tokenizer, history, summary, asked)
+
+    def check(self, options: Retrieval | int | None) -> None:
+        """Raise `SettingsError` where the count is below 1, or a filter names an attribute that no item has."""
+        asked = _asked(options)
+        with self._reading() as connection:
+            self._check(connection, asked)
 
     def get(self, item_id: str) -> Item | None:
         """The item of this id, or None."""
@@ -64,7 +72,7 @@ class Catalog:
         return content.item(item_id, found[0]) if found else None
 
     def info(self) -> dict[str, Any]:
-        """Items, different terms, bytes of text and of the file, and the digest."""
+        """Items, their most frequent attributes, different terms, bytes of text and of the file, and the digest."""
         with self._reading() as connection:
             facts = dict(connection.execute("SELECT name, value FROM facts"))
             terms = connection.execute("SELECT count(*) FROM vocabulary").fetchone()[0]
@@ -100,11 +108,22 @@ class Catalog:
         with self._reading() as connection:
             return dict(connection.execute("SELECT name, value FROM facts"))
 
+    def _check(self, connection: sqlite3.Connection, options: Retrieval) -> None:
+        for name in options.filters:
+            if connection.execute("SELECT 1 FROM attributes WHERE name = ?", (name,)).fetchone():
+                continue
+            if known := self._attributes(connection, SHOWN + 1):  # else there are no items, which is another error
+                more = " and more" if len(known) > SHOWN else ""
+                raise SettingsError(
+                    f"{self.path}: no item has the attribute {name!r} of the filter",
+                    hint=f"its items have {', '.join(known[:SHOWN])}{more}",
+                )
+
     @staticmethod
-    def _attributes(connection: sqlite3.Connection) -> list[str]:
-        """The attributes of the first items, as examples of what can be filtered."""
-        first = connection.execute("SELECT id, content FROM items ORDER BY row LIMIT 100")
-        return list(dict.fromkeys(name for one in first for name in content.item(*one).attributes))
+    def _attributes(connection: sqlite3.Connection, most: int = SHOWN) -> list[str]:
+        """The most frequent attributes: what can be filtered."""
+        query = "SELECT name FROM attributes ORDER BY items DESC, rowid LIMIT ?"
+        return [name for (name,) in connection.execute(query, (most,))]
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
@@ -117,3 +136,9 @@ class Catalog:
                     yield self._connection
                 finally:
                     self._connection.execute("ROLLBACK")
+
+
+def _asked(options: Retrieval | int | None) -> Retrieval:
+    if isinstance(options, Retrieval):
+        return options
+    return Retrieval() if options is None else Retrieval(options)

@@ -6,6 +6,7 @@ and what to do.
     items       row, id, and the attributes with the time as compressed JSON
     search      FTS5 over title and text; contentless, so that no text is stored twice
     vocabulary  term -> items that have it; kept exact, because asking FTS5 takes as long as the term is frequent
+    attributes  name -> items that have it; kept exact, so that a filter on a name that no item has is an error
     facts       items, digest, text_bytes
 """
 
@@ -19,13 +20,14 @@ from pathlib import Path
 from trsr_lite.errors import DataError, StoreError
 
 APPLICATION = 0x54525343  # "TRSC": tells a catalog from other SQLite files
-SCHEMA = 1
+SCHEMA = 2
 BUSY_SECONDS = 20
 CACHE_KIB = 64 * 1024
 TOKENIZER = 'tokenize = "unicode61 remove_diacritics 2"'
 _TABLES = f"""
 CREATE TABLE items (row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, content BLOB NOT NULL);
 CREATE TABLE vocabulary (term TEXT PRIMARY KEY, items INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE attributes (name TEXT PRIMARY KEY, items INTEGER NOT NULL);
 CREATE TABLE facts (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 CREATE VIRTUAL TABLE search USING fts5 (title, text, content = '', {TOKENIZER});
 CREATE VIRTUAL TABLE search_terms USING fts5vocab (search, row);

@@ -1,12 +1,14 @@
 """Items put into an open catalog and taken out again; the caller's transaction decides whether that lasts.
 
-Invariant: after every call the table of items, the index, the digest and the count say the same, and so does the
-vocabulary once `finish` has been called. An id that comes again takes the place of what it was: the last one counts.
+Invariant: after every call the table of items, the index, the digest and the count say the same, and so do the
+vocabulary and the attributes once `finish` has been called. An id that comes again takes the place of what it was: the
+last one counts.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -71,6 +73,7 @@ class Writer:
         texts = [(row, *searched(item)) for row, item, _ in (*new, *changed)]
         self._connection.executemany(_INSERT, texts)
         self._count(texts, 1)
+        self._count_attributes((item for _, item, _ in (*new, *changed)), 1)
         for _, item, plain in (*new, *changed):
             self._digest.add(item.id, plain)
             self._text += _size(item)
@@ -93,7 +96,8 @@ class Writer:
             self._connection.execute("INSERT INTO search (search) VALUES ('optimize')")
             self._connection.execute("INSERT INTO vocabulary SELECT term, doc FROM search_terms")
             self._configure(hashsize=1 << 20, automerge=4)  # FTS5's defaults, for changes to come
-        self._connection.execute("DELETE FROM vocabulary WHERE items = 0")
+        for table in ("vocabulary", "attributes"):
+            self._connection.execute(f"DELETE FROM {table} WHERE items = 0")  # noqa: S608 - constants
         facts = {"items": self._items, "digest": self._digest.value, "text_bytes": self._text}
         self._connection.executemany("UPDATE facts SET value = ?2 WHERE name = ?1", facts.items())
 
@@ -113,6 +117,7 @@ class Writer:
         texts = [(row, *searched(item)) for (_, row, _), item in zip(rows, items, strict=True)]
         self._connection.executemany(_DELETE, texts)
         self._count(texts, -1)
+        self._count_attributes(items, -1)
         for item, (_, _, stored) in zip(items, rows, strict=True):
             self._digest.remove(item.id, content.unpacked(stored))
             self._text -= _size(item)
@@ -121,6 +126,13 @@ class Writer:
     def _count(self, texts: Sequence[tuple[int, str, str]], sign: int) -> None:
         if texts and not self._fresh:
             self._tokenizer.count([f"{title}\n{text}" for _, title, text in texts], sign)
+
+    def _count_attributes(self, items: Iterable[Item], sign: int) -> None:
+        counts = Counter(name for item in items for name in item.attributes)
+        self._connection.executemany(
+            "INSERT INTO attributes VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET items = items + excluded.items",
+            [(name, sign * count) for name, count in counts.items()],
+        )
 
     def _configure(self, **values: int) -> None:
         self._connection.executemany("INSERT INTO search (search, rank) VALUES (?, ?)", values.items())
