@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
+import logging
 import random
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +28,7 @@ from trsr_lite import (
     TrsrError,
     summarize,
 )
-from trsr_lite.batch import BatchOptions, Report, local, run
+from trsr_lite.batch import BatchOptions, Report, local, lock, run
 from trsr_lite.batch import input as inputs
 from trsr_lite.batch import plan as plans
 from trsr_lite.batch.files import Place
@@ -502,6 +506,102 @@ def test_a_full_disk_says_what_to_do_and_a_later_run_goes_on(desk: Desk, write: 
     assert [path.name for path in desk.out.iterdir() if path.name.startswith(".")] == []
     desk.batch(users, partition_users=2, resume=True, k=40)
     assert desk.lines() == desk.lines("calm")
+
+
+# Two runs at once
+
+
+def test_a_second_run_in_the_folder_is_refused_and_disturbs_nothing(desk: Desk, write: Callable[..., Path]) -> None:
+    users = write(*(user(f"u{number}") for number in range(4)))
+    desk.batch(users, partition_users=2, output="calm")
+    refused: list[SettingsError] = []
+
+    def script(prompt: str) -> str:  # while the first run is at work
+        for resume in (False, True):
+            with pytest.raises(SettingsError, match=f"{desk.out}: another run is at work") as caught:
+                desk.batch(users, partition_users=2, resume=resume)
+            refused.append(caught.value)
+        return FakeEngine().script(prompt)
+
+    desk.fake, desk.cache = FakeEngine(script=script), "other"
+    desk.batch(users, partition_users=2)
+    assert "--resume" in str(refused[0].hint) and desk.lines() == desk.lines("calm")
+    assert [path.name for path in desk.out.iterdir() if path.name.startswith(".")] == []
+    assert desk.batch(users, partition_users=2, resume=True).kept == 2
+
+
+def test_runs_in_two_folders_do_not_know_of_each_other(desk: Desk, write: Callable[..., Path]) -> None:
+    users = write(user("u"))
+    with lock.held(Place(str(desk.path / "other"))):
+        assert desk.batch(users).users == 1
+
+
+def test_a_run_that_fails_leaves_the_folder_to_the_next(desk: Desk, write: Callable[..., Path]) -> None:
+    with pytest.raises(Killed), lock.held(Place(str(desk.out))):
+        raise Killed
+    assert desk.batch(write(user("u"))).users == 1
+
+
+def test_the_lock_ends_with_its_process(desk: Desk, write: Callable[..., Path]) -> None:
+    users = write(user("u"))
+    code = (
+        "import sys; from trsr_lite.batch import files, lock\nwith lock.held(files.Place(sys.argv[1])): input(print())"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(desk.out)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout and process.stdout.readline()
+        with pytest.raises(SettingsError, match="another run"):
+            desk.batch(users)
+        process.kill()
+    assert (desk.out / lock.LOCK).exists()
+    assert desk.batch(users).users == 1
+
+
+def test_a_lock_whose_file_was_taken_away_in_between_is_taken_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really, taken = lock._lock, 0
+
+    def slow(number: int) -> None:
+        nonlocal taken
+        taken += 1
+        if taken <= 2:
+            (tmp_path / lock.LOCK).unlink()  # as the run that had it does when it ends
+        if taken == 2:
+            (tmp_path / lock.LOCK).touch()  # and this one is a third run's
+        really(number)
+
+    monkeypatch.setattr(lock, "_lock", slow)
+    folder = Place(str(tmp_path))
+    with lock.held(folder), pytest.raises(SettingsError), lock.held(folder):
+        pass
+    assert taken == 4
+
+
+def test_where_nothing_can_be_locked_a_run_warns_and_works(
+    desk: Desk, write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def unable(number: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(lock, "_lock", unable)
+    with caplog.at_level(logging.WARNING):
+        assert desk.batch(write(user("u"))).users == 1
+    assert "cannot be locked" in caplog.text and str(desk.out) in caplog.text
+
+
+def test_an_address_is_not_locked(tmp_path: Path) -> None:
+    folder = Place((tmp_path / "far").as_uri())
+    with lock.held(folder), lock.held(folder):
+        assert not (tmp_path / "far").exists()
+
+
+def test_a_file_is_no_folder_for_results(desk: Desk, write: Callable[..., Path]) -> None:
+    desk.out.write_text("mine")
+    with pytest.raises(DataError, match="is a file, not a folder"):
+        desk.batch(write(user("u")))
+    assert desk.out.read_text() == "mine"
 
 
 # Several workers

@@ -15,6 +15,8 @@ import psutil
 import pytest
 from commands import Run, runner
 
+from trsr_lite.batch import lock
+from trsr_lite.batch.files import Place
 from trsr_lite.bench import samples
 
 PATIENCE = 300  # seconds; only so that nothing hangs for ever
@@ -80,6 +82,16 @@ def test_a_folder_in_use_is_refused_with_the_option_that_goes_on(run: Run, users
     assert code == 2 and "--resume" in err
 
 
+def test_a_folder_where_another_run_is_at_work_is_refused(
+    run: Run, users: Path, calm: Path, tiny: Path, tmp_path: Path
+) -> None:
+    with lock.held(Place(str(calm))):
+        code, _, err = run(
+            "batch", "--users", users, "--output", calm, "-m", tiny, "--partition-users", "2", "--resume"
+        )
+    assert code == 2 and f"{calm}: another run is at work" in err and "--resume" in err
+
+
 def test_without_ray_the_line_that_installs_it_is_shown(
     run: Run, users: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,6 +153,7 @@ def test_a_process_that_was_stopped_goes_on_to_the_same_files(
     _until(lambda: len(parts(out)) >= 1, first)
     first.send_signal(how)
     assert first.wait(PATIENCE) == (130 if how == signal.SIGINT else -how)
+    assert (out / lock.LOCK).exists() == (how == signal.SIGKILL)
     there = len(parts(out))
     second = start("--resume", "--json")
     report = json.loads(second.communicate(timeout=PATIENCE)[0])

@@ -4,6 +4,7 @@
     plan       the whole file read once: which rows make which partition, and which are rejected
     manifest   what was asked, so that a run is continued with the same users, model and settings, or refused
     output     one file for each partition, committed by rename
+    lock       one run at a time in a folder
     worker     one engine that works partitions
     local, ray where workers are: here, or on a Ray cluster; both run the same worker
     batch      `run`: all of it

@@ -13,7 +13,7 @@ from typing import Any
 
 from trsr_lite import prompts
 from trsr_lite.batch import input as inputs
-from trsr_lite.batch import local, manifest, output, plan
+from trsr_lite.batch import local, lock, manifest, output, plan
 from trsr_lite.batch.files import Place
 from trsr_lite.batch.options import BatchOptions
 from trsr_lite.batch.plan import Counts, Partition, Rules
@@ -95,7 +95,8 @@ def run(
 
     `open_recommender` makes a recommender that may use so many threads (None: all); every worker calls it, on Ray in a
     process of its own. `workers` is how many there are, `threads` and `gpus` (Ray only) are what each of them gets.
-    With `resume`, a folder that holds this batch already is completed. Raises `TrsrError`.
+    With `resume`, a folder that holds this batch already is completed. A local folder is locked for the time of the
+    call: of two runs at once the second raises `SettingsError`. Raises `TrsrError`.
     """
     if engine not in ENGINES:
         raise SettingsError(f"engine is {engine!r}; it must be one of {', '.join(ENGINES)}")
@@ -118,25 +119,26 @@ def run(
         )
         catalog = _catalog_digest(options.catalog, options.retrieve) if options.catalog else None
         head = manifest.asked(options, driver, candidates, catalog, suffix)
+        job = Job(options, suffix, rules, candidates, catalog, manifest.model(driver), open_recommender)
+        hint = driver.bundle.hint
+    with lock.held(folder):
         counts = manifest.check(folder, head, resume=resume)
         folder.remove_temporary()
         if counts is None:
             counts = plan.make(source, folder, rules, options.partition_users)
             manifest.write(folder, head, counts)
-        job = Job(options, suffix, rules, candidates, catalog, manifest.model(driver), open_recommender)
-        hint = driver.bundle.hint
-    if not counts.users:
-        raise DataError(f"{options.users}: has no usable user", hint=f"see {folder / plan.REJECTS}")
-    tally = _Tally(folder, suffix, counts.users, progress)
-    if engine == "ray":
-        from trsr_lite.batch import ray
+        if not counts.users:
+            raise DataError(f"{options.users}: has no usable user", hint=f"see {folder / plan.REJECTS}")
+        tally = _Tally(folder, suffix, counts.users, progress)
+        if engine == "ray":
+            from trsr_lite.batch import ray
 
-        work = ray.work(job, tally.left(), workers=workers, threads=threads, gpus=gpus)
-    else:
-        work = local.work(job, tally.left(), workers=workers, threads=threads, on_user=tally.user)
-    with closing(work):
-        for done in work:
-            tally.add(done)
+            work = ray.work(job, tally.left(), workers=workers, threads=threads, gpus=gpus)
+        else:
+            work = local.work(job, tally.left(), workers=workers, threads=threads, on_user=tally.user)
+        with closing(work):
+            for done in work:
+                tally.add(done)
     return Report(options.output, counts, tally.kept, tally.users, tally.failed, time.perf_counter() - start, hint)
 
 

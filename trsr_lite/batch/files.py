@@ -88,7 +88,7 @@ class Place:
     @contextlib.contextmanager
     def writing(self) -> Iterator[BinaryIO]:
         """A file to write, which gets its name when the block ends without an error."""
-        with self._mapped(), self._local_file() if self.is_local else self._sent_file() as file:
+        with self.mapped(), self._local_file() if self.is_local else self._sent_file() as file:
             yield file
 
     def write(self, content: bytes) -> None:
@@ -96,9 +96,17 @@ class Place:
         with self.writing() as file:
             file.write(content)
 
+    @contextlib.contextmanager
+    def mapped(self) -> Iterator[None]:
+        """What the system refuses within this block becomes `TrsrError`."""
+        try:
+            yield
+        except OSError as error:
+            raise TrsrError(f"{self}: cannot be written: {error.strerror or error}", hint=_ROOM) from error
+
     def remove_temporary(self) -> None:
         """Delete what writers that were killed have left in this folder."""
-        with self._mapped():
+        with self.mapped():
             for name in self.listing():
                 if name.startswith(".") and name.endswith(TEMPORARY):
                     (self / name)._remove()
@@ -109,13 +117,6 @@ class Place:
     def _temporary(self) -> Place:
         folder, _, name = self.address.rpartition("/")
         return Place(f"{folder}/.{name}.{secrets.token_hex(4)}{TEMPORARY}")
-
-    @contextlib.contextmanager
-    def _mapped(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise TrsrError(f"{self}: cannot be written: {error.strerror or error}", hint=_ROOM) from error
 
     @contextlib.contextmanager
     def _local_file(self) -> Iterator[BinaryIO]:
