@@ -153,6 +153,8 @@ def test_a_process_that_was_stopped_goes_on_to_the_same_files(
     _until(lambda: len(parts(out)) >= 1, first)
     first.send_signal(how)
     assert first.wait(PATIENCE) == (130 if how == signal.SIGINT else -how)
+    last = (first.stderr.read() if first.stderr else "").splitlines()[-1:]
+    assert last == ["Interrupted; finished files are kept, and `--resume` goes on"] or how == signal.SIGKILL
     assert (out / lock.LOCK).exists() == (how == signal.SIGKILL)
     there = len(parts(out))
     second = start("--resume", "--json")

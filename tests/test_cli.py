@@ -600,8 +600,27 @@ def test_ctrl_c_exits_with_130_and_one_line(run: Run, tiny: Path, monkeypatch: p
     monkeypatch.setattr(Recommender, "recommend", interrupt)
     code, out, err = run("recommend", "--user", NEWS, "-m", tiny)
     assert (code, out) == (130, "")
-    assert err.strip() == "Interrupted; what was finished is kept"
+    assert err.strip() == "Interrupted; finished summaries are kept"
     assert err.endswith("kept\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["bench", "--quick"], "trsr_lite.bench.measurements.run"),
+        (["catalog", "build", "items.jsonl"], "trsr_lite.catalog.changes.build"),
+        (["inspect", "smollm2"], "trsr_lite.recommender.Recommender.load"),
+    ],
+)
+def test_ctrl_c_promises_nothing_where_nothing_is_kept(
+    run: Run, monkeypatch: pytest.MonkeyPatch, arguments: list[str], name: str
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(name, interrupt)
+    code, out, err = run(*arguments)
+    assert (code, out, err.strip()) == (130, "", "Interrupted")
 
 
 def test_a_bug_keeps_its_traceback(run: Run, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -336,12 +336,32 @@ def test_an_interrupted_evaluation_goes_on(
 
     with monkeypatch.context() as patch:
         patch.setattr(LlamaEngine, "margins", stop)
-        code, out, _ = run(*arguments)
+        code, out, err = run(*arguments)
     assert (code, out, len(outcomes(tmp_path / "kept"))) == (130, "", 9)
+    assert err.splitlines()[-1] == "Interrupted; answers are kept, and the same command goes on"
     scored.clear()
     found = run(*arguments).json
     assert len(scored) == 22 - 9
     assert timeless(found) == timeless(run(*asked, "--exact", "--json").json)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--output", "kept", "--force"], "answers are kept, and the same command without `--force` goes on"),
+        ([], "finished summaries are kept, answers only with `--output DIR`"),
+    ],
+)
+def test_ctrl_c_says_how_an_evaluation_would_go_on(
+    run: Run, asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], says: str
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(LlamaEngine, "margins", stop)
+    code, _, err = run(*asked, *options)
+    assert (code, err.splitlines()[-1]) == (130, f"Interrupted; {says}")
 
 
 def test_exact_is_the_same_twice_and_says_so(run: Run, asked: list[str], tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_ctrl_c_keeps_finished_summaries_for_the_next_run(
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (130, "")
-    assert err.split("\n")[-2:] == ["Interrupted; what was finished is kept", ""]
+    assert err.split("\n")[-2:] == ["Interrupted; finished summaries are kept", ""]
     assert len([line for line in err.splitlines() if line]) == 1
     kept = stored(tmp_path)
     assert 3 <= len(kept) < BLOCKS

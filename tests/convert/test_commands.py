@@ -24,6 +24,19 @@ def test_help_names_every_step() -> None:
     assert "--recommender-type" in shown and "[default: Q8_0]" in shown and "--adapter-only" in shown
 
 
+def test_ctrl_c_says_that_the_same_command_goes_on(
+    converter: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("trsr_lite.conversion.pipeline.Conversion.__init__", interrupt)
+    asked = ["convert", "run", "--output", str(tmp_path / "bundle"), "--llama-cpp", str(converter.folder)]
+    assert cli(asked) == 130
+    said = capsys.readouterr().err.strip()
+    assert said == "Interrupted; finished steps are kept, and the same command goes on"
+
+
 def test_merge_writes_the_merged_model_with_the_tokenizer_of_the_base_as_it_is(
     made: Any, tiny_base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -94,7 +94,7 @@ def test_ctrl_c_ends_with_130_and_one_line(start: Start) -> None:
     process.send_signal(signal.SIGINT)
     assert code(process) == 130
     assert process.stderr
-    assert process.stderr.read().split() == b"Interrupted; what was finished is kept".split()
+    assert process.stderr.read().split() == b"Interrupted; finished summaries are kept".split()
 
 
 def test_the_server_ends_with_its_parent_though_its_input_stays_open(start: Start, tmp_path: Path) -> None:

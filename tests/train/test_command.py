@@ -94,6 +94,15 @@ def test_train_prints_one_json_object_and_its_log_on_stderr(
     assert "{" not in out
 
 
+def test_ctrl_c_names_the_option_that_goes_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs, "train", interrupt)
+    code, out, err = run(*MIND)
+    assert (code, out, err.strip()) == (130, "", "Interrupted; checkpoints are kept, and `--resume` goes on")
+
+
 # Where a value comes from
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from trsr_lite import __version__
-from trsr_lite.errors import TrsrError
+from trsr_lite.errors import Cancelled, TrsrError
 
 COMMANDS: Mapping[str, str] = {
     "batch": "Summarize and rank for every user of a file.",
@@ -95,6 +95,11 @@ def run(arguments: list[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
+    except (KeyboardInterrupt, click.Abort, Cancelled) as stop:
+        if debug:
+            traceback.print_exc()
+        click.echo(f"\n{stop if isinstance(stop, Cancelled) else 'Interrupted'}", err=True)
+        return INTERRUPTED
     except TrsrError as error:
         if debug:
             traceback.print_exc()
@@ -102,11 +107,6 @@ def run(arguments: list[str] | None = None) -> int:
         if error.hint:
             click.echo(f"hint: {error.hint}", err=True)
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        if debug:
-            traceback.print_exc()
-        click.echo("\nInterrupted; what was finished is kept", err=True)
-        return INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()  # the reader has gone; say nothing more
         return 1

@@ -78,7 +78,10 @@ def command(
             )
         },
     )
-    with session.reporting(log=True) as progress:
+    with (
+        session.interruptible("finished files are kept, and `--resume` goes on"),
+        session.reporting(log=True) as progress,
+    ):
         report = run(
             asked,
             partial(_open, _anywhere(chosen)),

@@ -61,7 +61,10 @@ def whole(run: str, output: str, force: bool, llama_cpp: str | None, as_json: bo
     folders = {name: chosen.pop(name) for name in ("cache_dir", "data_dir", "offline")}
     pipeline = _library("pipeline")
     _library("staging").check(Path(output), force=force)
-    with session.reporting(log=True):
+    with (
+        session.interruptible("finished steps are kept, and the same command goes on"),
+        session.reporting(log=True),
+    ):
         conversion = pipeline.Conversion(
             Path(run),
             Path(output),

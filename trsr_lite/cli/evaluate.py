@@ -116,6 +116,7 @@ def command(
         return session.load({**chosen, "model": model}, progress)
 
     with ExitStack() as opened:
+        opened.enter_context(session.interruptible(_kept(output, force)))
         progress = opened.enter_context(session.reporting(log=True))
         lists, domain = _lists(chosen, models, opened)
         systems, notes = opening.models(
@@ -147,6 +148,13 @@ def command(
         sys.stdout.flush()  # figures of hours are out before anything else can fail
         reports.write(Path(report), reports.html(result, command=shlex.join(["trsr-lite", *sys.argv[1:]])))
         click.echo(f"report: {report}", err=True)
+
+
+def _kept(output: str | None, force: bool) -> str:
+    """What an interrupted evaluation leaves, and how to go on."""
+    if output is None:
+        return "finished summaries are kept, answers only with `--output DIR`"
+    return f"answers are kept, and the same command{' without `--force`' * force} goes on"
 
 
 def _usual_model(ctx: click.Context) -> str:

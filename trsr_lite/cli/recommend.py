@@ -32,6 +32,7 @@ def command(k: int, exact: bool, explain: bool, as_json: bool, **chosen: Any) ->
 
     user, candidates = session.read_input(chosen)
     with (
+        session.interruptible(),
         retrieval.opened(chosen) as asked,
         session.reporting() as progress,
         session.load(chosen, progress) as recommender,

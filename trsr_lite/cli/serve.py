@@ -47,11 +47,13 @@ def command(**chosen: Any) -> None:
         return session.load({**chosen, **named, **settings}, progress)
 
     source, sink = _taken()
-    Server(
+    server = Server(
         Recommenders(open_recommender, SummaryStore.at(chosen["cache_dir"])),
         lambda: os.read(source, CHUNK),
         lambda data: os.write(sink, data),
-    ).run(alive)
+    )
+    with session.interruptible():
+        server.run(alive)
 
 
 def _taken() -> tuple[int, int]:

@@ -13,7 +13,7 @@ import click
 
 from trsr_lite.cli.options import SETTING_NAMES
 from trsr_lite.engine.base import EngineOptions
-from trsr_lite.errors import DataError
+from trsr_lite.errors import Cancelled, DataError
 from trsr_lite.recommender import Recommender
 from trsr_lite.records import Item, User, read_candidates, read_user
 from trsr_lite.result import OnProgress, Progress
@@ -51,6 +51,15 @@ def naming(options: dict[str, Any]) -> Iterator[None]:
         files = [options["user_file"], options.get("candidate_file")]
         names = " and ".join("stdin" if file == "-" else file for file in files if file)
         raise DataError(f"{names}: {error}", hint=error.hint) from error
+
+
+@contextmanager
+def interruptible(kept: str = "finished summaries are kept") -> Iterator[None]:
+    """Ctrl-C within the block ends the command with a line that says what is kept, and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        raise Cancelled(f"Interrupted; {kept}") from stop
 
 
 @contextmanager

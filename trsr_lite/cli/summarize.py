@@ -32,7 +32,12 @@ def command(show_blocks: bool, pairs_out: str | None, as_json: bool, **chosen: A
         _write_pairs(pairs_out, as_json, chosen)
         return
     user, _ = session.read_input(chosen)
-    with session.reporting() as progress, session.load(chosen, progress) as recommender, session.naming(chosen):
+    with (
+        session.interruptible(),
+        session.reporting() as progress,
+        session.load(chosen, progress) as recommender,
+        session.naming(chosen),
+    ):
         result = recommender.summarize(user, progress=progress)
     from trsr_lite.cli import tables
 
@@ -55,7 +60,12 @@ def _write_pairs(path: str, as_json: bool, chosen: dict[str, Any]) -> None:
     users = [user for user in users if chosen["user_id"] in (None, user.user_id)]
     if not users:
         raise DataError(f"{chosen['user_file']}: no user called {chosen['user_id']!r}")
-    with session.reporting() as progress, session.load(chosen, progress) as recommender, session.naming(chosen):
+    with (
+        session.interruptible(),
+        session.reporting() as progress,
+        session.load(chosen, progress) as recommender,
+        session.naming(chosen),
+    ):
         found = recommender.summaries([user.history for user in users], progress=progress)
     written = pairs.append(pairs.of(node for summary in found for node in summary.nodes), Path(path))
     if as_json:

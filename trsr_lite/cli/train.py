@@ -61,7 +61,10 @@ def command(output: str, resume: bool, force: bool, as_json: bool, **chosen: Any
     train, settings, data = _resolve(given, run.PairOptions)
     from trsr_lite.cli import session, tables
 
-    with session.reporting(log=True) as progress:
+    with (
+        session.interruptible("checkpoints are kept, and `--resume` goes on"),
+        session.reporting(log=True) as progress,
+    ):
         outcome = run.train(
             train, settings, data, output, resume=resume, force=force, progress=progress, on_event=_show, **folders
         )
