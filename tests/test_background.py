@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import threading
 import time
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -23,9 +24,11 @@ from trsr_lite import (
     Settings,
     SettingsError,
     User,
+    cancellation,
 )
 from trsr_lite.bundle import ModelFile
 from trsr_lite.cache import SummaryStore
+from trsr_lite.turns import Turns
 
 Make = Callable[..., Recommender]
 PATIENCE = 60.0
@@ -345,6 +348,27 @@ def test_without_haste_a_budget_changes_nothing(fake_recommender: Recommender, n
     result = fake_recommender.recommend(news_user, budget=3600.0)
     assert result.skipped is None and "skipped" not in result.to_dict()
     assert result.recommendations == fake_recommender.recommend(news_user).recommendations
+
+
+def test_summaries_have_half_of_the_time_that_is_left_and_scoring_has_the_rest(
+    fake_recommender: Recommender, news_user: User, fake: Any, timers: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = types.SimpleNamespace(now=100.0)
+    monkeypatch.setattr(cancellation, "time", types.SimpleNamespace(monotonic=lambda: clock.now))
+    take = Turns.take
+
+    def waited(self: Turns, *arguments: Any, **options: Any) -> Any:
+        clock.now += 2.0
+        return take(self, *arguments, **options)
+
+    def last_words(prompt: str) -> str:
+        clock.now = 105.0
+        return " x."
+
+    monkeypatch.setattr(Turns, "take", waited)
+    fake.script = last_words
+    assert fake_recommender.recommend(news_user, budget=11.0).skipped is None
+    assert [timer.interval for timer in timers] == [(11.0 - 2.0) / 2, 11.0 - 5.0]
 
 
 def test_a_budget_scores_the_first_candidates_and_names_the_others(
