@@ -460,3 +460,18 @@ def test_cancelling_is_not_mistaken_for_a_budget_that_is_used_up(
 
         with pytest.raises(Cancelled):
             fake_recommender.recommend(news_user, budget=3600.0, progress=cancel, cancel=stop)
+
+
+def test_a_call_that_is_cancelled_while_it_summarizes_asks_no_catalog(
+    fake_recommender: Recommender, news_user: User, fake: Any
+) -> None:
+    stop = Cancellation()
+    catalog = types.SimpleNamespace(check=lambda _: None, retrieve=lambda *_: pytest.fail("it went on"))
+
+    def last_words(prompt: str) -> str:
+        stop.cancel()
+        raise Cancelled("by the engine, in the middle of the first text")
+
+    fake.script = last_words
+    with pytest.raises(Cancelled):
+        fake_recommender.recommend(news_user, catalog=catalog, budget=3600.0, cancel=stop)  # type: ignore[arg-type]
