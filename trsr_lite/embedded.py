@@ -2,9 +2,9 @@
 
 Invariant: a prepared folder is complete or absent: it is made beside its place and renamed. The source is a Q4_1 file
 whose content hash is pinned. Q4_1 is slow in llama.cpp, so it is written again in the types below, which all keep its
-weights to well under its own rounding step; the fastest for prefill becomes the recommender's base, and the summarizer's
-too unless another is much faster for summaries. The adapters and what is known of them come with the package, in `ADAPTERS`
-(`examples/default_model` is how they were made).
+weights to well under its own rounding step; the fastest for prefill becomes the recommender's base, and the
+summarizer's too unless another is much faster for summaries. The adapters and what is known of them come with the
+package, in `ADAPTERS` (`examples/default_model` is how they were made).
 """
 
 from __future__ import annotations
