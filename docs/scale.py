@@ -10,15 +10,14 @@ from pathlib import Path
 
 PAGE = Path(__file__).with_name("scale.md")
 MEASURED = {  # SmolLM2-135M on 2 CPU cores
-    "summaries": 2 * 3.8,  # core seconds for the 5 summaries of 23 items: commands, cold less warm
-    "ranking": 2 * 1.8,  # core seconds for 12 candidates: commands, warm less imports and loading
-    "tokens": 482 / 2,  # prompt tokens scored in a core second: scoring
+    "summaries": 2 * (34.6 - 12.4) / 30,  # core seconds for the 5 summaries of 23 items: batch, empty less full cache
+    "ranking": 2 * 12.4 / 30,  # core seconds for 12 candidates, 600 tokens in all: batch, full cache, a worker a core
     "plan": 1 / 1900,  # core seconds to read and check a user of 35 items: a profile of batch.plan
     "cache": 437,  # bytes for each summary, its user's link included: a store of 10,000 summaries
     "line": 1800,  # bytes of a user's row with 10 recommendations
 }
 ASSUMED = {
-    "gpu": 40,  # one data-centre GPU does the work of so many pairs of cores; `trsr-lite bench` says yours
+    "gpu": 14,  # one data-centre GPU does the work of so many pairs of cores; `trsr-lite bench` says yours
     "core_hour": 0.04,  # USD
     "gpu_hour": 2.50,  # USD
     "night": 8,  # hours
