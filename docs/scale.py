@@ -6,12 +6,23 @@ assumed is in ASSUMED; everything in the tables follows from the two.
 
 from __future__ import annotations
 
+import json
+import statistics
 from pathlib import Path
 
 PAGE = Path(__file__).with_name("scale.md")
+BATCH = json.loads((PAGE.parents[1] / "benchmarks" / "results" / "batch.json").read_text(encoding="utf-8"))
+
+
+def _user(cache: str) -> float:
+    """Core seconds for a user of the batch benchmark, one worker a core."""
+    seconds = BATCH["seconds"][f"{BATCH['threads']} workers of 1, {cache}"]
+    return BATCH["threads"] * statistics.mean(seconds) / BATCH["users"]
+
+
 MEASURED = {  # SmolLM2-135M on 2 CPU cores
-    "summaries": 2 * (34.6 - 12.4) / 30,  # core seconds for the 5 summaries of 23 items: batch, empty less full cache
-    "ranking": 2 * 12.4 / 30,  # core seconds for 12 candidates, 600 tokens in all: batch, full cache, a worker a core
+    "summaries": _user("empty") - _user("full"),  # core seconds for the 5 summaries of 23 items
+    "ranking": _user("full"),  # core seconds for 12 candidates, 600 tokens in all
     "plan": 1 / 1900,  # core seconds to read and check a user of 35 items: a profile of batch.plan
     "cache": 437,  # bytes for each summary, its user's link included: a store of 10,000 summaries
     "line": 1800,  # bytes of a user's row with 10 recommendations
