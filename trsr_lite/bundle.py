@@ -23,6 +23,7 @@ from trsr_lite.settings import Settings
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
+WAYS = "give a bundle folder, a .gguf file, or `user/repo[:TYPE]` on the hub"
 UNTRAINED = "this model is an untrained base: its ranking is close to chance until a trained bundle is given with `-m`"
 NO_MANIFEST = "a bare GGUF carries no manifest: prompt settings are the defaults and scores are not calibrated"
 
@@ -136,7 +137,7 @@ def _read(folder: Path, digest: Callable[[Path], str]) -> Bundle:
         if (folder / "run.json").is_file():
             hint = f"it is a run: `trsr-lite convert {folder} --output BUNDLE` makes a bundle of it"
         else:
-            hint = "give a bundle folder, a .gguf file, or `user/repo[:TYPE]` on the hub"
+            hint = WAYS
         raise ModelError(f"{folder}: not a bundle: it has no {MANIFEST}", hint=hint) from None
     except (OSError, orjson.JSONDecodeError) as error:
         raise ModelError(f"{manifest}: cannot be read: {error}") from error

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from trsr_lite import hub
+from trsr_lite.bundle import WAYS
 from trsr_lite.errors import ModelError
 from trsr_lite.result import OnProgress, Progress
 
@@ -36,8 +37,7 @@ def locate(
     if reference is None:
         raise ModelError(
             f"{model}: there is no such model",
-            hint="give a bundle folder, a .gguf file, or `user/repo[:TYPE]` on the hub; "
-            "`smollm2` is the embedded default",
+            hint=f"{WAYS}; `smollm2` is the embedded default",
         )
     return hub.pull(reference, offline=offline, digest=digest, progress=progress)
 
