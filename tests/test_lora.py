@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import struct
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -155,6 +156,38 @@ def test_a_cut_adapter_is_an_error_that_names_the_file(tmp_path: Path, keep: int
     adapter.write_bytes(adapter.read_bytes()[:keep])
     with pytest.raises(ModelError, match=r"adapter\.gguf: llama\.cpp cannot load this adapter"):
         LlamaEngine(model, identity="", adapter=adapter)
+
+
+def crafted(kind: int, value: bytes) -> bytes:
+    """The head of a GGUF with one value, and a tensor count that needs more than there is."""
+    key = b"general.alignment"
+    return b"GGUF" + struct.pack("<IQQQ", 3, 1, 1, len(key)) + key + struct.pack("<I", kind) + value
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        crafted(lora.ARRAY, struct.pack("<IQ", 0, 1 << 62)),
+        crafted(lora.ARRAY, struct.pack("<IQ", lora.TEXT, 1 << 62)),
+        crafted(lora.ARRAY, struct.pack("<IQ", lora.ARRAY, 1) * 5000),
+        crafted(lora.TEXT, struct.pack("<Q", 1 << 62)),
+        crafted(99, b""),
+    ],
+    ids=["endless bytes", "endless texts", "arrays in arrays", "an endless text", "a type that there is not"],
+)
+def test_a_crafted_file_ends_at_once_and_is_left_to_llama_cpp(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises((struct.error, KeyError, ValueError)):
+        lora.widened(content)
+    (path := tmp_path / "crafted.gguf").write_bytes(content)
+    with pytest.raises(ModelError, match=r"crafted\.gguf: llama\.cpp cannot load this adapter"):
+        LlamaEngine(tiny_gguf.write_llama(tmp_path / "tiny.gguf"), identity="", adapter=path)
+
+
+def test_an_alignment_of_nothing_is_left_as_it_is(tmp_path: Path) -> None:
+    content = write_adapter(tmp_path / "adapter.gguf", ranks=PAIRS).read_bytes()
+    head, tags = content.index(b"general.tags") - 8, content.index(b"adapter.lora.alpha") - 8
+    zero = struct.pack("<Q", 17) + b"general.alignment" + struct.pack("<II", 4, 0)
+    assert lora.widened(content[:head] + zero + content[tags:]) is None
 
 
 def test_no_temporary_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,8 +68,11 @@ class _Reader:
             self.text()
         elif kind == ARRAY:
             inner, count = self.number("I"), self.number("Q")
+            if inner != TEXT:
+                self.at += SIZES[inner] * count
+                return
             for _ in range(count):
-                self.skip(inner)
+                self.text()
         else:
             self.at += SIZES[kind]
 
@@ -101,7 +104,7 @@ def widened(content: bytes) -> bytes | None:
     head = bytearray(content[:start] + content[start : read.at])
     tensors = [read.tensor() for _ in range(count)]
     rank = _wanted(tensors)
-    if alpha is None or rank is None:
+    if alpha is None or rank is None or alignment == 0:
         return None
     (old,) = struct.unpack_from("<f", content, alpha)
     struct.pack_into("<f", head, alpha, old * rank / tensors[0].rank)  # the scale is alpha / rank
