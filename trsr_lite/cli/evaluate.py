@@ -103,14 +103,8 @@ def command(
     if report:
         reports.check(Path(report), folder)
     studies.check(ablations)
-    if catalog and not retrieve:
-        raise SettingsError("`--catalog` needs `--retrieve N`", hint="such as `--retrieve 50`")
-    if retrieve and chosen["file"] and not catalog:
-        raise SettingsError(
-            "`--retrieve` of `--lists` needs `--catalog FILE`", hint="`trsr-lite catalog build` makes it"
-        )
+    _refuse(models, {**chosen, "exact": exact, "untrained": untrained, "retrieve": retrieve, "catalog": catalog})
     seed = chosen["seed"] or 0
-    _refuse_idle(models, {**chosen, "exact": exact, "untrained": untrained})
 
     def load(model: str) -> Any:
         return session.load({**chosen, "model": model}, progress)
@@ -145,9 +139,16 @@ def command(
     else:
         tables.print_evaluation(found, tables.console())
     if report:
-        sys.stdout.flush()  # figures of hours are out before anything else can fail
-        reports.write(Path(report), reports.html(result, command=shlex.join(["trsr-lite", *sys.argv[1:]])))
-        click.echo(f"report: {report}", err=True)
+        _write(Path(report), result)
+
+
+def _write(report: Path, result: Any) -> None:
+    """The page, after the figures of hours are out: nothing that fails here can take them away."""
+    from trsr_lite.evaluation import report as reports
+
+    sys.stdout.flush()
+    reports.write(report, reports.html(result, command=shlex.join(["trsr-lite", *sys.argv[1:]])))
+    click.echo(f"report: {report}", err=True)
 
 
 def _kept(output: str | None, force: bool) -> str:
@@ -162,10 +163,16 @@ def _usual_model(ctx: click.Context) -> str:
     return os.environ.get("TRSR_LITE_MODEL") or ctx.lookup_default("model") or "smollm2"
 
 
-def _refuse_idle(names: Sequence[str], chosen: Mapping[str, Any]) -> None:
-    """Raise `SettingsError` for an option that would change nothing."""
+def _refuse(names: Sequence[str], chosen: Mapping[str, Any]) -> None:
+    """Raise `SettingsError` for an option that lacks another one, or would change nothing."""
     from trsr_lite.evaluation import opening
 
+    if chosen["catalog"] and not chosen["retrieve"]:
+        raise SettingsError("`--catalog` needs `--retrieve N`", hint="such as `--retrieve 50`")
+    if chosen["retrieve"] and chosen["file"] and not chosen["catalog"]:
+        raise SettingsError(
+            "`--retrieve` of `--lists` needs `--catalog FILE`", hint="`trsr-lite catalog build` makes it"
+        )
     runs = [name for name in names if opening.is_run(name)]
     if chosen["untrained"] and not runs:
         raise SettingsError("`--untrained` is the base of a run, and none is given", hint="give `-m RUN`")

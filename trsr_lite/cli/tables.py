@@ -132,10 +132,11 @@ def print_evaluation(result: Mapping[str, Any], console: Console) -> None:
 
 
 def _print_study(name: str, study: Mapping[str, Any], console: Console) -> None:
-    """One study: every variant and system, and how far it is from the reference."""
+    """One study: every variant and system (named where there are several), and how far it is from the reference."""
+    several = len({row["system"] for row in study["rows"]}) > 1
     table = Table(title=Text(f"\n{name}: {study['question']}"), title_justify="left")
-    table.add_column(study["axis"])
-    table.add_column("system", overflow="fold")
+    for head in (study["axis"], *["system"] * several):
+        table.add_column(head, overflow="fold")
     table.add_column("Recall@3 [95 %]", justify="right", no_wrap=True)
     table.add_column("MRR@10", justify="right")
     table.add_column(f"against {study['reference']}", justify="right", no_wrap=True)
@@ -143,7 +144,7 @@ def _print_study(name: str, study: Mapping[str, Any], console: Console) -> None:
     for row in study["rows"]:
         change = row["change"]
         compared = (_interval(change, "+"), f"{change['p']:.3f}") if change else ("", "")
-        names = (row["variant"], Text(fold(row["system"])))
+        names = (row["variant"], *[Text(fold(row["system"]))] * several)
         table.add_row(*names, _interval(row["recall@3"]), f"{row['mrr@10']['value']:.3f}", *compared)
     console.print(table)
 
