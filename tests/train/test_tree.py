@@ -33,6 +33,14 @@ def folder(request: pytest.FixtureRequest) -> Path:
     return found
 
 
+@pytest.fixture(params=["fused", "plain"])
+def attention(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Either way of computing it, whatever the type and the length."""
+    if request.param == "plain":
+        monkeypatch.setattr(tree, "_fused", lambda *of_row: tree._plain(*of_row[:-1]))
+    return str(request.param)
+
+
 def packed(folder: Path) -> Any:
     return base.load(Base(str(folder), str(folder)), torch.float32, offline=True)
 
@@ -89,6 +97,7 @@ def same(found: torch.Tensor, expected: torch.Tensor) -> None:
     assert (found - expected).abs().max() <= CLOSE * expected.abs().max()
 
 
+@pytest.mark.usefixtures("attention")
 @pytest.mark.parametrize("rows", PACKS, ids=lambda rows: f"{len(rows)}-rows-of-{len(rows[0].prefix)}")
 @torch.no_grad()
 def test_logits_of_a_pack_are_those_of_each_whole_prompt_alone(folder: Path, rows: Sequence[Row]) -> None:
@@ -99,6 +108,7 @@ def test_logits_of_a_pack_are_those_of_each_whole_prompt_alone(folder: Path, row
     same(found, expected)
 
 
+@pytest.mark.usefixtures("attention")
 @torch.no_grad()
 def test_every_token_of_a_pack_gets_what_it_gets_in_its_prompt(folder: Path) -> None:
     part = pack(ROWS, ANSWERS, whole_text=True)
@@ -116,6 +126,7 @@ def rewritten(row: Row, index: int, tokens: Sequence[int]) -> Row:
     return Row(row.prefix, (*row.suffixes[:index], tuple(tokens), *row.suffixes[index + 1 :]), row.labels)
 
 
+@pytest.mark.usefixtures("attention")
 @pytest.mark.parametrize("tokens", [range(20, 34), range(20, 23), range(20, 60)], ids=["same", "shorter", "longer"])
 @torch.no_grad()
 def test_a_candidate_does_not_hear_of_another_one_or_of_another_row(folder: Path, tokens: Sequence[int]) -> None:
@@ -167,6 +178,7 @@ def whole_prompt_loss(model: Any, row: Row, objective: Objective) -> torch.Tenso
     )
 
 
+@pytest.mark.usefixtures("attention")
 @pytest.mark.parametrize(
     "objective",
     [Objective(ANSWERS, listwise=1.0, answer=0.2), Objective(ANSWERS, answer=1.0), Objective(ANSWERS, text=1.0)],
@@ -220,6 +232,26 @@ def test_gradient_checkpointing_computes_twice_and_gets_the_same(folder: Path, m
     assert calls[1] == 2 * calls[0]
     for name, grad in found[0].items():
         same(found[1][name], grad)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_in_bfloat16_lora_is_kept_in_float32_and_computed_in_bfloat16(folder: Path, checkpointing: bool) -> None:
+    options = TrainOptions(base="tiny", dropout=0.0, rank=4, alpha=8, gradient_checkpointing=checkpointing)
+    objective, part, found = Objective(ANSWERS, listwise=1.0, answer=0.2), pack(ROWS), []
+    for kind in (torch.float32, torch.bfloat16):
+        model = adapted(base.load(Base(str(folder), str(folder)), kind, offline=True), options).train()
+        seen = []
+        for name, module in model.named_modules():
+            if name.endswith("lora_A.default"):
+                module.register_forward_hook(lambda _, given, out, seen=seen: seen.append((given[0].dtype, out.dtype)))
+        logits = forward(model, part)
+        objective(logits, part).backward()
+        assert set(seen) == {(kind, kind)}
+        grads = gradients(model)
+        assert {grad.dtype for grad in grads.values()} == {torch.float32}
+        found.append((logits.detach(), torch.cat([grad.flatten() for grad in grads.values()])))
+    for exact, rounded in zip(*found, strict=True):
+        assert 0 < (exact - rounded).norm() < 0.15 * exact.norm()
 
 
 def test_the_head_computes_in_float32_whatever_the_weights_are(tiny_base: Path) -> None:

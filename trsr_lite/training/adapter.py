@@ -1,6 +1,7 @@
 """The part of a model that is trained: LoRA matrices, or all of it.
 
-Invariant: what `read_back` returns was read from disk, on a base loaded anew.
+Invariant: what `read_back` returns was read from disk, on a base loaded anew. LoRA matrices are float32, and computed
+with in the base's type (`trainer.forward`): copies of all activations in float32 would take a fifth of a CPU's time.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def attach(model: Any, options: TrainOptions) -> Any:
     )
     adapted = get_peft_model(model, config)
     adapted.peft_config["default"].base_model_name_or_path = ""  # peft would look on the hub for it at every save
-    return adapted
+    return _uncast(adapted)
 
 
 def read_back(
@@ -67,5 +68,21 @@ def read_back(
     content = {**orjson.loads(config.read_bytes()), "base_model_name_or_path": options.base}
     config.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
     model = base.load(located, dtype, offline=offline, four_bit=options.four_bit)
-    adapted = PeftModel.from_pretrained(model, str(folder))
+    adapted = _uncast(PeftModel.from_pretrained(model, str(folder)))
     return adapted if options.four_bit else adapted.to(device)
+
+
+def _uncast(adapted: Any) -> Any:
+    """Where autocast gives the LoRA products their type, peft need not cast their input to float32 before."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    if autocast(adapted):
+        for module in adapted.modules():
+            if isinstance(module, BaseTunerLayer):
+                module.cast_input_dtype_enabled = False
+    return adapted
+
+
+def autocast(model: Any) -> bool:
+    """Whether a model computes in bfloat16 whatever the type of its trained weights."""
+    return next(model.parameters()).dtype == torch.bfloat16

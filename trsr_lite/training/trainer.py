@@ -18,6 +18,7 @@ import transformers
 from accelerate import PartialState
 
 from trsr_lite.errors import TrsrError
+from trsr_lite.training import adapter
 from trsr_lite.training.objective import Objective
 from trsr_lite.training.options import TrainOptions
 from trsr_lite.training.rows import Pack
@@ -140,14 +141,20 @@ class Log(transformers.TrainerCallback):
 
 def forward(model: Any, pack: Pack) -> torch.Tensor:
     """Logits of a pack's candidates and texts: (C + N, vocabulary), float32."""
+    kind = (
+        torch.autocast(pack.input_ids.device.type, torch.bfloat16)
+        if adapter.autocast(model)
+        else contextlib.nullcontext()
+    )
     try:
-        logits: torch.Tensor = model(
-            input_ids=pack.input_ids,
-            position_ids=pack.position_ids,
-            logits_to_keep=torch.cat((pack.ends, pack.text_at)),
-            trees=pack.trees,
-            use_cache=False,
-        ).logits[0]
+        with kind:
+            logits: torch.Tensor = model(
+                input_ids=pack.input_ids,
+                position_ids=pack.position_ids,
+                logits_to_keep=torch.cat((pack.ends, pack.text_at)),
+                trees=pack.trees,
+                use_cache=False,
+            ).logits[0]
     except (NotImplementedError, TypeError) as error:
         raise TrsrError(f"this base model cannot be trained here: {error}", hint="choose another base") from error
     return logits

@@ -1,8 +1,10 @@
 """Attention over packed rows: every candidate sees its row's prefix and itself, and nothing else.
 
-Invariant: for each token the result is that of its own whole prompt. A row needs two calls of torch's fused
-attention: the prefix, causal; and all its candidates as a batch, whose keys are the prefix and the candidate. No mask
-over the whole pack is ever built, so the cost is that of the pairs that see each other.
+Invariant: for each token the result is that of its own whole prompt, and no mask over the whole pack is ever built, so
+the cost is that of the pairs that see each other. A row needs two calls of torch's fused attention: the prefix, causal;
+and all its candidates as a batch, whose keys are the prefix and the candidate. On a CPU in bfloat16 plain products are
+up to 2.7 times as fast, because the prefix need not be copied for each candidate; their scores take memory, so that
+longer prefixes are left to the fused one (`benchmarks/training.py`).
 """
 
 from __future__ import annotations
@@ -12,8 +14,10 @@ from typing import Any, NamedTuple
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.utils.rnn import pad_sequence
 
 NAME = "trsr_tree"  # what `attn_implementation` is called with
+LONGEST_PLAIN = 1024  # tokens of a prefix; beyond, plain products gain nothing
 
 
 class Tree(NamedTuple):
@@ -52,13 +56,19 @@ def forward(
             raise NotImplementedError(f"attention with {name}")
     if not trees or query.shape[0] != 1:
         raise NotImplementedError("attention that does not hand `trees` down to its layers")
+    query, key = query.to(value.dtype), key.to(value.dtype)  # under autocast, positions leave them in float32
     parts = []
-    for tree in trees:
-        parts += _row(query[0], key[0], value[0], tree, scaling, dropout)
+    plain = query.device.type == "cpu" and query.dtype == torch.bfloat16 and not dropout
+    with torch.autocast(query.device.type, enabled=False):  # scores in float32 would gain nothing
+        for tree in trees:
+            if plain and tree.prefix <= LONGEST_PLAIN:
+                parts += _plain(query[0], key[0], value[0], tree, scaling)
+            else:
+                parts += _fused(query[0], key[0], value[0], tree, scaling, dropout)
     return torch.cat(parts, dim=1).transpose(0, 1).unsqueeze(0), None
 
 
-def _row(
+def _fused(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, tree: Tree, scale: float | None, dropout: float
 ) -> list[torch.Tensor]:
     """One row's outputs, prefix and suffixes, each (heads, tokens, width).
@@ -66,9 +76,7 @@ def _row(
     `query`: (heads, T, width); `key`, `value`: (kv_heads, T, width), of which each serves a group of heads.
     """
     shared: dict[str, Any] = {"scale": scale, "dropout_p": dropout, "enable_gqa": query.shape[0] != key.shape[0]}
-    middle = tree.start + tree.prefix
-    end = middle + sum(tree.suffixes)
-    prefix = slice(tree.start, middle)
+    prefix = slice(tree.start, tree.start + tree.prefix)
     done = scaled_dot_product_attention(
         query[None, :, prefix],
         key[None, :, prefix],
@@ -80,15 +88,56 @@ def _row(
         return [done]
     count, longest = len(tree.suffixes), max(tree.suffixes)
 
-    def padded(states: torch.Tensor) -> torch.Tensor:  # (heads, tokens, width) -> (count, heads, longest, width)
-        parts = states[:, middle:end].transpose(0, 1).split(tree.suffixes)
-        return torch.nn.utils.rnn.pad_sequence(list(parts), batch_first=True).transpose(1, 2)
-
     def behind(states: torch.Tensor) -> torch.Tensor:
         before = states[None, :, prefix].expand(count, -1, -1, -1)
-        return torch.cat((before, padded(states)), dim=2)
+        return torch.cat((before, _padded(states, tree).transpose(0, 1)), dim=2)
 
     # Padding stands after a suffix, where no token of it looks, so one mask serves all candidates.
     sees = torch.ones(longest, tree.prefix + longest, dtype=torch.bool, device=query.device).tril(tree.prefix)
-    ends = scaled_dot_product_attention(padded(query), behind(key), behind(value), attn_mask=sees, **shared)
+    asked = _padded(query, tree).transpose(0, 1)
+    ends = scaled_dot_product_attention(asked, behind(key), behind(value), attn_mask=sees, **shared)
     return [done, *(ends[index, :, :length] for index, length in enumerate(tree.suffixes))]
+
+
+def _plain(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, tree: Tree, scale: float | None
+) -> list[torch.Tensor]:
+    """The same by matrix products: the scores of all candidates with the prefix are one."""
+    (heads, _, width), sharing = query.shape, len(key)
+    group, scale = heads // sharing, scale or width**-0.5
+    prefix = slice(tree.start, tree.start + tree.prefix)
+    before, worth = key[:, prefix], value[:, prefix]
+    asked = query[:, prefix].reshape(sharing, group * tree.prefix, width)
+    scores = torch.baddbmm(_causal(tree.prefix, group, query), asked, before.mT, alpha=scale)
+    done = (scores.softmax(-1) @ worth).view(heads, tree.prefix, width)
+    if not tree.suffixes:
+        return [done]
+    count, longest = len(tree.suffixes), max(tree.suffixes)
+    shape = (sharing, group, count, longest)
+    asked = _padded(query, tree).reshape(*shape, width)
+    own_asked = asked.transpose(1, 2).reshape(sharing * count, group * longest, width)
+    own, own_worth = (_padded(states, tree).reshape(sharing * count, longest, width) for states in (key, value))
+
+    by_prefix = (asked.reshape(sharing, -1, width) @ before.mT).view(*shape, tree.prefix) * scale
+    by_own = torch.baddbmm(_causal(longest, group, query), own_asked, own.mT, alpha=scale)
+    by_own = by_own.view(sharing, count, group, longest, longest).transpose(1, 2)
+    to_prefix, to_own = torch.cat((by_prefix, by_own), -1).softmax(-1).split((tree.prefix, longest), -1)
+
+    of_prefix = (to_prefix.reshape(sharing, -1, tree.prefix) @ worth).view(*shape, width)
+    of_own = to_own.transpose(1, 2).reshape(sharing * count, group * longest, longest) @ own_worth
+    ends = (of_prefix + of_own.view(sharing, count, group, longest, width).transpose(1, 2)).reshape(
+        heads, count, longest, width
+    )
+    return [done, *(ends[:, index, :length] for index, length in enumerate(tree.suffixes))]
+
+
+def _padded(states: torch.Tensor, tree: Tree) -> torch.Tensor:
+    """A row's suffixes, each as long as the longest: (heads, T, width) -> (heads, suffixes, longest, width)."""
+    first = tree.start + tree.prefix
+    parts = states[:, first : first + sum(tree.suffixes)].transpose(0, 1).split(tree.suffixes)
+    return pad_sequence(list(parts), batch_first=True).permute(2, 0, 1, 3)
+
+
+def _causal(length: int, group: int, like: torch.Tensor) -> torch.Tensor:
+    """What is added to scores so that no token looks ahead: (1, group * length, length)."""
+    return torch.full((length, length), float("-inf"), dtype=like.dtype).triu(1).repeat(group, 1)[None]
