@@ -213,6 +213,8 @@ def test_a_summarizer_is_trained_on_pairs(run: Run, asked: list[Asked]) -> None:
         ("--dataset", "mind", "--data", "x", "--learning-rate", "0"),
         ("--dataset", "mind", "--data", "x", "--dropout", "1"),
         ("--dataset", "mind", "--data", "x", "--answer-weight", "0"),
+        ("--dataset", "mind", "--data", "x", "--content-free", "0.1", "--objective", "answer"),
+        ("--dataset", "mind", "--data", "x", "--content-free", "0.1", "--whole-text"),
         ("--dataset", "mind", "--data", "x", "--locale", "UK"),
         ("--dataset", "mind", "--data", "x", "--block-size", "9", "--recent-items", "2"),
     ],

@@ -51,6 +51,20 @@ def test_both_is_their_weighted_sum() -> None:
     assert found == pytest.approx(LISTWISE + 0.2 * ANSWER, rel=1e-5)
 
 
+def test_a_row_that_shows_no_user_wants_its_candidates_equal_and_is_asked_no_answer() -> None:
+    rows = [Row((1,), ((1,), (1,), (1,)), (0, 0, 0)), Row((1,), ((1,), (1,), (1,), (1,)), (1, 0, 1, 0))]
+    part, usual = pack(rows), pack(rows[1:])
+    equal = torch.zeros_like(LOGITS)
+    found = Objective(ANSWERS, listwise=1.0)(LOGITS, part) - Objective(ANSWERS, listwise=1.0)(LOGITS[3:], usual)
+    expected = sum(softmax_loss(index, [0, 1, 2]) for index in range(3)) / 3
+    assert found.item() == pytest.approx(expected, rel=1e-5)
+    assert expected > math.log(3)  # what equal margins cost, the least possible
+    least = Objective(ANSWERS, listwise=1.0)(equal, part) - Objective(ANSWERS, listwise=1.0)(equal[3:], usual)
+    assert least.item() == pytest.approx(math.log(3))
+    answer = Objective(ANSWERS, answer=1.0)
+    assert answer(LOGITS, part).item() == pytest.approx(answer(LOGITS[3:], usual).item())
+
+
 def test_text_is_cross_entropy_with_the_weights_of_the_pack() -> None:
     part = pack([Row((1, 2), ((3, 4), (2,)), (1, 0))], ANSWERS, whole_text=True)
     # Positions: prefix 1 -> 2, counted for two prompts; then 2 -> 3, 3 -> 4, 4 -> yes; and 2 -> 2, 2 -> no.

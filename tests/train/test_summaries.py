@@ -135,6 +135,31 @@ def test_a_part_of_the_training_rows_goes_without_its_summary(tiny_base: Path, t
     assert all("Likes football." in text for text in held_out)
 
 
+def test_a_part_of_the_training_rows_shows_no_user_and_has_no_right_answer(tiny_base: Path, tiny_data: Path) -> None:
+    tokenizer = HfTokenizer.load(Base("tiny", str(tiny_base)), offline=True)
+
+    def summarizer(histories: Sequence[Sequence[Item]], _: Settings) -> list[str | None]:
+        return ["Likes football."] * len(histories)
+
+    with datasets.load(tiny_examples(tiny_data)) as dataset:
+        all_shown = Lists(dataset, tiny_settings(), tokenizer, summarizer, 5)
+        lists = Lists(dataset, tiny_settings(), tokenizer, summarizer, 5, content_free=0.4)
+        free = []
+        for epoch in range(3):
+            for number in lists.train:
+                row, usual = lists.row(number, epoch), all_shown.row(number, epoch)
+                free.append(not any(row.labels))
+                assert row.suffixes == usual.suffixes
+                if free[-1]:
+                    assert tokenizer.decode(row.prefix).endswith(
+                        f"{prompts.NO_SUMMARY}\n\n### Recent articles, oldest first\n"
+                    )
+                else:
+                    assert row == usual
+        assert 0.25 < sum(free) / len(free) < 0.55
+        assert all(1 in row.labels for row in lists.validation)
+
+
 # A run
 
 
@@ -151,8 +176,8 @@ def test_a_run_makes_its_summaries_once_with_the_model_that_will_serve(
         return plain(self, prompts, **more)
 
     class Seen(Lists):
-        def __init__(self, *parts: Any) -> None:
-            super().__init__(*parts)
+        def __init__(self, *parts: Any, **more: Any) -> None:
+            super().__init__(*parts, **more)
             sources.append(self)
 
     monkeypatch.setattr(LlamaEngine, "generate", generate)

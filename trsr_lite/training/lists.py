@@ -71,9 +71,10 @@ class Lists:
         summarizer: Summarizer | None,
         validation_users: int,
         drop_summaries: float = 0.0,
+        content_free: float = 0.0,
     ) -> None:
         self.dataset, self.settings, self.tokenizer = dataset, settings, tokenizer
-        self.drop_summaries = drop_summaries
+        self.drop_summaries, self.content_free = drop_summaries, content_free
         self.train = list(dataset.numbers("train"))
         held_out = list(dataset.numbers("validation"))[:validation_users]
         for part, found in (("training", self.train), ("validation", held_out)):
@@ -92,10 +93,14 @@ class Lists:
         self.validation = [one.row(settings, tokenizer) for one in self.lists]
 
     def row(self, number: int, epoch: int) -> Row:
-        """The row of a training case; negatives, their order and a left out summary change with the epoch."""
-        dropped = np.random.default_rng([self.dataset.options.seed, epoch, number]).random() < self.drop_summaries
-        summary = None if dropped else self._summaries[number]
-        return self._list(self.dataset.example(number, epoch=epoch), summary).row(self.settings, self.tokenizer)
+        """The row of a training case; negatives, their order and what is left out change with the epoch."""
+        without_summary, without_user = np.random.default_rng([self.dataset.options.seed, epoch, number]).random(2)
+        example = self.dataset.example(number, epoch=epoch)
+        if without_user < self.content_free:
+            shown = HeldOut(None, (), example.candidates, (0,) * len(example.candidates), example.domain)
+        else:
+            shown = self._list(example, None if without_summary < self.drop_summaries else self._summaries[number])
+        return shown.row(self.settings, self.tokenizer)
 
     def metrics(self, scores: Sequence[np.ndarray[Any, Any]]) -> dict[str, float]:
         """Validation metrics of the scores of `validation`."""

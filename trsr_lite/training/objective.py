@@ -18,6 +18,8 @@ from trsr_lite.training.rows import Pack
 class Objective:
     """`listwise`: softmax over the margins of one row's candidates. `answer`: cross-entropy of the yes/no token.
 
+    A row that shows no user has no right answer: `listwise` wants its candidates equal, `answer` leaves it out.
+
     Attributes
     ----------
     listwise, answer, text: weights; `text` is the paper's loss over every token of every prompt.
@@ -42,8 +44,9 @@ class Objective:
         if self.answer and pack.candidates:
             yes, no = self.answers
             each = cross_entropy(answers, torch.where(pack.labels == 1, yes, no), reduction="none")
+            parts = zip(each.split(pack.candidates), pack.labels.split(pack.candidates), strict=True)
             total = total + self.answer * sum(
-                (part.mean() for part in each.split(pack.candidates)), logits.new_zeros(())
+                (part.mean() for part, labels in parts if labels.any()), logits.new_zeros(())
             )
         if self.text and len(pack.text_at):
             each = cross_entropy(text, pack.text_ids, reduction="none") * pack.text_weights
@@ -57,7 +60,9 @@ def margins(logits: torch.Tensor, answers: tuple[int, int]) -> torch.Tensor:
 
 
 def _listwise(margins: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean over the positives of −log p(positive among itself and the negatives)."""
+    """Mean over the positives of −log p(positive among itself and the negatives); without any, all should be equal."""
+    if not labels.any():
+        return -log_softmax(margins, dim=0).mean()
     negatives = margins[labels == 0]
     losses = [-log_softmax(torch.cat((positive[None], negatives)), dim=0)[0] for positive in margins[labels == 1]]
     return torch.stack(losses).mean()

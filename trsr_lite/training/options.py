@@ -21,6 +21,7 @@ CHOICES = {"role": ROLES, "objective": OBJECTIVES, "dtype": DTYPES, "schedule": 
 _LEAST = {
     "answer_weight": 0.0,
     "drop_summaries": 0.0,
+    "content_free": 0.0,
     "rank": 1,
     "alpha": 1,
     "dropout": 0.0,
@@ -56,6 +57,8 @@ class TrainOptions:
     whole_text: learn every token of every prompt instead of the answers alone, as the paper does.
     drop_summaries: part of the training rows that are shown without their summary, so that the model also ranks well
         with strategy `none`.
+    content_free: part of the training rows that show no user, whose candidates should all be equal: for a model that
+        has no favourites among items it never saw.
     full: train all weights instead of an adapter.
     rank: LoRA rank.
     alpha: LoRA alpha.
@@ -90,6 +93,7 @@ class TrainOptions:
     answer_weight: float = 0.2
     whole_text: bool = False
     drop_summaries: float = 0.0
+    content_free: float = 0.0
     full: bool = False
     rank: int = 16
     alpha: int = 32
@@ -128,11 +132,16 @@ class TrainOptions:
             raise SettingsError("`full` trains all weights, which `four_bit` cannot hold", hint="leave one away")
         if not self.learning_rate > 0:
             raise SettingsError("learning_rate is 0; nothing would be learned")
-        for name in ("dropout", "drop_summaries", "warmup", "beta1", "beta2"):
+        for name in ("dropout", "drop_summaries", "content_free", "warmup", "beta1", "beta2"):
             if getattr(self, name) >= 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}; it must be below 1")
         if self.objective == "both" and self.answer_weight == 0:
             raise SettingsError("objective `both` with an answer_weight of 0", hint="use `--objective listwise`")
+        if self.content_free and "listwise" not in self.weights:
+            raise SettingsError(
+                "content_free rows are learned by the listwise objective alone",
+                hint="use `--objective listwise` or `both`, without `--whole-text`",
+            )
 
     @property
     def weights(self) -> dict[str, float]:

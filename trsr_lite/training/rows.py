@@ -27,7 +27,7 @@ class Row:
     Attributes
     ----------
     suffixes: tokens of each candidate's end, or of one text to be learned.
-    labels: 1 for the user's own candidates, 0 for the others; empty for a text.
+    labels: 1 for the user's own candidates, 0 for the others, all 0 where no user is shown; empty for a text.
     dropped: recent items left out to fit the budget.
     """
 

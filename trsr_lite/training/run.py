@@ -194,7 +194,15 @@ def _source(
     if heard:
         heard({"data": dataset.report.lines()})
     summarizer = summarize if settings.strategy != "none" else None
-    return Lists(dataset, settings, tokenizer, summarizer, options.validation_users, options.drop_summaries)
+    return Lists(
+        dataset,
+        settings,
+        tokenizer,
+        summarizer,
+        options.validation_users,
+        drop_summaries=options.drop_summaries,
+        content_free=options.content_free,
+    )
 
 
 @dataclass(frozen=True)
