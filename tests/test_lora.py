@@ -149,6 +149,13 @@ def test_without_room_for_a_moment_the_adapter_is_used_as_it_is(
     assert "adapter.gguf: scoring will be slower" in caplog.text and "No space left" in caplog.text
 
 
+def test_an_adapter_in_the_place_of_a_model_is_called_one(tmp_path: Path) -> None:
+    path = write_adapter(tmp_path / "a.gguf", ranks={"blk.0.attn_q": 8})
+    with pytest.raises(ModelError, match=r"a\.gguf: a LoRA adapter, not a model") as raised:
+        LlamaEngine(path, identity="a")
+    assert "bundle" in str(raised.value.hint)
+
+
 @pytest.mark.parametrize("keep", [4, 20, 60, 400])
 def test_a_cut_adapter_is_an_error_that_names_the_file(tmp_path: Path, keep: int) -> None:
     model = tiny_gguf.write_llama(tmp_path / "tiny.gguf")

@@ -68,7 +68,7 @@ class Report:
         counts = self.counts
         found = [f"{counts.users} users in {counts.partitions} files: {self.output}"]
         if self.kept:
-            found.append(f"{self.kept} of the files were there already")
+            found.append(f"files there already: {self.kept}")
         if counts.bad or counts.duplicates:
             found.append(
                 f"{counts.bad} rows cannot be used and {counts.duplicates} name a user again: "

@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}  #
 TEXT, ARRAY = 8, 9
 ALPHA, ALIGNMENT = b"adapter.lora.alpha", b"general.alignment"
 VERSIONS = (2, 3)
+HEAD = 1 << 16  # bytes; an adapter has no vocabulary, so all its metadata are there
 
 
 @dataclass
@@ -80,6 +82,12 @@ class _Reader:
         name = self.text()
         shape = tuple(self.number("Q") for _ in range(self.number("I")))
         return _Tensor(name, shape, self.number("I"), self.number("Q"))
+
+
+def is_adapter(path: Path) -> bool:
+    """Whether a GGUF file says near its beginning that it is an adapter."""
+    with path.open("rb") as file:
+        return ALPHA in file.read(HEAD)
 
 
 def widened(content: bytes) -> bytes | None:

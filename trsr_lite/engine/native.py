@@ -120,6 +120,8 @@ class Model:
                 lib.llama_model_free(self._handle)
             raise
         if not self._handle:
+            if lora.is_adapter(path):
+                raise ModelError(f"{path}: a LoRA adapter, not a model", hint="give the bundle that it belongs to")
             raise ModelError(
                 f"{path}: llama.cpp cannot load it: {reason()}",
                 hint="check that the file is complete, or lower `--gpu-layers` if the GPU is full",
