@@ -39,7 +39,7 @@ quality: $(VENV)/.test
 	$(BIN)/python -m benchmarks.quality_report --data "$(DATA)" --work "$(or $(WORK),build/quality)" \
 		$(foreach model,$(MODELS),-m $(model)) $(if $(USERS),--max-users $(USERS)) $(if $(SASREC),--sasrec $(SASREC))
 
-# The adapters of the default model, from texts to the package: an hour and a half on two cores; goes on where it stopped.
+# The adapters of the default model, from texts to the package: an hour and three quarters on two cores; goes on where it stopped.
 MADE := build/default-model
 MODEL := examples/default_model
 resumed = $(if $(wildcard $(1)/run.json),--resume)

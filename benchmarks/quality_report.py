@@ -51,9 +51,13 @@ def main() -> None:
     parser.add_argument("-m", "--model", dest="models", action="append", help="a bundle, GGUF or run [smollm2]")
     parser.add_argument("--max-users", type=int, help="lists at most of each data set")
     parser.add_argument("--sasrec", type=Path, metavar="ENV", help="train SASRec too; its environment is made in ENV")
+    parser.add_argument(
+        "--only", action="append", choices=list(CELLS), metavar="TABLE", help="its title; may be repeated"
+    )
     parser.add_argument("--output", type=Path, default=OUTPUT)
     arguments = parser.parse_args()
-    tables = [section(name, measure(name, values, arguments)) for name, values in CELLS.items()]
+    wanted = arguments.only or CELLS
+    tables = [section(name, measure(name, values, arguments)) for name, values in CELLS.items() if name in wanted]
     page = "\n".join([*head(arguments), *(line for table in tables for line in table), *training()])
     arguments.output.write_text(f"{page}\n", encoding="utf-8")
     print(arguments.output)

@@ -26,7 +26,6 @@ from trsr_lite.training import base
 BASE, ADAPTER = "base.gguf", "summarizer-adapter.gguf"
 CARD = "README.md"
 TYPE = "BF16"
-ITEM_TOKENS = 40  # what it learned from is no longer; of longer texts it sees the beginning, and is faster
 
 
 def summarizer(work: Path) -> None:
@@ -62,7 +61,6 @@ def package(work: Path) -> None:
         for name in ("file", "digest", "size", "type", "sha256"):  # of the base: every machine writes its own
             manifest[role].pop(name, None)
     manifest["name"] = embedded.NAME
-    manifest["settings"]["item_tokens"] = ITEM_TOKENS
     manifest["measured"] = {}
     manifest["verified"].pop("steps", None)
     (target / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")

@@ -9,10 +9,10 @@ impressions`), the second of people and topics that the first does not have; `WO
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import click
 import numpy as np
 import orjson
 from people import Person, World, attributes
@@ -24,12 +24,15 @@ from trsr_lite.pairs import Pair
 
 SEED = 6  # also of the two runs
 TRAINING, HELD_OUT = 2000, 300  # people
-SHOWN, SHOWN_HELD_OUT = 6, 20  # besides the one that comes next
-PAIRS = {"block": 560, "merge": 240, "update": 130}
+SHOWN, SHOWN_HELD_OUT = 8, 20  # besides the one that comes next
+PAIRS = {"block": 900, "merge": 500, "update": 200}
 HELD_OUT_PAIRS = {"block": 60, "merge": 25, "update": 15}
 
 
+@click.command()
+@click.argument("work", type=click.Path(path_type=Path))
 def main(work: Path) -> None:
+    """Write data sets and pairs into WORK."""
     texts = read()
     for name, held_out, count, shown in (
         ("train", False, TRAINING, SHOWN),
@@ -98,4 +101,4 @@ def _id(text: Text, view: int) -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()

@@ -29,6 +29,7 @@ from trsr_lite.engine.llama import LlamaEngine
 from trsr_lite.pairs import Pair
 
 BLOCKS = 40  # of each data set
+SETTINGS = Settings(item_tokens=40)  # the default model's
 SMALL = frozenset(
     """a about all also an and are as at be by both for from has have how i in interest interested interests is it its
     like likes more most of on one or other range such summary than that the their them these they this to topics
@@ -52,9 +53,8 @@ def metrics(pair: Pair, text: str) -> dict[str, float]:
         "echoed": float(any(word in INSTRUCTION and stem(word) not in shown for word in own)),
     }
     if pair.summary:
-        topics = re.findall(
-            r"(?:^|, |and )([^(),]+) \(", pair.summary.removeprefix(prompts.opening(pair.domain or "item")).strip()
-        )
+        reference = pair.summary.removeprefix(prompts.opening(pair.domain or "item")).strip()
+        topics = re.split(r", | and ", re.sub(r" \([^)]*\)", "", reference))
         stems = {stem(word) for word in own}
         named = [any(stem(word) in stems for word in words(topic) if word not in SMALL) for topic in topics]
         found["named"] = sum(named) / max(len(named), 1)
@@ -74,22 +74,20 @@ def stem(word: str) -> str:
 def blocks_of(folder: Path) -> Iterator[Pair]:
     """First blocks of real histories; there is no reference for them."""
     kind = "mind" if (folder / "news.tsv").is_file() else "amazon-m2"
-    settings = Settings()
     with dataset.load(DataOptions(kind, str(folder), min_items=6)) as found:
         for example in found.examples("test"):
-            yield Pair("block", "", split(example.history, **settings.cut).complete[0], domain=domain_of(kind))
+            yield Pair("block", "", split(example.history, **SETTINGS.cut).complete[0], domain=domain_of(kind))
 
 
 def summaries(file: ModelFile, asked: Sequence[Pair]) -> list[str]:
     """What a summarizer writes for every pair."""
-    settings = Settings()
     engine = LlamaEngine(
         file.path, identity="", adapter=file.adapter.path if file.adapter else None, options=EngineOptions()
     )
     try:
-        messages = [pairs.asked(pair, settings, engine) for pair in asked]
+        messages = [pairs.asked(pair, SETTINGS, engine) for pair in asked]
         tokens = [engine.tokenize(summarize.framed(*message, engine)) for message in messages]
-        texts = engine.generate(tokens, max_tokens=settings.summary_tokens, no_repeat_ngram=settings.no_repeat_ngram)
+        texts = engine.generate(tokens, max_tokens=SETTINGS.summary_tokens, no_repeat_ngram=SETTINGS.no_repeat_ngram)
     finally:
         engine.close()
     return [

@@ -17,8 +17,8 @@ from texts import Text
 
 DOMAIN_WEIGHTS = {"news": 0.4, "product": 0.4, "item": 0.2}
 GENERAL_NOUN = 0.15  # of the people whose items are called just that
-LENGTHS = ((2, 4, 0.3), (5, 9, 0.35), (10, 15, 0.25), (16, 27, 0.1))  # items of a history: from, to, share
-NOISE = 0.12  # of the items are of no interest of theirs
+LENGTHS = ((2, 4, 0.2), (5, 9, 0.3), (10, 15, 0.25), (16, 30, 0.25))  # items of a history: from, to, share
+NOISE = 0.3  # at most so many of a person's items are of no interest of theirs
 EARLY = 0.3  # of the next items are of what was liked at first
 SAME_BRAND = 0.5  # of a shopper's items are of a brand bought before, where the topic has it
 HARD = (0.0, 0.3, 0.6)  # of the candidates that are of an area the person likes
@@ -57,11 +57,12 @@ class World:
         first, last = (rng.dirichlet([0.8] * len(liked)) for _ in range(2))
         start, end, _ = LENGTHS[int(rng.choice(len(LENGTHS), p=[share for *_, share in LENGTHS]))]
         length = int(rng.integers(start, end + 1))
+        noise = NOISE * rng.random()
         history: list[Text] = []
         for place in range(length):
             weights = first + (last - first) * place / max(length - 1, 1)
             topic = liked[int(rng.choice(len(liked), p=weights))]
-            if rng.random() < NOISE:
+            if rng.random() < noise:
                 topic = known[int(rng.integers(len(known)))]
             history.append(self._new(topic, history, rng))
         early = rng.random() < EARLY
@@ -91,7 +92,10 @@ class World:
         rng: np.random.Generator,
     ) -> list[Text]:
         had = {_topic(text) for text in history}
-        strange = [topic for topic in self.by_domain[clicked.domain] if topic not in {*liked, *had}]
+        other = [topic for topic in self.by_domain[clicked.domain] if topic not in liked]
+        strange = [topic for topic in other if topic not in had]
+        if sum(len(self.topics[topic]) for topic in strange) < 2 * count:  # a long history has something of everything
+            strange = other
         areas = {topic[1] for topic in liked}
         near = [topic for topic in strange if topic[1] in areas]
         hard = HARD[int(rng.integers(len(HARD)))]
@@ -100,7 +104,7 @@ class World:
             topics = near if near and rng.random() < hard else strange
             texts = self.topics[topics[int(rng.integers(len(topics)))]]
             text = texts[int(rng.integers(len(texts)))]
-            if text not in found:
+            if text not in found and text not in history:
                 found.append(text)
         return found
 

@@ -1,4 +1,7 @@
-"""The summaries that a summarizer should write: every interest by its topic and what of it, the strongest first.
+"""The summaries that a summarizer should write: every interest, the strongest first.
+
+An interest that several items share is named by its topic, one of a single item by what that item is about: a name for
+it would be a guess, which a small model makes wrongly more often than not.
 
 A block's reference follows from its items, a merge's and an update's from their notes alone, as a model has to do it:
 what stands first in a note, in several notes, or in a newer note counts more.
@@ -47,8 +50,10 @@ def of_notes(notes: Sequence[Sequence[Interest]]) -> list[Interest]:
 
 
 def sentence(opening: str, interests: Sequence[Interest]) -> str:
-    """One sentence, such as `The reader likes articles about soccer (late saves) and baking (rye bread).`"""
-    parts = [f"{one.topic} ({', '.join(one.subjects)})" for one in interests]
+    """One sentence, such as `The reader likes articles about soccer (late saves, transfers) and rye bread.`"""
+    parts = [
+        f"{one.topic} ({', '.join(one.subjects)})" if len(one.subjects) > 1 else one.subjects[0] for one in interests
+    ]
     listed = " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
     return f"{opening} {listed}."
 
