@@ -1,11 +1,11 @@
 """A catalog of 200,000 made-up items: building, size, memory, retrieval; and what it finds on real data.
 
-    python -m benchmarks.catalog [--items 200000] [--data ../shared/data]
+    python -m benchmarks.catalog [--items 200000] [--data ../shared/data [--summaries 250]]
 
 Texts are made of words with the lengths and the skewed frequencies of a language. A catalog of 5 million items is
 extrapolated from three sizes. `--data` measures how often the first 50 hold the item that a user really chose next, for
-the weights of `trsr_lite.catalog.retrieval` and for others, beside popularity's first 50; those data are not part of
-the repository.
+the weights of `trsr_lite.catalog.retrieval` and for others, beside popularity's first 50; `--summaries` writes those of
+so many users with the default model, and measures what they add. Those data are not part of the repository.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ from unittest import mock
 import orjson
 
 from benchmarks.measure import report
-from trsr_lite import Catalog, Item, Retrieval
+from trsr_lite import Catalog, Item, Recommender, Retrieval
 from trsr_lite.catalog import changes, retrieval
 from trsr_lite.datasets import dataset as datasets
+from trsr_lite.datasets import options as data_options
 from trsr_lite.datasets.options import DataOptions
 
 VOCABULARY, TITLE, DESCRIPTION = 50_000, 8, 40  # words
@@ -59,6 +60,7 @@ VARIANTS: dict[str, dict[str, float]] = {
     "1,000 index entries": {"POSTINGS": 1000},
     "100,000 index entries": {"POSTINGS": 100_000},
 }
+SUMMARY_WEIGHTS = (0.0, 0.25, 0.5, 1.0, 2.0)
 
 
 def items(count: int, seed: int = 0) -> Iterator[dict[str, Any]]:
@@ -175,7 +177,7 @@ def _line(points: Sequence[tuple[float, float]], at: float) -> float:
     return start + slope * at
 
 
-def real(data: Path, folder: Path) -> tuple[list[tuple[str, str, str]], dict[str, Any]]:
+def real(data: Path, folder: Path, summaries: int) -> tuple[list[tuple[str, str, str]], dict[str, Any]]:
     """Held-out items among the first 50, for every variant."""
     rows, found = [], dict[str, Any]()
     for name, options in REAL.items():
@@ -202,6 +204,7 @@ def real(data: Path, folder: Path) -> tuple[list[tuple[str, str, str]], dict[str
             for diversity in (0.2, 0.5):
                 mixed = Retrieval(COUNT, diversity=diversity)
                 hits[f"diversity {diversity}"] = [_holds(catalog.retrieve(h, None, mixed), own) for h, own in asked]
+            with_summaries = summarized(catalog, asked[:summaries], wanted.dataset) if summaries else {}
         means = {variant: statistics.mean(values) for variant, values in hits.items()}
         base = means["popularity"]
         times = f"{len(every):,} items, {len(asked)} users"
@@ -209,8 +212,25 @@ def real(data: Path, folder: Path) -> tuple[list[tuple[str, str, str]], dict[str
         for variant, value in list(means.items())[1:]:
             aim = ">= 2x" if variant == "as it is" and name == "amazon-office" else ""
             rows.append((f"{name}: {variant}", f"{value:.3f} ({value / base:.2f}x)", aim))
-        found[name] = {"items": len(every), "users": len(asked), "recall": means}
+        for weight, value in with_summaries.items():
+            rows.append((f"{name}: {min(summaries, len(asked))} users, summary counts {weight}", f"{value:.3f}", ""))
+        found[name] = {"items": len(every), "users": len(asked), "recall": means, "summaries": with_summaries}
     return rows, found
+
+
+def summarized(catalog: Catalog, asked: Sequence[tuple[Sequence[Item], str]], kind: str) -> dict[float, float]:
+    """How often the item is found, by the weight of the search for the user's summary."""
+    with Recommender.load(offline=True, domain=data_options.domain_of(kind)) as recommender:
+        texts = [summary.text for summary in recommender.summaries([history for history, _ in asked])]
+    found = {}
+    for weight in SUMMARY_WEIGHTS:
+        with mock.patch.object(retrieval, "SUMMARY", weight):
+            hits = [
+                _holds(catalog.retrieve(history, text, COUNT), own)
+                for (history, own), text in zip(asked, texts, strict=True)
+            ]
+        found[weight] = statistics.mean(hits)
+    return found
 
 
 def _popular(popular: Sequence[str], history: Sequence[Item], own: str) -> bool:
@@ -228,13 +248,14 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=QUERIES)
     parser.add_argument("--data", type=Path, help="a folder with `amazon-office` and `mind`")
     parser.add_argument("--only-data", action="store_true")
+    parser.add_argument("--summaries", type=int, default=0, metavar="N", help="summarize N users of each data set")
     arguments = parser.parse_args()
     rows, content = [], dict[str, Any]()
     with tempfile.TemporaryDirectory() as folder:
         if not arguments.only_data:
             rows, content = made_up(arguments.items, arguments.queries, Path(folder))
         if arguments.data:
-            more, content["real"] = real(arguments.data, Path(folder))
+            more, content["real"] = real(arguments.data, Path(folder), arguments.summaries)
             rows += more
     report("catalog", rows, content)
 
