@@ -85,4 +85,4 @@ def _uncast(adapted: Any) -> Any:
 
 def autocast(model: Any) -> bool:
     """Whether a model computes in bfloat16 whatever the type of its trained weights."""
-    return next(model.parameters()).dtype == torch.bfloat16
+    return bool(next(model.parameters()).dtype == torch.bfloat16)
