@@ -33,11 +33,12 @@ bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks.length
 	$(BIN)/python -m benchmarks.overhead
 
-# DATA: the folder with mind/ and amazon-office/. Also MODELS="smollm2 BUNDLE RUN", USERS=N, SASREC=ENV, WORK=DIR.
+# DATA: the folder with mind/ and amazon-office/. Also MODELS="smollm2 BUNDLE RUN", BESIDE="none", USERS=N, SASREC=ENV, WORK=DIR.
 quality: $(VENV)/.test
-	@test -n "$(DATA)" || { echo "Error: DATA is missing: make quality DATA=DIR [MODELS=\"smollm2 BUNDLE\"] [USERS=N]" >&2; exit 2; }
+	@test -n "$(DATA)" || { echo "Error: DATA is missing: make quality DATA=DIR [MODELS=\"smollm2 BUNDLE\"] [BESIDE=none] [USERS=N]" >&2; exit 2; }
 	$(BIN)/python -m benchmarks.quality_report --data "$(DATA)" --work "$(or $(WORK),build/quality)" \
-		$(foreach model,$(MODELS),-m $(model)) $(if $(USERS),--max-users $(USERS)) $(if $(SASREC),--sasrec $(SASREC))
+		$(foreach model,$(MODELS),-m $(model)) $(foreach strategy,$(BESIDE),--beside $(strategy)) \
+		$(if $(USERS),--max-users $(USERS)) $(if $(SASREC),--sasrec $(SASREC))
 
 # The adapters of the default model, from texts to the package: an hour and three quarters on two cores; goes on where it stopped.
 MADE := build/default-model

@@ -1,6 +1,6 @@
 """The quality report: models and simple systems on real data, with intervals, as docs/quality.md.
 
-    make quality DATA=DIR [MODELS="smollm2 BUNDLE RUN …"] [USERS=N] [SASREC=ENV]
+    make quality DATA=DIR [MODELS="smollm2 BUNDLE RUN …"] [BESIDE="none …"] [USERS=N] [SASREC=ENV]
 
 Each data set is ranked with each kind of negatives; answers are kept in `--work`, so that a stopped report goes on.
 What `benchmarks.quality` found of training on these data is added from its results. The data are not part of the
@@ -13,7 +13,7 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,9 @@ from trsr_lite.evaluation import lists as made
 from trsr_lite.evaluation import opening
 from trsr_lite.evaluation.evaluation import Evaluation, evaluate
 from trsr_lite.evaluation.options import BASELINES
+from trsr_lite.evaluation.systems import Model, System
 from trsr_lite.result import Progress
+from trsr_lite.settings import STRATEGIES
 
 OUTPUT = Path(__file__).parents[1] / "docs" / "quality.md"
 COLUMNS = {"recall@3": "Recall@3", "recall@5": "Recall@5", "recall@10": "Recall@10", "mrr@10": "MRR@10", "auc": "AUC"}
@@ -49,6 +51,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the folder that has mind/ and amazon-office/")
     parser.add_argument("--work", type=Path, required=True, help="where answers are kept")
     parser.add_argument("-m", "--model", dest="models", action="append", help="a bundle, GGUF or run [smollm2]")
+    parser.add_argument(
+        "--beside",
+        action="append",
+        choices=STRATEGIES,
+        default=[],
+        help="rank with this strategy of summaries too; may be repeated",
+    )
     parser.add_argument("--max-users", type=int, help="lists at most of each data set")
     parser.add_argument("--sasrec", type=Path, metavar="ENV", help="train SASRec too; its environment is made in ENV")
     parser.add_argument(
@@ -82,9 +91,18 @@ def measure(name: str, values: Mapping[str, Any], arguments: argparse.Namespace)
         )
         counted = [name for name in BASELINES if name != "popularity" or dataset.users["train"]]
         simple, more = opening.simple(counted, lists, seed=options.seed)
+        systems += [other for system in systems for other in beside(system, arguments.beside)]
         systems += [*simple, *opening.scored(sasrec(values, place, arguments), [])]
         print(f"{name}: {len(lists.examples)} lists", flush=True)
         return evaluate(lists, systems, output=place, notes=[*notes, *more], progress=said())
+
+
+def beside(system: System, strategies: Sequence[str]) -> Iterator[System]:
+    """The same model with summaries made otherwise; a training run is read as it was trained."""
+    for strategy in strategies if isinstance(system, Model) else ():
+        other = system.with_settings(system.settings.updated(strategy=strategy))
+        other.name = f"{system.name} ({strategy})"
+        yield other
 
 
 def sasrec(values: Mapping[str, Any], place: Path, arguments: argparse.Namespace) -> list[str]:
@@ -105,7 +123,8 @@ def head(arguments: argparse.Namespace) -> Iterator[str]:
     """What it is and how it was made; no path of this machine."""
     machine = facts()
     models = [Path(name).name for name in arguments.models or ["smollm2"]]
-    users = f" USERS={arguments.max_users}" if arguments.max_users else ""
+    users = f' BESIDE="{" ".join(arguments.beside)}"' if arguments.beside else ""
+    users += f" USERS={arguments.max_users}" if arguments.max_users else ""
     yield "# Quality\n"
     yield (
         f'Made on {machine["date"]} by `make quality DATA=… MODELS="{" ".join(models)}"{users}`, trsr-lite '

@@ -10,7 +10,7 @@ from hypothesis import given
 
 from trsr_lite.errors import SettingsError
 from trsr_lite.training.rows import Row
-from trsr_lite.training.schedule import Schedule
+from trsr_lite.training.schedule import Order, Schedule
 
 USERS = [100 + number for number in range(11)]
 
@@ -21,7 +21,8 @@ def row(number: int, epoch: int) -> Row:
 
 
 def schedule(users: list[int] = USERS, **options: Any) -> Schedule:
-    return Schedule(users, row, **{"epochs": 3, "batch_rows": 4, "batch_tokens": 6, "seed": 0, **options})
+    order = {name: options.pop(name) for name in ("epochs", "batch_rows", "seed", "max_steps") if name in options}
+    return Schedule(Order(users, **{"epochs": 3, "batch_rows": 4, "seed": 0, **order}), row, batch_tokens=6, **options)
 
 
 def read(item: dict[str, Any]) -> list[int]:
@@ -47,7 +48,9 @@ def test_a_step_reads_the_same_users_on_one_device_as_on_many(world: int) -> Non
 
 def test_every_epoch_is_another_permutation_and_its_last_step_may_be_smaller() -> None:
     found = schedule()
-    orders = [[user for step in range(3 * epoch, 3 * epoch + 3) for user in found.of(step)[1]] for epoch in range(3)]
+    orders = [
+        [user for step in range(3 * epoch, 3 * epoch + 3) for user in found.order.of(step)[1]] for epoch in range(3)
+    ]
     assert all(sorted(order) == USERS for order in orders)
     assert len({tuple(order) for order in orders}) == 3
     assert [found[step]["rows"] for step in range(9)] == [4, 4, 3] * 3
@@ -64,18 +67,26 @@ def test_a_device_without_users_reads_one_that_counts_for_nothing() -> None:
 def test_the_order_depends_on_the_seed_alone() -> None:
     def orders(**options: Any) -> list[tuple[int, list[int]]]:
         found = schedule(**options)
-        return [found.of(step) for step in range(found.steps)]
+        return [found.order.of(step) for step in range(found.steps)]
 
     assert orders(seed=1) == orders(seed=1)
     assert orders(seed=1) != orders(seed=2)
     assert orders(seed=1, world=2) == orders(seed=1)
     late = schedule(seed=1)
-    assert [late.of(step) for step in reversed(range(9))][::-1] == orders(seed=1)
+    assert [late.order.of(step) for step in reversed(range(9))][::-1] == orders(seed=1)
 
 
 @pytest.mark.parametrize(("most", "steps"), [(None, 9), (5, 5), (100, 9)])
 def test_max_steps_ends_it_sooner_and_never_later(most: int | None, steps: int) -> None:
     assert schedule(max_steps=most).steps == len(schedule(max_steps=most)) == steps
+
+
+@pytest.mark.parametrize(("most", "users"), [(None, 11), (1, 4), (2, 8), (3, 11), (7, 11)])
+def test_what_a_run_reads_is_known_before(most: int | None, users: int) -> None:
+    found = schedule(max_steps=most)
+    expected = {user for step in range(len(found)) for user in read(found[step])}
+    assert found.order.read == [user for user in USERS if user in expected]
+    assert len(expected) == users
 
 
 def test_a_step_has_a_user_for_every_process() -> None:

@@ -85,6 +85,23 @@ def test_a_test_user_is_neither_summarized_nor_read(tiny_base: Path, tiny_data: 
     assert not [history for history in test if history in seen]
 
 
+def test_only_users_that_will_be_read_are_summarized(tiny_base: Path, tiny_data: Path) -> None:
+    tokenizer = HfTokenizer.load(Base("tiny", str(tiny_base)), offline=True)
+    seen: list[Any] = []
+
+    def summarizer(histories: Sequence[Sequence[Item]], _: Settings) -> list[str | None]:
+        seen.extend(histories)
+        return ["Likes football."] * len(histories)
+
+    with datasets.load(tiny_examples(tiny_data)) as dataset:
+        read = list(dataset.numbers("train"))[3:5]
+        lists = Lists(dataset, tiny_settings(), tokenizer, summarizer, 2, read=read)
+        assert seen == list(dataset.histories([*read, *list(dataset.numbers("validation"))[:2]]))
+        assert "Likes football." in tokenizer.decode(lists.row(read[0], 0).prefix)
+        with pytest.raises(KeyError):  # never silently as a user without a summary
+            lists.row(lists.train[0], 0)
+
+
 def test_a_user_is_summarized_and_ranked_in_the_nouns_of_its_domain(tiny_base: Path, tmp_path: Path) -> None:
     write_data(tmp_path)
     people = [
@@ -124,7 +141,7 @@ def test_a_part_of_the_training_rows_goes_without_its_summary(tiny_base: Path, t
         return ["Likes football."] * len(histories)
 
     with datasets.load(tiny_examples(tiny_data)) as dataset:
-        lists = Lists(dataset, tiny_settings(), tokenizer, summarizer, 5, 0.4)
+        lists = Lists(dataset, tiny_settings(), tokenizer, summarizer, 5, drop_summaries=0.4)
         shown = [
             [prompts.NO_SUMMARY not in tokenizer.decode(lists.row(number, epoch).prefix) for number in lists.train]
             for epoch in (0, 0, 1)
@@ -192,7 +209,8 @@ def test_a_run_makes_its_summaries_once_with_the_model_that_will_serve(
     }
     fit(tmp_path / "one", progress=progress.append, **shared)
     first, total = list(made), sum(made)
-    assert total == 13 * 3  # two blocks of three items for every user but those of the test, and their merge
+    # Two blocks of three items and their merge, for the eight users of the one step and the three of the validation.
+    assert total == 11 * 3
     fit(tmp_path / "two", **shared)
     assert made == first
     assert sources[0]._summaries == sources[1]._summaries

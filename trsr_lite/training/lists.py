@@ -5,7 +5,7 @@ Invariant: summaries are made by the model that will serve, with the plan and th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,10 @@ class HeldOut:
 
 
 class Lists:
-    """Rows of a data set's training users, and of at most `validation_users` held-out ones."""
+    """Rows of a data set's training users, and of at most `validation_users` held-out ones.
+
+    `read` are the training users that a run will read: no other is summarized. None: all.
+    """
 
     def __init__(
         self,
@@ -70,6 +73,8 @@ class Lists:
         tokenizer: Tokenizer,
         summarizer: Summarizer | None,
         validation_users: int,
+        *,
+        read: Collection[int] | None = None,
         drop_summaries: float = 0.0,
         content_free: float = 0.0,
     ) -> None:
@@ -83,7 +88,7 @@ class Lists:
                     f"{dataset.options.data}: no {part} user is left",
                     hint="give more users, or change `--validation`, `--test`, `--min-items` or `--max-items`",
                 )
-        numbers = [*self.train, *held_out]
+        numbers = [*(self.train if read is None else read), *held_out]
         self._summaries: dict[int, str | None] = dict.fromkeys(numbers)
         if summarizer:
             for domain, members in _by_domain(dataset, numbers).items():

@@ -36,7 +36,7 @@ from trsr_lite.training.lists import Lists, Summarizer
 from trsr_lite.training.objective import Objective
 from trsr_lite.training.options import TrainOptions
 from trsr_lite.training.rows import Row
-from trsr_lite.training.schedule import Schedule
+from trsr_lite.training.schedule import Order, Schedule
 from trsr_lite.training.texts import Texts
 from trsr_lite.training.trainer import METRIC, SHORTENED, OnEvent
 
@@ -200,9 +200,14 @@ def _source(
         tokenizer,
         summarizer,
         options.validation_users,
+        read=_order(dataset.numbers("train"), options).read,
         drop_summaries=options.drop_summaries,
         content_free=options.content_free,
     )
+
+
+def _order(numbers: Sequence[int], options: TrainOptions) -> Order:
+    return Order(numbers, options.epochs, options.batch_rows, options.seed, options.max_steps)
 
 
 @dataclass(frozen=True)
@@ -225,13 +230,9 @@ def _fit(
 ) -> _Fitted:
     model, objective = adapter.attach(ready.model, options), ready.objective
     schedule = Schedule(
-        source.train,
+        _order(source.train, options),
         source.row,
-        epochs=options.epochs,
-        batch_rows=options.batch_rows,
         batch_tokens=options.batch_tokens or BATCH_TOKENS["cpu" if state.device.type == "cpu" else "gpu"],
-        seed=options.seed,
-        max_steps=options.max_steps,
         world=state.num_processes,
         answers=objective.answers,
         whole_text=options.whole_text,

@@ -7,6 +7,7 @@ be continued anywhere.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,48 +16,32 @@ from trsr_lite.errors import SettingsError
 from trsr_lite.training.rows import Row, fill, pack
 
 
-class Schedule:
-    """A map-style dataset: item `step * world + rank` is what one device reads in one step.
+@dataclass(frozen=True)
+class Order:
+    """The training cases of every step: each pass is a new permutation, and its last step may be smaller."""
 
-    `row(number, epoch)` builds the row of a training case. An item is `{"packs": [Pack, …], "rows": users in the whole
-    step, "weight": 0 if they are another device's, "shortened": rows whose oldest items did not fit}`. Every pass is a
-    new permutation of the cases; the last step of a pass may be smaller.
-    """
+    numbers: Sequence[int]
+    epochs: int
+    batch_rows: int
+    seed: int
+    max_steps: int | None = None
 
-    def __init__(
-        self,
-        numbers: Sequence[int],
-        row: Callable[[int, int], Row],
-        *,
-        epochs: int,
-        batch_rows: int,
-        batch_tokens: int,
-        seed: int,
-        max_steps: int | None = None,
-        world: int = 1,
-        **packing: Any,
-    ) -> None:
-        self.numbers, self.row, self.seed = list(numbers), row, seed
-        if batch_rows < world:
-            raise SettingsError(f"batch_rows is {batch_rows}; with {world} processes it must be at least {world}")
-        self.batch_rows, self.batch_tokens, self.world = batch_rows, batch_tokens, world
-        self.per_epoch = -(-len(self.numbers) // self.batch_rows)
-        self.steps = min(epochs * self.per_epoch, max_steps or epochs * self.per_epoch)
-        self.packing = packing
+    @property
+    def per_epoch(self) -> int:
+        """Steps of one pass."""
+        return -(-len(self.numbers) // self.batch_rows)
 
-    def __len__(self) -> int:
-        return self.steps * self.world
+    @property
+    def steps(self) -> int:
+        """Steps in all."""
+        planned = self.epochs * self.per_epoch
+        return min(planned, self.max_steps or planned)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        step, rank = divmod(index, self.world)
-        epoch, numbers = self.of(step)
-        # A device without a user of its own would leave the others waiting: it reads one that counts for nothing.
-        mine = numbers[rank :: self.world] or numbers[:1]
-        rows = [self.row(number, epoch) for number in mine]
-        packs = [pack([rows[place] for place in places], **self.packing) for places in fill(rows, self.batch_tokens)]
-        weight = float(rank < len(numbers))
-        shortened = sum(row.dropped > 0 for row in rows) if weight else 0
-        return {"packs": packs, "rows": len(numbers), "weight": weight, "shortened": shortened}
+    @property
+    def read(self) -> list[int]:
+        """The cases that some step reads, as they stand in `numbers`: all, but in a run that ends in its first pass."""
+        found = {number for step in range(min(self.steps, self.per_epoch)) for number in self.of(step)[1]}
+        return [number for number in self.numbers if number in found]
 
     def of(self, step: int) -> tuple[int, list[int]]:
         """The epoch of a step, and the numbers of its cases."""
@@ -64,3 +49,33 @@ class Schedule:
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.numbers))
         chosen = order[place * self.batch_rows : (place + 1) * self.batch_rows]
         return epoch, [self.numbers[index] for index in chosen]
+
+
+class Schedule:
+    """A map-style dataset: item `step * world + rank` is what one device reads in one step.
+
+    `row(number, epoch)` builds the row of a training case. An item is `{"packs": [Pack, …], "rows": users in the whole
+    step, "weight": 0 if they are another device's, "shortened": rows whose oldest items did not fit}`.
+    """
+
+    def __init__(
+        self, order: Order, row: Callable[[int, int], Row], *, batch_tokens: int, world: int = 1, **packing: Any
+    ) -> None:
+        if order.batch_rows < world:
+            raise SettingsError(f"batch_rows is {order.batch_rows}; with {world} processes it must be at least {world}")
+        self.order, self.row, self.batch_tokens, self.world = order, row, batch_tokens, world
+        self.steps, self.packing = order.steps, packing
+
+    def __len__(self) -> int:
+        return self.steps * self.world
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        step, rank = divmod(index, self.world)
+        epoch, numbers = self.order.of(step)
+        # A device without a user of its own would leave the others waiting: it reads one that counts for nothing.
+        mine = numbers[rank :: self.world] or numbers[:1]
+        rows = [self.row(number, epoch) for number in mine]
+        packs = [pack([rows[place] for place in places], **self.packing) for places in fill(rows, self.batch_tokens)]
+        weight = float(rank < len(numbers))
+        shortened = sum(row.dropped > 0 for row in rows) if weight else 0
+        return {"packs": packs, "rows": len(numbers), "weight": weight, "shortened": shortened}
