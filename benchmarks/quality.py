@@ -1,10 +1,10 @@
 """Does training help? Runs of about CPU size on real data, against simple systems on the same held-out lists.
 
-    python -m benchmarks.quality --data ../shared/data --runs DIR [--only amazon:none:uniform:0]
+    python -m benchmarks.quality --data ../shared/data --runs DIR [--steps 96] [--only amazon:none:uniform:0]
 
-Each cell (data set, strategy, negatives, seed) is trained, scored on held-out test users and kept in
-`results/quality.json` as soon as it is done; a second run fills in what is missing. The data are not part of the
-repository.
+Each cell (data set, strategy, negatives, seed) is trained for so many steps of four rows, scored on held-out test users
+and kept in `results/quality.json` as soon as it is done; a second run fills in what is missing, and two can run side by
+side on cells of their own. The data are not part of the repository.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ SETS: dict[str, dict[str, Any]] = {
 }
 TRAINING = {"learning_rate": 1e-3, "batch_rows": 4, "epochs": 50, "validation_users": 100}
 ITEM_TOKENS = 32
+STEPS = 96  # 384 rows; a validation half-way and one at the end
 
 
 def cells() -> Iterator[tuple[str, str, str, int]]:
@@ -57,7 +58,7 @@ def measure(name: str, strategy: str, negatives: str, seed: int, arguments: argp
     options = DataOptions(**{**data, "data": str(arguments.data / data["data"])})
     settings = Settings(**SETS[name]["settings"], strategy=strategy, item_tokens=ITEM_TOKENS)
     training = TrainOptions(**TRAINING, max_steps=arguments.steps, validate_every=arguments.steps // 2, seed=seed)
-    place = arguments.runs / f"{name}-{strategy}-{negatives}-{seed}"
+    place = arguments.runs / f"{name}-{strategy}-{negatives}-{seed}-{arguments.steps}"
     record = run.folder.read(place) if (place / run.folder.RUN).is_file() else {}
     if record.get("status") != "finished":
         run.train(training, settings, options, place, resume=bool(record), on_event=print)
@@ -68,7 +69,7 @@ def measure(name: str, strategy: str, negatives: str, seed: int, arguments: argp
         untrained = strategy == "none"  # the same for every strategy: it is asked once
         systems, notes = opening.run(str(place), lists, opened, Recommender.load, untrained=untrained, offline=True)
         simple, _ = opening.simple(BASELINES, lists, seed=seed)
-        found = evaluate(lists, [*systems, *simple], output=place / "evaluation", notes=notes).to_dict()
+        scored = evaluate(lists, [*systems, *simple], output=place / "evaluation", notes=notes).to_dict()
     return {
         "training_rows": record["steps"] * training.batch_rows,
         "training_seconds": round(record["seconds"]),
@@ -77,7 +78,7 @@ def measure(name: str, strategy: str, negatives: str, seed: int, arguments: argp
             for line in run.trainer.read_log(place)
             if "score" in line
         ],
-        **found,
+        **scored,
     }
 
 
@@ -86,18 +87,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--runs", type=Path, required=True, help="where runs are kept, so that they can be continued")
-    parser.add_argument("--steps", type=int, default=190)
+    parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--only", help="one cell, such as amazon:none:uniform:0")
     arguments = parser.parse_args()
     for cell in cells():
         name = ":".join(map(str, cell))
-        found = json.loads(FILE.read_text()) if FILE.exists() else {"cells": {}}
-        if name in found["cells"] or arguments.only not in (None, name):
+        key = f"{name}:{arguments.steps}"
+        if key in found() or arguments.only not in (None, name):
             continue
-        result = measure(*cell, arguments)
-        found["cells"][name] = {**result, "machine": facts()}
-        FILE.write_text(json.dumps(found, indent=2) + "\n")
-        print(name, {system: values["recall@3"]["value"] for system, values in result["systems"].items()}, flush=True)
+        result = {**measure(*cell, arguments), "machine": facts()}
+        FILE.write_text(json.dumps({"cells": {**found(), key: result}}, indent=2) + "\n")
+        print(key, {system: values["recall@3"]["value"] for system, values in result["systems"].items()}, flush=True)
+
+
+def found() -> dict[str, Any]:
+    """The cells that were measured, each with its steps as the last part of its name."""
+    cells: dict[str, Any] = json.loads(FILE.read_text())["cells"] if FILE.exists() else {}
+    return cells
 
 
 if __name__ == "__main__":

@@ -226,7 +226,8 @@ def test_a_run_may_be_the_summarizer(convert: Any, staged: Any, runs: dict[str, 
 def summarizer_run(runs: dict[str, Path], tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of `--role summarizer` on the base of `runs["llama"]`."""
     from trsr_lite.pairs import Pair, append
-    from trsr_lite.training.run import PairOptions, train
+    from trsr_lite.training.options import PairOptions
+    from trsr_lite.training.run import train
 
     place = tmp_path_factory.mktemp("summarizer")
     items = (Item("a", {"title": "football goal"}), Item("b", {"title": "football cup"}))

@@ -19,7 +19,7 @@ from trsr_lite.cli import fields as generated
 from trsr_lite.cli.train import command
 from trsr_lite.datasets.options import DataOptions
 from trsr_lite.training import run as runs
-from trsr_lite.training.options import LAYERS, TrainOptions
+from trsr_lite.training.options import LAYERS, PairOptions, TrainOptions
 
 from .conftest import tiny_examples, tiny_options, tiny_settings
 
@@ -191,7 +191,7 @@ def test_resume_needs_no_other_option(run: Run, asked: list[Asked], finished: Pa
 def test_a_summarizer_is_trained_on_pairs(run: Run, asked: list[Asked]) -> None:
     assert run("--role", "summarizer", "--pairs", "p.jsonl", "--output", "run", "--validation", "0.3").code == 0
     options, _, data, _ = asked[0]
-    assert (options.role, data) == ("summarizer", runs.PairOptions("p.jsonl", 0.3))
+    assert (options.role, data) == ("summarizer", PairOptions("p.jsonl", 0.3))
 
 
 @pytest.mark.parametrize(

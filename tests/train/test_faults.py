@@ -212,6 +212,33 @@ def test_a_base_that_cannot_answer_is_refused(fit: Fit, tmp_path: Path, normaliz
     assert error.hint == "choose another base"
 
 
+def test_a_base_that_mixes_the_candidates_of_a_row_is_refused(fit: Fit, tmp_path: Path) -> None:
+    """Linear attention goes over a whole pack: nothing fails, and every margin but the first is another's, too."""
+    tokenizer = make_tokenizer()
+    torch.manual_seed(0)
+    config = transformers.Qwen3_5TextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=16,
+        layer_types=["linear_attention", "full_attention"],
+        linear_num_key_heads=2,
+        linear_num_value_heads=4,
+        linear_key_head_dim=16,
+        linear_value_head_dim=16,
+        initializer_range=0.3,
+        pad_token_id=0,
+    )
+    transformers.Qwen3_5ForCausalLM(config).save_pretrained(tmp_path / "base")
+    tokenizer.save_pretrained(tmp_path / "base")
+    error = refused(fit, tmp_path / "run", base=tmp_path / "base")
+    assert isinstance(error, ModelError)
+    assert "a candidate sees the one before it in its row" in str(error)
+
+
 def test_a_base_that_is_not_there_is_refused(fit: Fit, tmp_path: Path) -> None:
     for name, said in {
         "missing": "there is no such model",
@@ -271,10 +298,23 @@ def test_layers_that_the_base_has_not_are_named(fit: Fit, tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(base.importlib.util.find_spec("bitsandbytes") is not None, reason="bitsandbytes is installed")
-def test_four_bit_names_the_package_it_needs(fit: Fit, tmp_path: Path) -> None:
+def test_four_bit_names_the_package_it_needs(tiny_base: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        base.load(Base("tiny", str(tiny_base)), torch.bfloat16, offline=True, four_bit=True)
+    assert caught.value.hint == "pip install bitsandbytes"
+
+
+def test_four_bit_needs_a_gpu(fit: Fit, tmp_path: Path) -> None:
     error = refused(fit, tmp_path / "run", four_bit=True)
     assert isinstance(error, SettingsError)
-    assert error.hint == "pip install bitsandbytes"
+    assert "trained on a GPU, and there is none" in str(error)
+
+
+def test_a_model_spread_over_devices_is_refused(fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    error = refused(fit, tmp_path / "run")
+    assert isinstance(error, SettingsError)
+    assert "torchrun" in str(error.hint)
 
 
 def test_a_weight_file_that_is_broken_is_refused(fit: Fit, tmp_path: Path) -> None:

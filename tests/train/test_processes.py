@@ -21,6 +21,10 @@ base, data, output = map(Path, sys.argv[1:4])
 options = tiny_options(base, dropout=0.0, batch_rows=5, validation_users=7, learning_rate=2e-3)
 outcome = train(options, tiny_settings(), tiny_examples(data), output)
 import torch
+group = torch.distributed.distributed_c10d._get_default_group()
+assert group._get_backend(torch.device("cpu")).options._timeout.days >= 1  # one summarizes for hours, the other waits
+few = tiny_options(base, max_steps=2, validate_every=1, validation_users=1)  # one process has nothing to validate
+assert train(few, tiny_settings(), tiny_examples(data), output.with_name("few")).steps == 2
 assert torch.distributed.get_backend() == "gloo", torch.distributed.get_backend()
 rank, world = torch.distributed.get_rank(), torch.distributed.get_world_size()
 print(f"finished {rank} of {world}\\n", end="", flush=True)

@@ -152,6 +152,20 @@ def test_a_run_that_ended_early_is_not_carried_on_by_resuming_it(fit: Fit, tmp_p
     assert (again.steps, again.best) == (first.steps, first.best) == (3, first.best)
 
 
+def test_patience_counts_on_after_a_stop(fit: Fit, tmp_path: Path) -> None:
+    """The validations of the stopped run count; each has the score of the first, so that the third ends the run."""
+    options = {"learning_rate": 1e-9, "validate_every": 1, "patience": 2}
+
+    def stop(line: Mapping[str, Any]) -> None:
+        if line.get("step") == 3 and "loss" in line:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path / "run", on_event=stop, **options)
+    assert trainer.latest_checkpoint(tmp_path / "run")[1] == 2
+    assert fit(tmp_path / "run", resume=True, **options).steps == 3
+
+
 # Two runs are never mixed
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,23 @@ def test_every_way_of_training_lowers_its_own_loss(fit: Fit, tmp_path: Path, cha
 def test_the_first_step_starts_from_the_base_itself(finished: Path, fit: Fit, tmp_path: Path) -> None:
     fit(tmp_path / "slow", learning_rate=1e-9, max_steps=1)
     assert losses(tmp_path / "slow")[0] == pytest.approx(losses(finished)[0], rel=1e-5)
+
+
+def test_a_process_trains_on_one_device_however_many_there_are(
+    fit: Fit, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = transformers.TrainingArguments._setup_devices.func
+
+    def three(self: Any) -> torch.device:
+        device: torch.device = plain(self)
+        self._n_gpu = 3
+        return device
+
+    cached = functools.cached_property(three)
+    cached.__set_name__(transformers.TrainingArguments, "_setup_devices")
+    monkeypatch.setattr(transformers.TrainingArguments, "_setup_devices", cached)
+    fit(tmp_path / "run")
+    assert losses(tmp_path / "run") == pytest.approx(losses(finished), rel=1e-5)
 
 
 def test_another_seed_is_another_run_and_the_same_seed_the_same(fit: Fit, finished: Path, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def epochs_read(item: dict[str, Any]) -> set[int]:
 def test_a_step_reads_the_same_users_on_one_device_as_on_many(world: int) -> None:
     alone, spread = schedule(), schedule(world=world)
     assert len(spread) == world * len(alone) == world * 9
-    for step in range(alone.steps):
+    for step in range(alone.order.steps):
         shares = [spread[step * world + rank] for rank in range(world)]
         together = sorted(user for share in shares if share["weight"] for user in read(share))
         assert together == sorted(read(alone[step]))
@@ -67,7 +67,7 @@ def test_a_device_without_users_reads_one_that_counts_for_nothing() -> None:
 def test_the_order_depends_on_the_seed_alone() -> None:
     def orders(**options: Any) -> list[tuple[int, list[int]]]:
         found = schedule(**options)
-        return [found.order.of(step) for step in range(found.steps)]
+        return [found.order.of(step) for step in range(found.order.steps)]
 
     assert orders(seed=1) == orders(seed=1)
     assert orders(seed=1) != orders(seed=2)
@@ -78,7 +78,7 @@ def test_the_order_depends_on_the_seed_alone() -> None:
 
 @pytest.mark.parametrize(("most", "steps"), [(None, 9), (5, 5), (100, 9)])
 def test_max_steps_ends_it_sooner_and_never_later(most: int | None, steps: int) -> None:
-    assert schedule(max_steps=most).steps == len(schedule(max_steps=most)) == steps
+    assert schedule(max_steps=most).order.steps == len(schedule(max_steps=most)) == steps
 
 
 @pytest.mark.parametrize(("most", "users"), [(None, 11), (1, 4), (2, 8), (3, 11), (7, 11)])

@@ -14,7 +14,7 @@ from trsr_lite.engine.base import Segment
 from trsr_lite.pairs import Pair
 from trsr_lite.summarize import NodeText
 from trsr_lite.training.base import Base, HfTokenizer
-from trsr_lite.training.run import PairOptions
+from trsr_lite.training.options import PairOptions
 from trsr_lite.training.texts import Texts
 
 from .conftest import TOPICS, Fit, tiny_settings, validations

@@ -254,6 +254,30 @@ def test_in_bfloat16_lora_is_kept_in_float32_and_computed_in_bfloat16(folder: Pa
         assert 0 < (exact - rounded).norm() < 0.15 * exact.norm()
 
 
+@pytest.mark.parametrize("offset", [0, 150])
+def test_in_bfloat16_plain_attention_is_as_exact_as_the_fused_one(offset: float) -> None:
+    """Whatever all keys share: Qwen2 has biases that large."""
+    draw = torch.Generator().manual_seed(1)
+    query, key, value = (torch.randn(heads, 90, 16, generator=draw) for heads in (4, 2, 2))
+    key += offset * torch.randn(2, 1, 16, generator=draw)
+    row = Tree(0, 40, (20, 30))
+    states = [state.bfloat16() for state in (query, key, value)]
+    exact = torch.cat(tree._fused(*(state.float() for state in states), row, None, 0.0), dim=1)
+    for found in (tree._fused(*states, row, None, 0.0), tree._plain(*states, row, None)):
+        assert (torch.cat(found, dim=1) - exact).norm() < 0.02 * exact.norm()
+
+
+def test_values_may_be_narrower_than_keys() -> None:
+    draw = torch.Generator().manual_seed(1)
+    query, key, value = (torch.randn(1, heads, 9, width, generator=draw) for heads, width in ((4, 16), (2, 16), (2, 8)))
+    trees = [Tree(0, 4, (2, 3))]
+    exact, _ = tree.forward(torch.nn.Identity(), query, key, value, None, trees=trees)
+    states = [state.bfloat16() for state in (query, key, value)]
+    found, _ = tree.forward(torch.nn.Identity(), *states, None, trees=trees)
+    assert found.shape == exact.shape == (1, 9, 4, 8)
+    assert (found - exact).norm() < 0.02 * exact.norm()
+
+
 def test_the_head_computes_in_float32_whatever_the_weights_are(tiny_base: Path) -> None:
     model = base.load(Base("tiny", str(tiny_base)), torch.bfloat16, offline=True)
     logits = forward(model, pack(ROWS))

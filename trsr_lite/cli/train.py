@@ -58,7 +58,7 @@ def command(output: str, resume: bool, force: bool, as_json: bool, **chosen: Any
     if resume:
         config = folder.read(Path(output))["config"]
         given = {**config["options"], **config["settings"], **config["data"], **given}
-    train, settings, data = _resolve(given, run.PairOptions)
+    train, settings, data = _resolve(given, hyper.PairOptions)
     from trsr_lite.cli import session, tables
 
     with (

@@ -17,9 +17,9 @@ import torch
 from trsr_lite.errors import ModelError
 from trsr_lite.training import adapter, base, folder
 from trsr_lite.training.base import Base
-from trsr_lite.training.options import TrainOptions
+from trsr_lite.training.options import LAYERS, TrainOptions
 
-ALLOWED = frozenset(base.LAYERS)
+ALLOWED = frozenset(LAYERS)
 TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
     "vocab.json", "merges.txt", "chat_template.jinja", "chat_template.json",
@@ -121,7 +121,7 @@ def check_adapter(trained: Path) -> None:
         parts = foreign or config.get("modules_to_save") or ["new tokens"]
         raise ModelError(
             f"{trained}: the adapter changes {', '.join(map(str, parts))}, which cannot be converted",
-            hint=f"train it on {', '.join(base.LAYERS)} only",
+            hint=f"train it on {', '.join(LAYERS)} only",
         )
     if config.get("peft_type") != "LORA" or config.get("use_dora") or config.get("bias", "none") != "none":
         raise ModelError(f"{trained}: a {config.get('peft_type')} adapter of a kind that cannot be converted")

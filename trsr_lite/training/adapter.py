@@ -15,7 +15,7 @@ import torch
 from trsr_lite.errors import ModelError
 from trsr_lite.training import base
 from trsr_lite.training.base import Base
-from trsr_lite.training.options import TrainOptions
+from trsr_lite.training.options import LAYERS, TrainOptions
 
 NEEDLESS = "training_args.bin"  # a pickle, which nobody should load
 
@@ -32,16 +32,14 @@ def attach(model: Any, options: TrainOptions) -> Any:
         model.enable_input_require_grads()
     if options.full:
         return model
-    from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+    from peft import LoraConfig, get_peft_model
 
-    if options.four_bit:
-        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=options.gradient_checkpointing)
     here = {name.rpartition(".")[2] for name, _ in model.named_modules()}
     missing = [name for name in options.layers if name not in here]
     if missing:
         raise ModelError(
             f"the base has no layer called {', '.join(missing)}",
-            hint=f"choose `--layers` among {', '.join(name for name in base.LAYERS if name in here) or 'others'}",
+            hint=f"choose `--layers` among {', '.join(name for name in LAYERS if name in here) or 'others'}",
         )
     config = LoraConfig(
         r=options.rank,
@@ -55,18 +53,23 @@ def attach(model: Any, options: TrainOptions) -> Any:
     return _uncast(adapted)
 
 
+def finish(folder: Path, options: TrainOptions) -> None:
+    """Make what was saved fit for others: no pickle beside it, and the base by the name that was asked for."""
+    (folder / NEEDLESS).unlink(missing_ok=True)
+    if not options.full:
+        config = folder / "adapter_config.json"
+        content = {**orjson.loads(config.read_bytes()), "base_model_name_or_path": options.base}
+        config.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
+
+
 def read_back(
     folder: Path, located: Base, options: TrainOptions, dtype: torch.dtype, device: torch.device, *, offline: bool
 ) -> Any:
     """The trained model as a stranger would load it."""
-    (folder / NEEDLESS).unlink(missing_ok=True)
     if options.full:
         return base.load(Base(str(folder), str(folder)), dtype, offline=True).to(device)
     from peft import PeftModel
 
-    config = folder / "adapter_config.json"
-    content = {**orjson.loads(config.read_bytes()), "base_model_name_or_path": options.base}
-    config.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
     model = base.load(located, dtype, offline=offline, four_bit=options.four_bit)
     adapted = _uncast(PeftModel.from_pretrained(model, str(folder)))
     return adapted if options.four_bit else adapted.to(device)

@@ -25,7 +25,6 @@ from trsr_lite.settings import Settings
 from trsr_lite.training import tree
 
 WEIGHTS = ("*.safetensors", "*.gguf")
-LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 REMEMBERED = 1 << 16  # texts whose tokens are kept; items come again and again
 
 

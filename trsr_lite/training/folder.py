@@ -14,7 +14,9 @@ been read back.
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import os
+import platform
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +24,7 @@ from typing import Any
 
 import orjson
 
+from trsr_lite import __version__
 from trsr_lite.errors import SettingsError, TrsrError
 from trsr_lite.training.options import difference
 
@@ -121,3 +124,13 @@ def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
     """The entries of all parts, as JSON holds them."""
     plain = orjson.loads(orjson.dumps(config))
     return {name: value for part in plain.values() for name, value in part.items()}
+
+
+def versions() -> dict[str, str]:
+    """What a run was made with."""
+    names = ("torch", "transformers", "peft", "accelerate", "tokenizers", "llama-cpp-python")
+    return {
+        "trsr-lite": __version__,
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in names},
+    }

@@ -155,6 +155,14 @@ class TrainOptions:
         }[self.objective]
 
 
+@dataclass(frozen=True)
+class PairOptions:
+    """Pairs to train a summarizer on: a JSON Lines file, and the fraction of it that is held out."""
+
+    pairs: str
+    validation: float = 0.1
+
+
 def paper() -> dict[str, Any]:
     """The authors' hyper-parameters (code of LLM-TRSR): 64 prompts a step are 32 users at 1:1."""
     return {

@@ -7,9 +7,6 @@ result. Nothing is trained before the base, the data and the summaries are known
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
-import os
-import platform
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +19,6 @@ import torch
 import transformers
 from accelerate import PartialState
 
-from trsr_lite import __version__
 from trsr_lite.datasets import dataset as datasets
 from trsr_lite.datasets.options import DataOptions
 from trsr_lite.errors import TrsrError
@@ -31,10 +27,10 @@ from trsr_lite.recommender import Recommender
 from trsr_lite.records import Item
 from trsr_lite.result import OnProgress, Progress
 from trsr_lite.settings import Settings
-from trsr_lite.training import adapter, base, folder, lists, plot, trainer, validation
+from trsr_lite.training import adapter, base, folder, learner, lists, plot, processes, trainer, validation
+from trsr_lite.training.learner import Learner
 from trsr_lite.training.lists import Lists, Summarizer
-from trsr_lite.training.objective import Objective
-from trsr_lite.training.options import TrainOptions
+from trsr_lite.training.options import PairOptions, TrainOptions
 from trsr_lite.training.rows import Row
 from trsr_lite.training.schedule import Order, Schedule
 from trsr_lite.training.texts import Texts
@@ -43,15 +39,6 @@ from trsr_lite.training.trainer import METRIC, SHORTENED, OnEvent
 PROBES = 4  # validation rows scored again with the adapter from disk
 TOLERANCE = 1e-3  # logits
 BATCH_TOKENS = {"cpu": 2048, "gpu": 8192}  # a token of a 135M base with LoRA takes 2 MB of activations
-PROBE = Row((1, 2), ((3,), (3, 4)), (1, 0))  # shows whether a model takes packed rows at all
-
-
-@dataclass(frozen=True)
-class PairOptions:
-    """Pairs to train a summarizer on: a JSON Lines file, and the fraction of it that is held out."""
-
-    pairs: str
-    validation: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -94,9 +81,9 @@ def train(
     `trainer.OnEvent`). Started with `torchrun`, every process calls this alike. Raises `SettingsError`, `DataError`,
     `ModelError`, `TrsrError`.
     """
-    began, output, state = time.perf_counter(), Path(output), _place()
+    began, output, state = time.perf_counter(), Path(output), processes.join()
     config = {"options": asdict(options), "settings": settings.to_dict(), "data": asdict(data)}
-    with _in_turn(state):
+    with processes.in_turn(state):
         record = folder.open_run(output, config, resume=resume or not state.is_main_process, force=force)
     if resume and record["status"] == "finished" and (output / adapter.place(options)).is_dir():
         return Outcome(output, record["steps"], record["best"], record["seconds"])
@@ -104,7 +91,8 @@ def train(
     transformers.set_seed(options.seed)
     report, heard = progress or (lambda _: None), on_event if state.is_main_process else None
     report(Progress("load the base model", 0.0))
-    ready = _open_base(options, settings, data, state, offline=offline)
+    weights = options.weights if isinstance(data, DataOptions) else {"text": 1.0}
+    ready = learner.load(options, settings, weights, state.device, offline=offline)
 
     def summarize(histories: Sequence[Sequence[Item]], settings: Settings) -> list[str | None]:
         opened = Recommender.load(
@@ -115,7 +103,7 @@ def train(
             progress=progress,
             **{name: getattr(settings, name) for name in settings.to_dict()},
         )
-        with opened as recommender, _in_turn(state):
+        with opened as recommender, processes.in_turn(state):
             record["summarizer"] = recommender.bundle.summarizer.identity
             rated = _rated(report, len(histories))
             return [found.text for found in recommender.summaries(histories, progress=rated)]
@@ -130,7 +118,8 @@ def train(
         }
         if resume:
             folder.check_same(output, record, facts)
-        record |= {**facts, "dtype": str(ready.model.dtype).removeprefix("torch."), "versions": _versions()}
+        dtype = str(ready.held).removeprefix("torch.")
+        record |= {**facts, "dtype": dtype, "versions": folder.versions()}
         if state.is_main_process:
             folder.write(output, record)
             if isinstance(source, Lists):
@@ -145,30 +134,6 @@ def train(
             plot.curves(output)
     state.wait_for_everyone()
     return Outcome(output, fitted.steps, fitted.best, seconds)
-
-
-@dataclass(frozen=True)
-class _Ready:
-    """A base that can answer and takes packed rows, and what is learned with it."""
-
-    located: base.Base
-    tokenizer: base.HfTokenizer
-    model: Any
-    objective: Objective
-
-
-def _open_base(
-    options: TrainOptions, settings: Settings, data: DataOptions | PairOptions, state: PartialState, *, offline: bool
-) -> _Ready:
-    """Everything that can be wrong with a base is found here, before anything that takes long."""
-    located = base.locate(options.base, revision=options.revision, offline=offline)
-    tokenizer = base.HfTokenizer.load(located, offline=offline)
-    answers = base.answer_ids(settings, tokenizer, options.base)
-    dtype = base.best_dtype(state.device) if options.dtype == "auto" else getattr(torch, options.dtype)
-    model = base.load(located, torch.float32 if options.full else dtype, offline=offline, four_bit=options.four_bit)
-    objective = Objective(answers, **(options.weights if isinstance(data, DataOptions) else {"text": 1.0}))
-    validation.score(model, [PROBE], objective, alone=True)
-    return _Ready(located, tokenizer, model, objective)
 
 
 def _source(
@@ -220,7 +185,7 @@ class _Fitted:
 
 
 def _fit(
-    ready: _Ready,
+    ready: Learner,
     source: Lists | Texts,
     options: TrainOptions,
     output: Path,
@@ -245,7 +210,7 @@ def _fit(
     if checkpoint and state.is_main_process:
         trainer.relocate(checkpoint)
     state.wait_for_everyone()
-    fitter = trainer.make(model, schedule, options, output, objective, validate, on_event, start)
+    fitter = trainer.make(model, schedule, options, ready.dtype, output, objective, validate, on_event, start)
     with folder.disk(output), _memory():
         fitter.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     lines = trainer.read_log(output)
@@ -267,7 +232,7 @@ def _check_same(known: Sequence[np.ndarray[Any, Any]], found: Sequence[np.ndarra
 def _keep(
     fitted: _Fitted,
     probes: Sequence[Row],
-    ready: _Ready,
+    ready: Learner,
     options: TrainOptions,
     output: Path,
     state: PartialState,
@@ -275,12 +240,16 @@ def _keep(
     offline: bool,
 ) -> None:
     """Save what was trained, read it back, and give it its name only if it still says the same."""
-    known = validation.score(fitted.model, probes, ready.objective)
+    known = validation.score(fitted.model, probes, ready.objective, alone=True)
     staged, final = output / f".{adapter.place(options)}", output / adapter.place(options)
     with folder.disk(output):
         fitted.trainer.save_model(str(staged))
         if state.is_main_process:
-            again = adapter.read_back(staged, ready.located, options, ready.model.dtype, state.device, offline=offline)
+            adapter.finish(staged, options)
+            with _memory():
+                if not options.four_bit:
+                    fitted.model.to("cpu")  # the two need not be on one device
+                again = adapter.read_back(staged, ready.located, options, ready.held, state.device, offline=offline)
             with fitted.trainer.accelerator.autocast():  # as the trained model computes; off but for bfloat16 `full`
                 found = validation.score(again, probes, ready.objective, alone=True)
             _check_same(known, found)
@@ -299,22 +268,6 @@ def _rated(progress: OnProgress, users: int) -> OnProgress:
     return report
 
 
-def _place() -> PartialState:
-    """Where this process stands among those of `torchrun`; on a CPU, accelerate lets them meet only if told to."""
-    gpu = torch.cuda.is_available() or torch.xpu.is_available()
-    return PartialState(cpu="LOCAL_RANK" in os.environ and not gpu)
-
-
-@contextlib.contextmanager
-def _in_turn(state: PartialState) -> Iterator[None]:
-    """The main process first: what it writes, the others find."""
-    if not state.is_main_process:
-        state.wait_for_everyone()
-    yield
-    if state.is_main_process:
-        state.wait_for_everyone()
-
-
 @contextlib.contextmanager
 def _memory() -> Iterator[None]:
     """Running out of memory, as a message with what to lower."""
@@ -328,12 +281,3 @@ def _memory() -> Iterator[None]:
             "out of memory while training",
             hint="lower `--batch-tokens`, `--train-negatives` or `--prompt-tokens`, or use `--gradient-checkpointing`",
         ) from error
-
-
-def _versions() -> dict[str, str]:
-    names = ("torch", "transformers", "peft", "accelerate", "tokenizers", "llama-cpp-python")
-    return {
-        "trsr-lite": __version__,
-        "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in names},
-    }

@@ -40,15 +40,18 @@ class Order:
     @property
     def read(self) -> list[int]:
         """The cases that some step reads, as they stand in `numbers`: all, but in a run that ends in its first pass."""
-        found = {number for step in range(min(self.steps, self.per_epoch)) for number in self.of(step)[1]}
-        return [number for number in self.numbers if number in found]
+        places = np.sort(self._pass(0)[: self.steps * self.batch_rows])
+        return [self.numbers[place] for place in places]
 
     def of(self, step: int) -> tuple[int, list[int]]:
         """The epoch of a step, and the numbers of its cases."""
         epoch, place = divmod(step, self.per_epoch)
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.numbers))
-        chosen = order[place * self.batch_rows : (place + 1) * self.batch_rows]
+        chosen = self._pass(epoch)[place * self.batch_rows : (place + 1) * self.batch_rows]
         return epoch, [self.numbers[index] for index in chosen]
+
+    def _pass(self, epoch: int) -> np.ndarray[Any, Any]:
+        """Places in `numbers` in the order of this pass."""
+        return np.random.default_rng([self.seed, epoch]).permutation(len(self.numbers))
 
 
 class Schedule:
@@ -64,10 +67,10 @@ class Schedule:
         if order.batch_rows < world:
             raise SettingsError(f"batch_rows is {order.batch_rows}; with {world} processes it must be at least {world}")
         self.order, self.row, self.batch_tokens, self.world = order, row, batch_tokens, world
-        self.steps, self.packing = order.steps, packing
+        self.packing = packing
 
     def __len__(self) -> int:
-        return self.steps * self.world
+        return self.order.steps * self.world
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         step, rank = divmod(index, self.world)

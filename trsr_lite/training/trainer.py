@@ -77,7 +77,8 @@ class PackTrainer(transformers.Trainer):
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """The validation metrics, logged."""
-        metrics = {f"eval_{name}": value for name, value in self.validate(self.model_wrapped).items()}
+        # Not the wrapped one, whose forward passes wait for each other: a device may have no row.
+        metrics = {f"eval_{name}": value for name, value in self.validate(self.model).items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
@@ -99,8 +100,9 @@ class Log(transformers.TrainerCallback):
         self.path, self.on_event = folder / LOG, on_event
         self.trainer: PackTrainer | None = None
         self._time = time.perf_counter()
-        kept = [line for line in read_log(folder) if line["step"] <= start]
-        self.path.write_text("".join(f"{json.dumps(line)}\n" for line in kept), encoding="utf-8")
+        if PartialState().is_main_process:
+            kept = [line for line in read_log(folder) if line["step"] <= start]
+            self.path.write_text("".join(f"{json.dumps(line)}\n" for line in kept), encoding="utf-8")
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         """One line for each logged step, and one for each validation."""
@@ -164,30 +166,31 @@ def make(
     model: Any,
     schedule: Schedule,
     options: TrainOptions,
+    dtype: torch.dtype,
     folder: Path,
     objective: Objective,
     validate: Callable[[Any], dict[str, float]],
     on_event: OnEvent | None,
     start: int,
 ) -> PackTrainer:
-    """A trainer that validates, saves and logs into `folder`, continuing after step `start`."""
-    every = min(options.validate_every or max(1, schedule.steps // 10), schedule.steps)
+    """A trainer computing in `dtype` that validates, saves and logs into `folder`, continuing after step `start`."""
+    every = min(options.validate_every or max(1, schedule.order.steps // 10), schedule.order.steps)
     log = Log(folder, on_event, start)
     callbacks: list[transformers.TrainerCallback] = [log]
     if options.patience:
         callbacks.append(transformers.EarlyStoppingCallback(options.patience))
     arguments = transformers.TrainingArguments(
         output_dir=str(folder / CHECKPOINTS),
-        max_steps=schedule.steps,
+        max_steps=schedule.order.steps,
         per_device_train_batch_size=1,
         learning_rate=options.learning_rate,
         lr_scheduler_type=options.schedule if options.schedule != "constant" else "constant_with_warmup",
-        warmup_steps=round(options.warmup * schedule.steps),
+        warmup_steps=round(options.warmup * schedule.order.steps),
         weight_decay=options.weight_decay,
         adam_beta1=options.beta1,
         adam_beta2=options.beta2,
         max_grad_norm=options.clip,
-        bf16=options.full and next(model.parameters()).dtype == torch.float32 and _bfloat16(options),
+        bf16=options.full and dtype is torch.bfloat16,
         eval_strategy="steps",
         eval_steps=every,
         save_strategy="steps",
@@ -205,7 +208,10 @@ def make(
         remove_unused_columns=False,
         dataloader_pin_memory=False,
         ddp_find_unused_parameters=False,
+        restore_callback_states_from_checkpoint=True,  # patience
     )
+    # A process trains on one device; without `torchrun` the Trainer would split packs over all there are.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
     trainer = PackTrainer(
         model=model,
         args=arguments,
@@ -248,12 +254,3 @@ def read_log(folder: Path) -> Sequence[dict[str, Any]]:
             with contextlib.suppress(json.JSONDecodeError):
                 lines.append(json.loads(line))
     return lines
-
-
-def _bfloat16(options: TrainOptions) -> bool:
-    from trsr_lite.training.base import best_dtype
-
-    return options.dtype == "bfloat16" or (
-        options.dtype == "auto"
-        and best_dtype(torch.device("cuda" if torch.cuda.is_available() else "cpu")) is torch.bfloat16
-    )

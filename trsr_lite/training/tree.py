@@ -59,7 +59,8 @@ def forward(
     query, key = query.to(value.dtype), key.to(value.dtype)  # under autocast, positions leave them in float32
     parts = []
     plain = query.device.type == "cpu" and query.dtype == torch.bfloat16 and not dropout
-    with torch.autocast(query.device.type, enabled=False):  # scores in float32 would gain nothing
+    plain = plain and query.shape[-1] == value.shape[-1]
+    with torch.autocast(query.device.type, enabled=False):
         for tree in trees:
             if plain and tree.prefix <= LONGEST_PLAIN:
                 parts += _plain(query[0], key[0], value[0], tree, scaling)
@@ -102,10 +103,15 @@ def _fused(
 def _plain(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, tree: Tree, scale: float | None
 ) -> list[torch.Tensor]:
-    """The same by matrix products: the scores of all candidates with the prefix are one."""
+    """The same by matrix products: the scores of all candidates with the prefix are one.
+
+    Scores are in the type of `query`. What all keys share moves all scores of a token alike, which no softmax sees, but
+    bfloat16 would round what is left: Qwen2's keys have biases above 100. So it is taken away first.
+    """
     (heads, _, width), sharing = query.shape, len(key)
     group, scale = heads // sharing, scale or width**-0.5
     prefix = slice(tree.start, tree.start + tree.prefix)
+    key = key - key[:, prefix].mean(1, keepdim=True).detach()
     before, worth = key[:, prefix], value[:, prefix]
     asked = query[:, prefix].reshape(sharing, group * tree.prefix, width)
     scores = torch.baddbmm(_causal(tree.prefix, group, query), asked, before.mT, alpha=scale)
