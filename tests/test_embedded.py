@@ -165,18 +165,26 @@ def test_preparing_again_does_nothing(data_folder: Path, monkeypatch: pytest.Mon
     assert state() == before
 
 
-def test_staging_folders_of_killed_processes_go_after_an_hour(quick: Path) -> None:
-    stale, fresh, other = (quick / "models" / name for name in (".smollm2-old", ".smollm2-new", "mine"))
+@pytest.mark.parametrize(("name", "seconds"), [(".smollm2-", 3600), ("smollm2-v1-", 90 * 24 * 3600)])
+def test_what_a_killed_preparation_or_an_old_version_left_goes_in_time(quick: Path, name: str, seconds: int) -> None:
+    stale, fresh, other = (quick / "models" / name for name in (f"{name}old", f"{name}new", "mine"))
     for folder in (stale, fresh, other):
         folder.mkdir(parents=True)
         (folder / "half.gguf").write_bytes(b"GGUF")
-    long_ago = time.time() - embedded.STALE_SECONDS - 60
+        os.utime(folder, (time.time() - seconds + 60,) * 2)
     for folder in (stale, other):
-        os.utime(folder, (long_ago, long_ago))
+        os.utime(folder, (time.time() - seconds - 60,) * 2)
     embedded.prepare(quick)
     assert not stale.exists()
     assert fresh.exists()
     assert other.exists()
+
+
+def test_a_prepared_model_in_use_stays_young(quick: Path) -> None:
+    prepared = embedded.prepare(quick)
+    os.utime(prepared, (0, 0))
+    embedded.prepare(quick)
+    assert time.time() - prepared.stat().st_mtime < 60
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt(), ModelError("broken")])

