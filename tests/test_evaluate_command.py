@@ -202,8 +202,9 @@ def test_a_trained_bundle_reads_the_lists_as_it_was_trained(
     facts = json.loads(capsys.readouterr().out)
     del facts["models"]
     facts["settings"]["domain"] = "product"
-    for trained, domain in ((True, "product"), (False, "news")):
-        (bundle / "manifest.json").write_text(json.dumps({**facts, "trained": trained}))
+    known = ["item", "news", "product"]
+    for trained, domains, domain in ((True, [], "product"), (False, [], "news"), (True, known, "news")):
+        (bundle / "manifest.json").write_text(json.dumps({**facts, "trained": trained, "domains": domains}))
         options = ("--dataset", "mind", "--data", mind(tmp_path), "--test", "0.5", "--max-users", "1", "-m", bundle)
         found = run(*options, "--json").json
         assert list(found["systems"]) == ["bundle"]

@@ -6,6 +6,7 @@ import math
 import random
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from trsr_lite.evaluation.evaluation import Evaluation, evaluate
 from trsr_lite.evaluation.intervals import LEAST
 from trsr_lite.evaluation.lists import Lists
 from trsr_lite.evaluation.systems import Model, Simple
+from trsr_lite.prompts import DOMAINS
 from trsr_lite.result import Progress
 from trsr_lite.scoring import Calibration
 
@@ -96,6 +98,29 @@ def test_an_evaluation_is_plain_json_with_the_documented_keys() -> None:
     assert (data["schema"], data["users"], data["groups"], data["notes"]) == (1, 25, {}, ["mind"])
     assert list(data["systems"]) == ["a", "b"]
     assert set(data["systems"]["a"]["recall@3"]) == {"value", "low", "high"}
+
+
+def test_a_list_that_says_what_its_items_are_is_read_in_their_nouns(
+    make_recommender: Callable[..., Recommender], fake: Any
+) -> None:
+    """As in training: the summaries, made for all lists together, and the question."""
+    domains = ["news", "product", None, "news"]
+    titles = [f"{domain} {number}" for number, domain in enumerate(domains)]
+    examples = [
+        replace(example(f"u{number}", [0, 1], titles=[title, title], history=6), domain=domain)
+        for number, (title, domain) in enumerate(zip(titles, domains, strict=True))
+    ]
+    model = Model("model", make_recommender(Settings(domain="item", block_size=2, recent_items=2)))
+    evaluate(of(examples), [model])
+    asked = [prompt for prompt in fake.prompts if "in one sentence" in prompt]
+    assert asked
+    for domain in ("news", "product", "item"):
+        assert any(DOMAINS[domain].items in prompt for prompt in asked)
+    for title, domain in zip(titles, domains, strict=True):
+        nouns = DOMAINS[domain or "item"]
+        questions = [prompt for prompt in fake.scored if f"\n- {title}\n" in prompt]
+        assert questions
+        assert all(f"this {nouns.person} {nouns.would}" in prompt for prompt in questions)
 
 
 # Order

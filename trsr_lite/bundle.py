@@ -59,6 +59,7 @@ class Bundle:
     Attributes
     ----------
     trained: whether the recommender was fine-tuned; None where nothing is known (a bare GGUF).
+    domains: the kinds of items it was trained on (see `Settings.domain`); empty where nothing is known.
     answers: token ids of (yes, no) that the recommender was made with, checked against its tokenizer; None if unknown.
     noise_floor: margin differences up to this can come from computing in batches.
     measured: figures from when it was made, for people.
@@ -74,6 +75,7 @@ class Bundle:
     recommender: ModelFile
     settings: Settings = field(default_factory=Settings)
     trained: bool | None = None
+    domains: tuple[str, ...] = ()
     answers: tuple[int, int] | None = None
     calibration: Calibration = field(default_factory=Calibration)
     noise_floor: float = 0.0
@@ -97,6 +99,7 @@ class Bundle:
             "prompt_version": PROMPT_VERSION,
             "template": self.template,
             "trained": self.trained,
+            "domains": list(self.domains),
             "base": dict(self.base),
             "settings": self.settings.to_dict(),
             "summarizer": entry(self.summarizer),
@@ -168,6 +171,7 @@ def _read(folder: Path, digest: Callable[[Path], str]) -> Bundle:
             recommender=_file(folder, data["recommender"], digest),
             settings=Settings.from_dict(data["settings"]),
             trained=data["trained"],
+            domains=tuple(map(str, data.get("domains", ()))),
             answers=(answers[0], answers[1]) if answers else None,
             calibration=Calibration(**data["calibration"]),
             noise_floor=float(data["noise_floor"]),

@@ -284,6 +284,7 @@ class Conversion:
             recommender=recommender,
             settings=self.scorer.settings,
             trained=True,
+            domains=tuple(self.record["data"].get("domains", ())),
             answers=(answers[0], answers[1]),
             calibration=Calibration(calibration["temperature"], calibration["bias"]),
             noise_floor=report["noise_floor"],

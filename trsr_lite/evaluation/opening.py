@@ -80,9 +80,9 @@ def models(
 
 
 def _model(name: str, label: str, opened: ExitStack, load: Load, *, domain: str | None, exact: bool) -> System:
-    """A bundle or GGUF; one that was never trained reads the lists as `domain`."""
+    """A bundle or GGUF; the lists are `domain` to it unless it was trained, and on others alone."""
     recommender = opened.enter_context(load(name))
-    if domain and not recommender.bundle.trained:
+    if domain and (not recommender.bundle.trained or domain in recommender.bundle.domains):
         recommender.settings = recommender.settings.updated(domain=domain)
     return Model(label, recommender, exact=exact)
 

@@ -55,11 +55,11 @@ class Run:
 
     def answer(self, example: Example) -> Answer:
         """Margins; torch computes them as in validation."""
-        summary = None
+        summary, settings = None, self.settings.updated(domain=example.domain)
         if self._recommender:
-            self._recommender.settings = self.settings
+            self._recommender.settings = settings
             summary = self._recommender.summaries([example.history])[0].text
-        row = self._scorer.row(example.history, summary, example.candidates, settings=self.settings)
+        row = self._scorer.row(example.history, summary, example.candidates, settings=settings)
         return Answer(np.asarray(self._scorer.margins([row])[0], np.float64), summary=summary)
 
     def _summarizer(self) -> str | None:

@@ -126,7 +126,7 @@ class Model:
 
     def answer(self, example: Example) -> Answer:
         """Margins, and what the bundle's calibration makes of them."""
-        self._recommender.settings = self.settings
+        self._recommender.settings = self.settings.updated(domain=example.domain)
         # Without an id: users of an evaluation are nobody's users to forget.
         user = User(user_id="", history=example.history, candidates=())
         result = self._recommender.recommend(user, example.candidates, exact=self._exact)
@@ -143,11 +143,18 @@ class Model:
 def summarize(
     recommender: Recommender, settings: Settings, examples: Sequence[Example], progress: OnProgress | None
 ) -> float:
-    """Fill the cache with the summaries of all histories that can be shown; returns the seconds it took."""
-    start, recommender.settings = time.perf_counter(), settings
-    if settings.strategy != "none":
-        histories = [example.history for example in examples if _can_be_shown(example.history, settings)]
-        recommender.summaries(histories, progress=progress)
+    """Fill the cache with the summaries of all histories that can be shown; returns the seconds it took.
+
+    As in training, a list that says what its items are is summarized in their nouns.
+    """
+    start = time.perf_counter()
+    histories: dict[str | None, list[Sequence[Item]]] = {}
+    for example in examples if settings.strategy != "none" else ():
+        if _can_be_shown(example.history, settings):
+            histories.setdefault(example.domain, []).append(example.history)
+    for domain, members in histories.items():
+        recommender.settings = settings.updated(domain=domain)
+        recommender.summaries(members, progress=progress)
     return time.perf_counter() - start
 
 

@@ -114,7 +114,9 @@ class Lists:
     def facts(self) -> dict[str, Any]:
         """What `run.json` says of the data."""
         counts = {name: len(self.dataset.numbers(name)) for name in ("train", "validation", "test")}
-        return {"files": self.dataset.digests, "cases": counts, "report": self.dataset.report.to_dict()}
+        domains = sorted({self.dataset.domain(number) or self.settings.domain for number in self._summaries})
+        facts = {"files": self.dataset.digests, "cases": counts, "domains": domains}
+        return {**facts, "report": self.dataset.report.to_dict()}
 
     def _list(self, example: Example, summary: str | None) -> HeldOut:
         recent = split(example.history, **self.settings.cut).recent
