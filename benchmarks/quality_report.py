@@ -10,6 +10,7 @@ repository.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -64,6 +65,8 @@ def main() -> None:
     )
     parser.add_argument("--output", type=Path, default=OUTPUT)
     arguments = parser.parse_args()
+    if arguments.only and arguments.output == OUTPUT:
+        parser.error("--only makes a part of the page: name its --output")
     wanted = arguments.only or CELLS
     tables = [section(name, measure(name, values, arguments)) for name, values in CELLS.items() if name in wanted]
     page = "\n".join([*head(arguments), *(line for table in tables for line in table), *training()])
@@ -108,10 +111,11 @@ def sasrec(values: Mapping[str, Any], place: Path, arguments: argparse.Namespace
     """The file of SASRec's scores, if it is wanted and there is somebody to train on."""
     if arguments.sasrec is None or values["test"] == 1:
         return []
-    file = place.with_name(f"{place.name}-scores") / "sasrec.jsonl"
+    given = {**values, "data": arguments.data / values["data"]}
+    asked = hashlib.sha256(repr(sorted(given.items())).encode()).hexdigest()[:8]
+    file = place.with_name(f"{place.name}-scores-{asked}") / "sasrec.jsonl"
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
-        given = {**values, "data": arguments.data / values["data"]}
         options = [f"--{key.replace('_', '-')}={value}" for key, value in given.items()]
         command = [sys.executable, "-m", "benchmarks.sasrec", "--env", arguments.sasrec, "--output", file, *options]
         subprocess.run(list(map(str, command)), check=True)
@@ -127,10 +131,11 @@ def head(arguments: argparse.Namespace) -> Iterator[str]:
     yield "# Quality\n"
     yield (
         f'Made on {machine["date"]} by `make quality DATA=… MODELS="{" ".join(models)}"{users}`, trsr-lite '
-        f"{__version__}, {machine['processor']} with {machine['logical_cpus']} logical CPUs. Each figure is a mean "
-        "over held-out lists with its 95 % bootstrap interval; tied candidates count with their expected rank. p is of "
-        "a paired sign-flip test of Recall@3 against the first system. Uniform negatives mostly measure popularity. "
-        "The data are research samples that are not part of this repository.\n"
+        f"{__version__}, {machine['processor']} with {machine['logical_cpus']} logical CPUs. Models are asked in the "
+        "nouns of the data, if they know them. Each figure is a mean over held-out lists with its 95 % bootstrap "
+        "interval; tied candidates count with their expected rank. p is of a paired sign-flip test of Recall@3 against "
+        "the first system, not corrected for how many there are. Uniform negatives mostly measure popularity. The data "
+        "are research samples that are not part of this repository.\n"
     )
 
 
