@@ -62,6 +62,34 @@ def test_a_cancelled_task_ends_when_its_call_has() -> None:
     assert events == ["runs", "stopped", "awaited"]
 
 
+def test_a_task_that_is_cancelled_twice_still_waits_for_its_call() -> None:
+    begun, end = threading.Event(), threading.Event()
+    events: list[str] = []
+
+    def call(*, cancel: Cancellation) -> None:
+        begun.set()
+        assert end.wait(PATIENCE)
+        events.append("stopped")
+        cancel.check()
+
+    async def main() -> None:
+        task = asyncio.create_task(run_async(call))
+        while not begun.is_set():
+            await asyncio.sleep(0)
+        for _ in range(3):
+            task.cancel()
+            for _ in range(10):
+                await asyncio.sleep(0)
+        assert not task.done()
+        end.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        events.append("awaited")
+
+    asyncio.run(main())
+    assert events == ["stopped", "awaited"]
+
+
 def test_many_tasks_wait_without_holding_up_the_loop(fake_recommender: Recommender, news_user: User, fake: Any) -> None:
     hold, ticks = threading.Event(), 0
     by_length = fake.margin

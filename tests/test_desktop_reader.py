@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +194,29 @@ def test_reading_an_article_changes_the_ranking_and_can_be_taken_back(
     assert order(window) == before
     assert shown(window, "History").startswith("23. ")
     assert window.user == news_user
+
+
+def test_an_article_that_does_not_fit_at_the_end_of_the_history_is_said_and_leaves_all_as_it_was(
+    open_window: Open, screen: Screen, news_user: User
+) -> None:
+    window = open_window(screen)
+    wait(window, lambda: idle(window))
+    early = order(window)[0]
+    times = [replace(item, time=float(number)) for number, item in enumerate(news_user.history, 1)]
+    articles = [replace(item, time=0.0 if item.id == early else None) for item in window.user.candidates]
+    window.user = before = replace(news_user, history=tuple(times), candidates=tuple(articles))
+    screen.press("Home", "Return")
+    wait(window, lambda: "earlier" in window.status.cget("text"))
+    assert "earlier than the item before it" in shown(window, "Summary")
+    assert window.menu.entrycget("Undo", "state") == "disabled"
+    screen.press("ctrl+z")
+    window.root.update()
+    assert window.user is before
+    screen.press("Down", "Return")
+    wait(window, lambda: len(order(window)) == 11 and idle(window))
+    screen.press("ctrl+z")
+    wait(window, lambda: len(order(window)) == 12 and idle(window))
+    assert window.user is before
 
 
 def test_when_everything_is_read_nothing_is_left_to_rank(ranked: Any, screen: Screen) -> None:

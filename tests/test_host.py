@@ -199,6 +199,21 @@ def test_closing_while_many_call_ends_every_call(tiny: Path, tmp_path: Path, new
     assert recommender._models._engines == {}
 
 
+class Contested(dict[str, Any]):
+    """Engines that another thread has closed between a look and a grasp."""
+
+    def popitem(self) -> tuple[str, Any]:
+        self.clear()
+        return super().popitem()
+
+
+def test_two_threads_may_close_at_once(make_recommender: Callable[..., Recommender], news_user: User) -> None:
+    recommender = make_recommender()
+    recommender.recommend(news_user)
+    recommender._models._engines = Contested(recommender._models._engines)
+    recommender.close()
+
+
 # Files that vanish, memory that is not there
 
 

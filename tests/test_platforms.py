@@ -6,6 +6,7 @@ import builtins
 import ctypes
 import re
 import shutil
+import subprocess
 import sys
 import types
 from collections.abc import Callable
@@ -225,6 +226,26 @@ def test_doctor_advises_extras_that_exist(run: Run, monkeypatch: pytest.MonkeyPa
     named = {name.removeprefix("extra ") for name in found if name.startswith("extra ")}
     assert named == set(doctor.EXTRAS) <= extras
     assert all(f"'trsr-lite[{name}]'" in found[f"extra {name}"]["advice"] for name in named)
+
+
+# The source distribution
+
+
+def test_the_source_distribution_has_what_make_and_the_tests_read() -> None:
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    include = re.search(
+        r"^\[tool\.hatch\.build\.targets\.sdist\]\ninclude = \[(.*?)\]", project, re.DOTALL | re.MULTILINE
+    )
+    assert include
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is a source distribution")
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    kept = {path.split("/")[0] for path in tracked.splitlines()}
+    assert kept - {".ci"} == {
+        *re.findall(r'"(.*?)"', include[1]),
+        ".gitignore",
+        "pyproject.toml",
+    }  # hatch adds those two
 
 
 # The workflow

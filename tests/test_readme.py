@@ -8,6 +8,7 @@ import click
 import pytest
 
 from trsr_lite import cli
+from trsr_lite.cli.options import CONFIGURABLE
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -27,6 +28,11 @@ def test_readme_names_only_make_targets_that_exist():
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     named = {command.split()[1] for command in COMMANDS if command.startswith("make ")}
     assert {"demo", "test"} <= named <= targets
+
+
+def test_readme_names_every_option_that_the_environment_and_the_config_file_can_set():
+    (sentence,) = re.findall(r"^`--model` \(.*?can also be set as `TRSR_LITE_NAME`", README, re.DOTALL | re.MULTILINE)
+    assert set(re.findall(r"`--([a-z-]+)`", sentence)) == set(CONFIGURABLE)
 
 
 def is_heavy(command):

@@ -41,7 +41,9 @@ async def run_async(call: Callable[..., T], *arguments: Any, progress: Any = Non
         await done.wait()
     except asyncio.CancelledError:
         stop.cancel()
-        await done.wait()
+        while not done.is_set():  # whoever cancels once more does not end the call sooner
+            with contextlib.suppress(asyncio.CancelledError):
+                await done.wait()
         raise
     if errors:
         raise errors[0]

@@ -1,7 +1,7 @@
 """The models of a bundle in memory: opened when needed, checked against the manifest, one KV cache at a time.
 
 Invariant: a model is opened by the first call that needs it and by nobody else; one engine serves both roles where they
-share everything. Only the call whose turn it is comes here, so there is no lock.
+share everything. Only the call whose turn it is comes here, so there is no lock; only `close` may come from anywhere.
 """
 
 from __future__ import annotations
@@ -58,8 +58,12 @@ class Models:
 
     def close(self) -> None:
         """Free every model; a later `get` opens it again."""
-        while self._engines:
-            self._engines.popitem()[1].close()
+        while True:
+            try:
+                _, engine = self._engines.popitem()  # one step: who closes at the same time gets the others
+            except KeyError:
+                return
+            engine.close()
 
     def _make_room(self, file: ModelFile, limit: int) -> int:
         """Unload what cannot stay beside a model; returns the bytes of weights once it is there."""

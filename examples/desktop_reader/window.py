@@ -72,8 +72,13 @@ class Window:
             return
         item = next(item for item in self.user.candidates if item.id == item_id)
         rest = tuple(other for other in self.user.candidates if other.id != item_id)
+        try:
+            user = replace(self.user.appended(item), candidates=rest)
+        except TrsrError as error:  # such as an article that is older than what was read last
+            self._show_error(error)
+            return
         self._undo.append(self.user)
-        self._become(replace(self.user.appended(item), candidates=rest))
+        self._become(user)
 
     def undo(self) -> None:
         """Take the article that was added last out of the history again."""
@@ -169,12 +174,15 @@ class Window:
         elif isinstance(event, Ended) and event.error is None:
             self.status.configure(text="Stopped; what was finished is kept")
         elif isinstance(event, Ended):
-            self.status.configure(text=f"Failed: {event.error}")
-            if not isinstance(event.error, TrsrError):
-                raise event.error  # a bug must look like one
-            hint = [(f"\n\n{event.error.hint}", "muted")] if event.error.hint else []
-            self.texts.show("Summary", [(str(event.error), "error"), *hint])
-            self.texts.select(0)
+            self._show_error(event.error)
+
+    def _show_error(self, error: Exception) -> None:
+        self.status.configure(text=f"Failed: {error}")
+        if not isinstance(error, TrsrError):
+            raise error  # a bug must look like one
+        hint = [(f"\n\n{error.hint}", "muted")] if error.hint else []
+        self.texts.show("Summary", [(str(error), "error"), *hint])
+        self.texts.select(0)
 
     def _busy(self, busy: bool) -> None:
         self.bar.configure(value=0)

@@ -77,6 +77,15 @@ def test_whatever_else_prints_goes_to_stderr() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, b"message", b"noise\nmore")
 
 
+def test_a_system_whose_channels_always_block_is_not_asked_to_make_them() -> None:
+    program = (
+        "import os; from trsr_lite.cli import serve; os.name = 'nt'; del os.set_blocking\n"  # Windows before 3.12
+        "source, sink = serve._taken(); os.write(sink, os.read(source, 9))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, input=b"message", capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"message", b"")
+
+
 @pytest.mark.parametrize(
     ("redirection", "words"), [("<&-", b"must be open"), (">&-", b"must be open"), (">/dev/full", b"cannot be written")]
 )

@@ -178,6 +178,19 @@ def test_an_interrupted_job_that_is_cancelled_before_it_has_ended_does_not_run_a
     assert finish() == [(1, "cancelled"), (2, 2)]
 
 
+@pytest.mark.parametrize("stopped", [False, True], ids=["done", "cancelled"])
+def test_what_becomes_of_an_abandoned_job_is_not_answered(worked: Any, stopped: bool) -> None:
+    queue, slow = Queue(), Slow()
+    finish, running = worked(queue), job(1, work=slow)
+    queue.put(running)
+    slow.started.wait(60)
+    assert queue.abandon() is running
+    assert queue.abandon() is None
+    assert not queue.knows(1)
+    (running.cancel.cancel if stopped else slow.end.set)()
+    assert finish() == []
+
+
 def test_an_id_is_known_until_its_job_is_over(worked: Any) -> None:
     queue, slow = Queue(), Slow()
     finish = worked(queue)

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import trsr_lite
-from serve.client import SCHEMA, Connect
+from serve.client import PATIENCE, SCHEMA, Connect
 from serve.conftest import Gate
-from trsr_lite import FakeEngine, Recommender
+from trsr_lite import FakeEngine, Recommender, StoreError
 from trsr_lite.cache import SummaryStore
 from trsr_lite.serve import queue as queues
+from trsr_lite.serve import server
 from trsr_lite.serve.message import LINE_BYTES
 from trsr_lite.serve.methods import METHODS
-from trsr_lite.serve.recommenders import OPEN
+from trsr_lite.serve.recommenders import OPEN, Recommenders
 
 NEWS = json.loads((Path(__file__).parents[2] / "examples" / "news_reader.json").read_text())
 
@@ -284,6 +288,28 @@ def test_a_forgotten_user_leaves_nothing_behind_even_while_at_work(
 # The end
 
 
+class Fetching:
+    """Opens a model for as long as `end` is not set, without looking whether it shall be stopped."""
+
+    def __init__(self, open_recommender: Callable[..., Recommender]) -> None:
+        self.begun, self.end = threading.Event(), threading.Event()
+        self._open_recommender = open_recommender
+
+    def __call__(self, *arguments: Any, **options: Any) -> Recommender:
+        self.begun.set()
+        assert self.end.wait(PATIENCE)
+        return self._open_recommender(*arguments, **options)
+
+
+@pytest.fixture
+def fetching(make_recommender: Callable[..., Recommender], monkeypatch: pytest.MonkeyPatch) -> Iterator[Fetching]:
+    """Every model takes long to open until the test is over."""
+    slow = Fetching(make_recommender)
+    monkeypatch.setattr(Recommenders, "using", lambda *_: nullcontext(slow()))
+    yield slow
+    slow.end.set()
+
+
 def test_shutdown_ends_every_request_and_is_answered_last(connect: Connect, gate: Gate) -> None:
     client = connect()
     client.ask("summarize", "running", user=user("u1", 20))
@@ -296,6 +322,23 @@ def test_shutdown_ends_every_request_and_is_answered_last(connect: Connect, gate
     client.rest()
     assert client.order == ["waiting", "running", "end"]
     assert [error["data"]["reason"] for error in (waiting, client.error("running"))] == ["shutdown", "shutdown"]
+
+
+@pytest.mark.parametrize("first", ["shutdown", "cancelled"])
+def test_shutdown_does_not_wait_for_what_cannot_be_stopped(
+    connect: Connect, fetching: Fetching, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    monkeypatch.setattr(server, "LAST_SECONDS", 0.01)
+    client = connect()
+    client.ask("recommend", "fetching", user=user(), model="slow")
+    assert fetching.begun.wait(PATIENCE)
+    if first == "cancelled":
+        assert client.call("cancel", id="fetching") == {"cancelled": True}
+    client.ask("shutdown", "end")
+    client.rest()  # the output has ended, so the server has
+    assert client.order[-2:] == ["fetching", "end"]
+    assert client.error("fetching")["data"]["reason"] == first
+    assert not fetching.end.is_set()
 
 
 def test_at_the_end_of_the_input_what_was_asked_is_answered(connect: Connect) -> None:
@@ -427,6 +470,36 @@ def test_a_bug_is_said_without_the_users_texts_and_the_next_request_is_served(
     assert "Film" not in caplog.text
     fake.margin = working
     client.call("recommend", user=user(), model="another")
+
+
+def test_a_user_who_cannot_be_forgotten_is_said(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(store: SummaryStore, user_id: str) -> int:
+        raise StoreError("the summaries cannot be deleted", hint="make room")
+
+    monkeypatch.setattr(SummaryStore, "clear", fail)
+    client = connect()
+    error = client.error(client.ask("forget", user_id="u1"))
+    assert (error["code"], error["message"]) == (1, "the summaries cannot be deleted")
+    assert error["data"] == {"hint": "make room"}
+
+
+@pytest.mark.parametrize(
+    ("system", "number", "gone"),
+    [
+        ("posix", errno.EPIPE, True),
+        ("nt", errno.EPIPE, True),
+        ("nt", errno.EINVAL, True),
+        ("posix", errno.EINVAL, False),
+        ("nt", errno.ENOSPC, False),
+    ],
+)
+def test_a_client_that_has_gone_is_told_from_a_failure(
+    monkeypatch: pytest.MonkeyPatch, system: str, number: int, gone: bool
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(server.os, "name", system)
+        found = server._is_gone(OSError(number, "said"))
+    assert found is gone
 
 
 def test_no_text_of_a_user_is_logged(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:

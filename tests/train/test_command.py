@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import subprocess
 import sys
 from dataclasses import fields
@@ -254,6 +255,12 @@ def test_every_field_has_a_help_and_an_option_without_a_default_of_its_own(kind:
         assert len(option.help) > 8
         assert "----" not in option.help
         assert option.opts == [f"--{field.name.replace('_', '-')}"]
+
+
+def test_options_can_be_made_with_a_click_whose_types_are_not_generic(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(click, "ParamType", type("ParamType", (), {}))  # as before click 8.4
+    names = runpy.run_path(str(generated.__file__))["Names"]()
+    assert names.convert("title, category", None, None) == ("title", "category")
 
 
 def test_help_shows_the_defaults_of_the_dataclasses(run: Run) -> None:

@@ -10,14 +10,19 @@ import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from trsr_lite.errors import SettingsError
 
+if TYPE_CHECKING:
+    _NamesType = click.ParamType[tuple[str, ...]]
+else:
+    _NamesType = click.ParamType  # generic from click 8.4 on only
 
-class Names(click.ParamType[tuple[str, ...]]):
+
+class Names(_NamesType):
     """Words separated by commas, as a tuple."""
 
     name = "a,b,…"

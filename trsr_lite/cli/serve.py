@@ -68,6 +68,7 @@ def _taken() -> tuple[int, int]:
     os.dup2(nothing, STDIN)
     os.close(nothing)
     os.dup2(STDERR, STDOUT)
-    for channel in (source, sink):
-        os.set_blocking(channel, True)  # a parent may have left them otherwise
+    if os.name == "posix":  # a parent may have left them otherwise; Windows has pipes of that kind alone
+        for channel in (source, sink):
+            os.set_blocking(channel, True)
     return source, sink

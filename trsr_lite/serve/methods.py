@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, TypeVar
 
@@ -70,12 +71,13 @@ class Summarize:
 
     def _work(self, user: User) -> Work:
         def work(recommenders: Recommenders, cancel: Cancellation, progress: OnProgress) -> Any:
-            result = self._open(recommenders, progress).summarize(user, progress=progress, cancel=cancel)
+            with self._using(recommenders, progress) as recommender:
+                result = recommender.summarize(user, progress=progress, cancel=cancel)
             return result.to_dict(explain=self.explain)
 
         return work
 
-    def _open(self, recommenders: Recommenders, progress: OnProgress) -> Recommender:
+    def _using(self, recommenders: Recommenders, progress: OnProgress) -> AbstractContextManager[Recommender]:
         names = tuple(self.attributes) if self.attributes is not None else None
         asked = {
             "strategy": self.strategy,
@@ -84,7 +86,7 @@ class Summarize:
             "prompt_tokens": self.prompt_tokens,
         }
         changes = {name: value for name, value in asked.items() if value is not None}
-        return recommenders.get(self.model, changes, progress)
+        return recommenders.using(self.model, changes, progress)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,15 +115,16 @@ class Recommend(Summarize):
         until = None if self.budget is None else time.monotonic() + self.budget
 
         def work(recommenders: Recommenders, cancel: Cancellation, progress: OnProgress) -> Any:
-            result = self._open(recommenders, progress).recommend(
-                user,
-                candidates,
-                k=self.k,
-                exact=self.exact,
-                budget=None if until is None else max(0.0, until - time.monotonic()),
-                progress=progress,
-                cancel=cancel,
-            )
+            with self._using(recommenders, progress) as recommender:
+                result = recommender.recommend(
+                    user,
+                    candidates,
+                    k=self.k,
+                    exact=self.exact,
+                    budget=None if until is None else max(0.0, until - time.monotonic()),
+                    progress=progress,
+                    cancel=cancel,
+                )
             return result.to_dict(explain=self.explain)
 
         return work
@@ -153,9 +156,7 @@ class Forget:
 
     def prepare(self) -> tuple[str, Work]:
         """The user's id, and the work."""
-        return self.user_id, lambda recommenders, _cancel, _progress: {
-            "forgotten": recommenders.store.clear(self.user_id)
-        }
+        return self.user_id, lambda recommenders, _cancel, _progress: {"forgotten": recommenders.forget(self.user_id)}
 
 
 @dataclass(frozen=True, kw_only=True)

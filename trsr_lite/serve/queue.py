@@ -1,8 +1,8 @@
 """Requests that wait for the models, the most urgent first.
 
 Invariant: a job is waiting, running or gone, and whoever takes it out of here answers it: the worker that ran it, or
-the caller of `stop` that gets it back. Jobs of one priority run in the order in which they came; a more urgent one
-interrupts the running job, which then waits in its old place.
+the caller of `stop` or `abandon` that gets it back. Jobs of one priority run in the order in which they came; a more
+urgent one interrupts the running job, which then waits in its old place.
 """
 
 from __future__ import annotations
@@ -95,21 +95,21 @@ class Queue:
     def run(self, job: Job, progress: OnProgress) -> tuple[Any, bool]:
         """Work on a taken job; returns its result, and whether it is to be answered. Raises what the work raises.
 
-        An interrupted job waits again, and is not answered now.
+        An interrupted job waits again, and is not answered now; an abandoned one was answered.
         """
         try:
-            return job.work(job.cancel, progress), True
-        except Cancelled:
+            result = job.work(job.cancel, progress)
+        except BaseException as error:
             with self._changed:
-                if job.stopped != INTERRUPTED:
+                if not self._leave(job):
+                    return None, False
+                if not isinstance(error, Cancelled) or job.stopped != INTERRUPTED:
                     raise
                 job.cancel, job.stopped, job.at = Cancellation(), None, None
                 self._waiting.append(job)
-                self._running = None
                 return None, False
-        finally:
-            with self._changed:
-                self._running = None
+        with self._changed:
+            return result, self._leave(job)
 
     def stop(self, reason: str, which: Callable[[Job], bool]) -> tuple[list[Job], bool]:
         """End jobs early: returns those that were waiting and are gone, and whether the running one was told to end."""
@@ -123,6 +123,12 @@ class Queue:
         if told:
             told.cancel()
         return gone, running is not None
+
+    def abandon(self) -> Job | None:
+        """The running job, which is gone from now on, whatever its work still does."""
+        with self._changed:
+            job, self._running = self._running, None
+            return job
 
     def close(self) -> None:
         """No job comes any more."""
@@ -139,3 +145,10 @@ class Queue:
         """The jobs that wait, the next one first, and the running one."""
         with self._changed:
             return sorted(self._waiting, key=lambda job: job.order), self._running
+
+    def _leave(self, job: Job) -> bool:
+        """Whether a job was running until now, instead of being abandoned."""
+        was = self._running is job
+        if was:
+            self._running = None
+        return was

@@ -1,17 +1,19 @@
 """The models that requests name: one `Recommender` for each reference and settings, and the summaries they share.
 
-Invariant: at most `OPEN` are open; the one that was unused for longest is closed first. One thread gets and closes;
-any may look.
+Invariant: at most `OPEN` are open; the one that was unused for longest is closed first. One thread uses, forgets
+and closes; any may look.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from trsr_lite.cache import SummaryStore
+from trsr_lite.errors import ModelError, StoreError
 from trsr_lite.recommender import Recommender
 from trsr_lite.result import OnProgress
 
@@ -30,8 +32,15 @@ class Recommenders:
         self._open: OrderedDict[Any, Recommender] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, model: str | None, settings: Mapping[str, Any], progress: OnProgress | None = None) -> Recommender:
-        """The recommender for a reference and settings, opened now if it is not; raises what opening it raises."""
+    @contextmanager
+    def using(
+        self, model: str | None, settings: Mapping[str, Any], progress: OnProgress | None = None
+    ) -> Iterator[Recommender]:
+        """The recommender for a reference and settings, opened now if it is not; raises what opening it raises.
+
+        After a `ModelError` within the block it is closed: a model file may have been replaced, and whoever asks next
+        gets the new one.
+        """
         key = (model, *sorted(settings.items()))
         found = self._open.get(key) or self._open_recommender(model, settings, progress)
         with self._lock:
@@ -40,7 +49,31 @@ class Recommenders:
             unused = [self._open.popitem(last=False)[1] for _ in range(len(self._open) - OPEN)]
         for recommender in unused:
             recommender.close()
-        return found
+        try:
+            yield found
+        except ModelError:
+            with self._lock:
+                self._open.pop(key, None)
+            found.close()
+            raise
+
+    def forget(self, user_id: str) -> int:
+        """Delete every summary that only this user's history rests on, on disk and in memory; returns how many.
+
+        Where the cache folder cannot be written, each recommender holds summaries of its own. What can be deleted is
+        deleted; then raises the first `StoreError`.
+        """
+        with self._lock:
+            recommenders = list(self._open.values())
+        forgotten, errors = 0, list[StoreError]()
+        for forget in (self.store.clear, *(recommender.forget for recommender in recommenders)):
+            try:
+                forgotten += forget(user_id)
+            except StoreError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+        return forgotten
 
     def describe(self) -> list[dict[str, Any]]:
         """What is open, the last used one last."""

@@ -2,13 +2,16 @@
 
 Invariant: the reading thread never waits for a model, so `cancel` and `status` are answered at once; the working thread
 never waits for the client. All ends in one place: `run` returns once the last answer is written, or the client or the
-parent has gone.
+parent has gone. Work that does not end in time after `shutdown` is left behind.
 """
 
 from __future__ import annotations
 
+import errno
 import importlib.metadata
 import logging
+import math
+import os
 import threading
 import time
 import traceback
@@ -30,7 +33,6 @@ logger = logging.getLogger(__name__)
 
 PROGRESS_SECONDS = 0.1  # between two notifications of one request, and before its first
 WATCH_SECONDS = 0.5
-GONE = ConnectionError  # such as a broken pipe: a client that does not read any more is no failure
 LAST_SECONDS = 5.0  # for the running request to end once it is told to
 
 
@@ -48,6 +50,7 @@ class Server:
         self._recommenders, self._read, self._progress_seconds = recommenders, read, progress_seconds
         self._queue, self._outbox = Queue(), Outbox(write)
         self._last: Id | None = None  # the request to shut down, which is answered last
+        self._until = math.inf  # when the running request is not waited for any longer
 
     def run(self, alive: Callable[[], bool] = lambda: True) -> None:
         """Serve until the input ends, `shutdown` is asked for, or the client or what is `alive` goes away.
@@ -57,21 +60,25 @@ class Server:
         """
         reader, worker, writer = (
             threading.Thread(target=target, name=f"trsr-lite {target.__name__.strip('_')}", daemon=True)
-            for target in (self._take_in, self._work, self._outbox.write_all)
+            for target in (self._take_in, self._work, self._write_out)
         )
         for thread in (reader, worker, writer):
             thread.start()
         try:
+            while worker.is_alive() and writer.is_alive() and alive() and not self._left_behind():
+                worker.join(WATCH_SECONDS)
+            if writer.is_alive() and alive():  # so every request is answered
+                self._answer(self._last, None)
+                self._outbox.close()
             while writer.is_alive() and alive():
                 writer.join(WATCH_SECONDS)
         finally:
-            self._queue.close()
-            self._stop("ended", lambda _: True)
-            worker.join(LAST_SECONDS)
+            self._end()
+            worker.join(min(LAST_SECONDS, max(0.0, self._until - time.monotonic())))
             if not worker.is_alive():
                 self._recommenders.close()
         error = self._outbox.broken
-        if error is not None and not isinstance(error, GONE):
+        if error is not None and not _is_gone(error):
             raise TrsrError(f"stdout cannot be written: {error.strerror}") from error
 
     # Reading
@@ -120,7 +127,7 @@ class Server:
             )
         asked = parse(kind, request.params)
         if request.method == "shutdown":
-            self._last = request.id
+            self._last, self._until = request.id, time.monotonic() + LAST_SECONDS
             self._stop("shutdown", lambda _: True)
             return False
         if request.method == "initialize":
@@ -184,9 +191,6 @@ class Server:
     def _work(self) -> None:
         while job := self._queue.take():
             self._run(job)
-        if self._last is not None:
-            self._answer(self._last, None)
-        self._outbox.close()
 
     def _run(self, job: Job) -> None:
         try:
@@ -214,6 +218,26 @@ class Server:
 
         return report
 
+    # Ending
+
+    def _write_out(self) -> None:
+        self._outbox.write_all()
+        self._end()  # nobody reads any more
+
+    def _end(self) -> None:
+        self._queue.close()
+        self._stop("ended", lambda _: True)
+
+    def _left_behind(self) -> bool:
+        """Whether the running request has had its time; it is answered now, whatever its work still does.
+
+        Fetching a model knows of no cancellation.
+        """
+        job = self._queue.abandon() if time.monotonic() >= self._until else None
+        if job:
+            self._fail_as_cancelled(job, job.stopped or "shutdown")
+        return job is not None
+
     # Answering
 
     def _answer(self, to: Id | None, result: Any) -> None:
@@ -236,6 +260,11 @@ class Server:
         place = "".join(traceback.format_tb(error.__traceback__)).rstrip()
         logger.error("a bug: %s\n%s", type(error).__name__, place)
         self._fail(about, message.INTERNAL_ERROR, f"a bug: {type(error).__name__}", hint="its place is on stderr")
+
+
+def _is_gone(error: OSError) -> bool:
+    """Whether the client does not read any more, which is no failure; Windows says so with `EINVAL` too."""
+    return isinstance(error, ConnectionError) or (os.name == "nt" and error.errno == errno.EINVAL)
 
 
 def _progress(progress: Progress) -> dict[str, Any]:
