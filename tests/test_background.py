@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import threading
 import time
 import types
@@ -290,9 +291,19 @@ def test_a_long_call_is_not_idleness(idle: Any, news_user: User, fake: Any, engi
 
 
 @pytest.mark.parametrize("option", ["unload_after", "max_memory"])
-def test_a_limit_that_cannot_be_is_refused(idle: Any, option: str) -> None:
-    with pytest.raises(SettingsError, match=f"{option} is 0"):
-        idle(**{option: 0})
+@pytest.mark.parametrize("value", [0, -1, math.nan])
+def test_a_limit_that_cannot_be_is_refused(idle: Any, option: str, value: float) -> None:
+    with pytest.raises(SettingsError, match=f"{option} is {value}"):
+        idle(**{option: value})
+
+
+@pytest.mark.parametrize("never", [math.inf, 1e300])
+def test_a_limit_without_end_is_none(idle: Any, news_user: User, engines: list[FakeEngine], never: float) -> None:
+    recommender = idle(unload_after=never, max_memory=math.inf)
+    result = recommender.recommend(news_user, budget=never)
+    assert len(result.recommendations) == 12 and result.skipped is None
+    assert not threads(), "nothing waits for a moment that never comes"
+    assert [(engine.closed, engine.room) for engine in engines] == [(False, None)] * 2
 
 
 # Memory
@@ -429,8 +440,9 @@ def test_no_time_at_all_scores_nothing_and_says_so(fake_recommender: Recommender
     result = fake_recommender.recommend(news_user, budget=0.0)
     assert result.recommendations == ()
     assert result.skipped is not None and result.skipped.candidates == news_user.candidates
-    with pytest.raises(SettingsError, match="budget is -1"):
-        fake_recommender.recommend(news_user, budget=-1)
+    for budget in (-1, math.nan):
+        with pytest.raises(SettingsError, match=f"budget is {budget}"):
+            fake_recommender.recommend(news_user, budget=budget)
 
 
 def test_waiting_for_others_counts_against_the_budget(

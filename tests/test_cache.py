@@ -360,7 +360,9 @@ def test_where_nothing_can_be_written_one_warning_is_all(tmp_path: Path, caplog:
     store.link("u1", ["k1"])
     assert store.get(["k1", "k2"]) == {"k1": "kept in memory", "k2": "as well"}
     assert store.digest(tmp_path / "file") == file_digest(tmp_path / "file")
-    assert store.clear("u1") == 1
+    with pytest.raises(StoreError, match="cannot be written"):
+        store.clear("u1")
+    assert store.get(["k1", "k2"]) == {"k2": "as well"}
     assert not store.persistent
     assert len(warnings(caplog)) == 1
     assert str(store.path) in warnings(caplog)[0]
@@ -434,6 +436,144 @@ def test_forgotten_text_is_gone_from_the_disk(store: SummaryStore) -> None:
     store.clear("u1")
     assert b"a very private preference" not in on_disk(store)
     assert b"something for everyone" in on_disk(store)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits long for another process."""
+    monkeypatch.setattr(cache, "BUSY_SECONDS", 0.05)
+
+
+class Other:
+    """Another process that uses the file of a store."""
+
+    def __init__(self, store: SummaryStore, *statements: str) -> None:
+        self.connection = sqlite3.connect(store.path, isolation_level=None)
+        for statement in statements:
+            self.connection.execute(statement).fetchall()
+
+    def end(self) -> None:
+        self.connection.close()
+
+
+@pytest.mark.parametrize("user", [None, "u1"])
+def test_what_cannot_be_deleted_now_is_an_error_and_deleted_later(
+    store: SummaryStore, impatient: None, user: str | None
+) -> None:
+    store.put("k0", "block", "a very private preference")
+    store.link("u1", ["k0"])
+    other = Other(store, "BEGIN IMMEDIATE")
+    with pytest.raises(StoreError, match="locked") as caught:
+        store.clear(user)
+    assert str(store.path) in str(caught.value) and caught.value.hint
+    assert b"a very private preference" in on_disk(store)
+    other.end()
+    assert store.clear(user) == 1
+    assert b"a very private preference" not in on_disk(store)
+
+
+def test_deleted_text_that_another_process_still_reads_is_an_error(store: SummaryStore, impatient: None) -> None:
+    store.put("k0", "block", "a very private preference")
+    other = Other(store, "BEGIN", "SELECT * FROM summaries")
+    with pytest.raises(StoreError, match="another process is reading"):
+        store.clear()
+    other.end()
+    store.clear()
+    assert b"a very private preference" not in on_disk(store)
+
+
+FORGET = """
+import resource, signal, sys
+from pathlib import Path
+from trsr_lite import StoreError
+from trsr_lite.cache import SummaryStore
+store = SummaryStore(Path(sys.argv[1]))
+store.put("k0", "block", "a very private preference")
+store.link("u1", ["k0"])
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+if sys.argv[2] == "fallen":
+    store.put("k1", "block", "x" * 50_000)
+    assert not store.persistent
+for user in ("u1", None):
+    try:
+        print(store.clear(user))
+    except StoreError as error:
+        print("refused")
+store.close()
+"""
+
+
+@POSIX
+@pytest.mark.parametrize("state", ["full", "fallen"])
+def test_on_a_full_disk_nothing_is_said_to_be_forgotten(store: SummaryStore, python: Python, state: str) -> None:
+    assert python("-c", FORGET, store.path.parent, state).stdout == "refused\n" * 2
+    assert store.get(["k0"])
+    assert store.clear("u1") == 1
+
+
+def test_clearing_everything_deletes_damaged_stores_and_forgetting_one_user_warns_of_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = filled(tmp_path / "cache")
+    path.write_bytes(DAMAGES["overwritten"](path.read_bytes()))
+    store = SummaryStore(path.parent)
+    store.get(["k0"])
+    (aside,) = path.parent.glob(f"{FILE_NAME}.corrupt-*")
+    (path.parent / "mine").write_text("not of the store")
+    store.clear("u1")
+    assert aside.exists() and aside.name in warnings(caplog)[-1]
+    store.clear()
+    assert not list(path.parent.glob(f"{FILE_NAME}.corrupt-*")) and (path.parent / "mine").exists()
+    store.close()
+
+
+def test_a_locked_store_takes_later_what_it_did_not_take(
+    store: SummaryStore, impatient: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.put("k0", "block", "before")
+    other = Other(store, "BEGIN IMMEDIATE")
+    store.put("k1", "block", "meanwhile")
+    store.put("k2", "block", "as well")
+    store.link("u1", ["k1"])
+    assert store.persistent and store.get(["k0", "k1"]) == {"k0": "before"}
+    assert len(warnings(caplog)) == 1
+    other.end()
+    store.put("k3", "block", "after")
+    assert store.get(["k1", "k2", "k3"]) == {"k1": "meanwhile", "k2": "as well", "k3": "after"}
+    store.close()
+    store.link("u1", ["k1"])
+    assert store.clear("u1") == 1
+
+
+def test_what_a_locked_store_did_not_take_is_forgotten_too(store: SummaryStore, impatient: None) -> None:
+    store.link("u1", ["k1"])
+    other = Other(store, "BEGIN IMMEDIATE")
+    store.put("k1", "block", "a very private preference")
+    other.end()
+    store.clear("u1")
+    store.put("k2", "block", "after")
+    assert store.get(["k1", "k2"]) == {"k2": "after"}
+
+
+def test_a_long_lock_is_waited_for_once(store: SummaryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.info()
+    patience: list[float] = []
+    commit = SummaryStore._commit
+
+    def spy(self: SummaryStore, writes: Any, seconds: float) -> None:
+        patience.append(seconds)
+        commit(self, writes, seconds)
+
+    monkeypatch.setattr(SummaryStore, "_commit", spy)
+    monkeypatch.setattr(cache, "BUSY_SECONDS", 0.05)
+    other = Other(store, "BEGIN IMMEDIATE")
+    for number in range(3):
+        store.put(f"k{number}", "block", "text")
+    other.end()
+    for number in range(3, 5):
+        store.put(f"k{number}", "block", "text")
+    assert patience == [0.05, 0, 0, 0, 0.05]
 
 
 def test_clearing_gives_the_disk_space_back(tmp_path: Path) -> None:

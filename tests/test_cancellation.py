@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -24,6 +25,24 @@ def test_who_comes_late_is_told_at_once() -> None:
     stop.cancel()
     with stop.telling(lambda: told.append(1)):
         assert told == [1]
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_signal_while_a_listener_comes_is_told_once(before: bool) -> None:
+    stop, told = Cancellation(), []
+
+    class Interrupted(list[Callable[[], None]]):
+        def append(self, listener: Callable[[], None]) -> None:
+            if before:
+                stop.cancel()
+            super().append(listener)
+            if not before:
+                stop.cancel()
+
+    stop._listeners = Interrupted()
+    with stop.telling(lambda: told.append(1)):
+        assert told == [1]
+    assert told == [1]
 
 
 def test_who_has_left_is_not_told() -> None:

@@ -346,18 +346,39 @@ def test_a_build_that_is_killed_leaves_nothing_and_the_next_one_cleans_up(tmp_pa
     assert len(Catalog(target)) == 5
 
 
-@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
-def test_an_addition_that_is_killed_leaves_the_catalog_as_it_was(build: Build, tmp_path: Path) -> None:
-    path, more = build(), write(tmp_path / "more.jsonl", [{"id": f"n{n}", "title": f"New {n}"} for n in range(3000)])
-    before = digest(path)
+def add_and_be_killed(path: Path) -> None:
+    """What was added is half written to the file, and so is what it needs to be as it was."""
+    more = write(path.with_name("more.jsonl"), [{"id": f"n{n}", "title": f"New {n}"} for n in range(3000)])
     code = (
         "import os, signal, sys\nfrom trsr_lite.catalog import changes, file, writer\nfile.CACHE_KIB = 16\n"
         "writer.Writer.finish = lambda self: os.kill(os.getpid(), signal.SIGKILL)\n"
         "changes.add(sys.argv[1:2], sys.argv[2])\n"
     )
+    before = path.read_bytes()
     done = subprocess.run([sys.executable, "-c", code, more, path])
     assert done.returncode == -signal.SIGKILL
-    assert not os.access(f"{path}-journal", os.F_OK) or Path(f"{path}-journal").stat().st_size
+    assert path.read_bytes() != before and Path(f"{path}-journal").stat().st_size
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
+def test_after_an_addition_that_was_killed_reading_goes_on(build: Build) -> None:
+    path = build()
+    before = digest(path)
+    with Catalog(path) as opened_before:
+        for _ in range(2):
+            add_and_be_killed(path)
+            assert len(opened_before) == 5
+            assert [one.id for one in opened_before.retrieve([item("h", "Walnut lamp")])] == ["p1", "p2"]
+    add_and_be_killed(path)
+    assert digest(path) == before
+    state(path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
+def test_an_addition_that_is_killed_leaves_the_catalog_as_it_was(build: Build, tmp_path: Path) -> None:
+    path = build()
+    before = digest(path)
+    add_and_be_killed(path)
     changes.remove(["p1"], path)  # rolls back what was half written
     changes.add([write(tmp_path / "p1.jsonl", SHOP[:1])], path)
     assert digest(path) == before
@@ -526,6 +547,23 @@ def test_a_filter_that_leaves_little_reads_more_of_the_index(build: Build, monke
     rare = {str(number) for number in range(10)}
     assert set(found(path, "common rare", options=10)) == rare, "the frequent word is not worth its entries"
     assert found(path, "common rare", options=Retrieval(filters={"kind": ["b"]})) == ["99"]
+
+
+def test_a_filter_that_only_items_far_down_the_list_pass_finds_them(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trsr_lite.catalog import retrieval
+
+    rows = [{"id": n, "title": f"Common {n}", "kind": "b" if n > 97 else "a"} for n in range(100)]
+    monkeypatch.setattr(retrieval, "POSTINGS", 20)  # fewer than have the only word there is
+    assert found(build(rows), "common", options=Retrieval(filters={"kind": ["b"]})) == ["98", "99"]
+
+
+def test_without_a_history_the_summary_is_searched_alone(build: Build) -> None:
+    path = build()
+    assert found(path, summary="Likes garden tools")[:1] == ["p3"]
+    assert found(path) == []
+    assert found(path, options=Retrieval(diversity=0.5)) == []
 
 
 def test_the_rarest_words_are_searched_and_no_more_entries_read_than_allowed() -> None:

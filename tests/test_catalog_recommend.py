@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -23,11 +24,14 @@ ITEMS = [
 ]
 
 
+def write(path: Path, items: Sequence[object]) -> Path:
+    path.write_text("".join(f"{json.dumps(item)}\n" for item in items))
+    return path
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    source = tmp_path / "items.jsonl"
-    source.write_text("".join(f"{json.dumps(item)}\n" for item in ITEMS))
-    changes.build([source], tmp_path / "items.catalog")
+    changes.build([write(tmp_path / "items.jsonl", ITEMS)], tmp_path / "items.catalog")
     return tmp_path / "items.catalog"
 
 
@@ -79,6 +83,27 @@ def test_items_that_no_model_sees_anything_of_are_left_out(
     assert "bare" not in {entry.item.id for entry in result.recommendations}
 
 
+def test_an_item_that_fits_no_prompt_is_left_out_and_counted(
+    fake_recommender: Recommender, path: Path, user: User, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    long = {"id": "long", "title": f"Garden tool spade {'x' * 3000}"}
+    untitled = {"id": "untitled", "text": f"Another spade for gardens {'y' * 3000}"}
+    changes.add([write(tmp_path / "more.jsonl", [long, untitled])], path)
+    with Catalog(path) as catalog:
+        found = {one.id for one in catalog.retrieve(user.history)}
+        result = fake_recommender.recommend(user, catalog=catalog)
+        assert {"long", "untitled"} < found
+        assert {entry.item.id for entry in result.recommendations} == found - {"long", "untitled"}
+        assert result.skipped is None
+        assert "no prompt has room for were left out: 2" in caplog.text
+        with pytest.raises(DataError, match="candidate 'long': its title alone"):
+            fake_recommender.recommend(user, [catalog.get("g1"), catalog.get("long")])
+    only = tmp_path / "only.catalog"
+    changes.build([write(tmp_path / "only.jsonl", [long])], only)
+    with Catalog(only) as catalog, pytest.raises(DataError, match="candidate 'long': its title alone"):
+        fake_recommender.recommend(user, catalog=catalog)
+
+
 def test_candidates_come_from_one_place(fake_recommender: Recommender, path: Path, user: User) -> None:
     with Catalog(path) as catalog, pytest.raises(SettingsError, match="from a list or from a catalog"):
         fake_recommender.recommend(user, [Item("a", {"title": "A"})], catalog=catalog)
@@ -97,6 +122,11 @@ def test_an_empty_catalog_is_not_taken_for_none(fake_recommender: Recommender, p
     with Catalog(path) as catalog, pytest.raises(DataError, match="no item passes the filters") as caught:
         fake_recommender.recommend(user, catalog=catalog)
     assert "trsr-lite catalog info" in str(caught.value.hint)
+
+
+def test_a_user_without_history_is_told_that_nothing_is_found(fake_recommender: Recommender, path: Path) -> None:
+    with Catalog(path) as catalog, pytest.raises(DataError, match="shares a word with the history or the summary"):
+        fake_recommender.recommend(User("new", ()), catalog=catalog)
 
 
 def test_the_command_ranks_retrieved_items_and_narrows_them(run: Run, path: Path) -> None:

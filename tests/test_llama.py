@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import functools
 import itertools
 import logging
 import random
@@ -23,8 +26,9 @@ from hypothesis import HealthCheck, given, settings
 from tiny_gguf import CHATML_TEMPLATE, ENDOFTEXT, IM_END, IM_START, SPECIALS, USER_DEFINED, vocabulary, write_llama
 
 from trsr_lite import Cancellation, Cancelled, Closed, EngineOptions, ModelError, chat
-from trsr_lite.engine import native
+from trsr_lite.engine import binding, native
 from trsr_lite.engine.base import Margin, Segment
+from trsr_lite.engine.generation import Generation
 from trsr_lite.engine.llama import PARALLEL, SEQUENCES, LlamaEngine
 
 Tokens = list[int]
@@ -349,6 +353,51 @@ def test_a_text_ends_before_the_token_with_the_stop_string(engine: LlamaEngine, 
     stop = pieces[place].decode()
     assert place > 3
     assert engine.generate([prompt], max_tokens=12, stop=stop) == [engine.decode(tokens[:place])]
+
+
+class Script:
+    """Steps and a context in which a text has these tokens; the first piece ends it."""
+
+    pieces = (b"", b" tea", b" from the U", b".S", b".\n", b" \r\n", b"\n")
+    cells = batch = 100
+
+    def __init__(self, *tokens: int) -> None:
+        self._tokens = iter(tokens)
+
+    def step(self, *_: object) -> None: ...
+
+    def forget(self, sequence: int) -> None: ...
+
+    def ends(self, token: int) -> bool:
+        return token == 0
+
+    def piece(self, token: int) -> bytes:
+        return self.pieces[token]
+
+    def logits(self, _: int) -> npt.NDArray[np.float32]:
+        logits = np.zeros(len(self.pieces), np.float32)
+        logits[next(self._tokens)] = 1
+        return logits
+
+
+@pytest.mark.parametrize(
+    ("tokens", "text"),
+    [((1, 4), " tea."), ((1, 2, 3, 4), " tea from the U.S."), ((1, 5), " tea"), ((1, 6), " tea"), ((1, 0), " tea")],
+)
+def test_a_text_keeps_what_its_last_token_has_before_the_stop_string(tokens: tuple[int, ...], text: str) -> None:
+    script: Any = Script(*tokens)
+    generation = Generation([[1]], 9, b"\n", 0)
+    generation.run(script, script, 0, 1, None, None)
+    assert generation.results == [text]
+
+
+@pytest.mark.real_model
+def test_no_token_of_smollm2_has_text_before_the_end_of_a_line(smollm2: Path) -> None:
+    model = native.Model(smollm2, vocab_only=True)
+    ends = [piece for token in range(model.vocab_size) if b"\n" in (piece := model.piece(token))]
+    model.close()
+    assert len(ends) > 9
+    assert not any(piece.partition(b"\n")[0].strip() for piece in ends), "what it wrote before would differ now"
 
 
 def test_a_text_ends_at_the_models_end_token(tiny: Path, tmp_path: Path, whole: Whole, decoded: Decoded) -> None:
@@ -870,6 +919,67 @@ def test_a_damaged_model_is_an_error_that_names_the_file(tiny: Path, tmp_path: P
     with pytest.raises(ModelError, match=r"damaged\.gguf: (not a GGUF file|llama\.cpp cannot load it: \S)") as caught:
         LlamaEngine(path, identity="damaged", options=ONE)
     assert caught.value.hint
+
+
+def test_an_encoder_model_is_an_error_that_names_the_file(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, freed: list[str]
+) -> None:
+    monkeypatch.setattr(native.library(), "llama_model_has_encoder", lambda handle: True)
+    with pytest.raises(ModelError, match=r"tiny\.gguf: an encoder model"):
+        native.Model(tiny)
+    assert freed == ["llama_model_free"]
+
+
+@pytest.fixture
+def freed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was given back to llama.cpp, in order."""
+    lib, calls = native.library(), list[str]()
+    for name in ("llama_model_free", "llama_free"):
+
+        def spy(handle: Any, *, called: str, free: Callable[[Any], None]) -> None:
+            calls.append(called)
+            free(handle)
+
+        monkeypatch.setattr(lib, name, functools.partial(spy, called=name, free=getattr(lib, name)))
+    return calls
+
+
+@pytest.mark.parametrize("fault", ["adapter", "interrupt"])
+def test_a_context_that_cannot_be_used_is_freed(
+    own: LlamaEngine, monkeypatch: pytest.MonkeyPatch, freed: list[str], fault: str
+) -> None:
+    lib = native.library()
+    if fault == "adapter":
+        own._adapter = ctypes.c_void_p()
+        monkeypatch.setattr(lib, "llama_set_adapters_lora", lambda *_: 1)
+    else:
+        begin = lib.llama_init_from_model
+
+        def interrupted(*arguments: Any) -> Any:
+            binding.heard.raised.append(KeyboardInterrupt())
+            return begin(*arguments)
+
+        monkeypatch.setattr(lib, "llama_init_from_model", interrupted)
+    with pytest.raises((ModelError, KeyboardInterrupt)):
+        own.generate([some_tokens(3)], max_tokens=2)
+    assert freed == ["llama_free"]
+
+
+def test_two_first_uses_at_once_load_the_library_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    loads: list[int] = []
+
+    @contextlib.contextmanager
+    def slowly() -> Iterator[None]:
+        loads.append(1)
+        threading.Event().wait(0.05)
+        yield
+
+    native.library()
+    binding._loaded.cache_clear()
+    monkeypatch.setattr(binding, "short_spin", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: binding.library(), range(2))
+    assert first is second and loads == [1]
 
 
 @pytest.mark.parametrize("name", ["missing.gguf", "folder"])

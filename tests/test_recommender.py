@@ -492,11 +492,11 @@ def test_cancelling_between_two_stages_is_not_lost(
     recommender = make_recommender(Settings(strategy="none"))
     scoring = prompts.scoring
 
-    def cancelled_meanwhile(*arguments: Any) -> Any:
+    def cancelled_meanwhile(*arguments: Any, **options: Any) -> Any:
         thread = threading.Thread(target=recommender.cancel)
         thread.start()
         thread.join()
-        return scoring(*arguments)
+        return scoring(*arguments, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(prompts, "scoring", cancelled_meanwhile)

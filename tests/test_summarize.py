@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from trsr_lite import FakeEngine, Item, Settings, User, chat, prompts
+from trsr_lite import FakeEngine, Item, Settings, User, cache, chat, prompts
 from trsr_lite.cache import SummaryStore
 from trsr_lite.errors import ModelError
-from trsr_lite.summarize import Node, Summary, Work, framed, keys, ordered, plan, summarize
+from trsr_lite.summarize import Node, Summary, Work, framed, keys, newest, ordered, plan, summarize
 
 MODEL = "b2:summarizer"
 STRATEGIES = ["hierarchical", "recurrent"]
@@ -190,6 +190,46 @@ def test_a_known_root_needs_nothing_below_it(store: SummaryStore, fake: FakeEngi
     (summary,) = summarize([items(10)], Settings(), store, MODEL, no_engine)
     assert (summary.text, summary.hits, summary.calls) == ("likes everything", 1, 0)
     assert [node.kind for node in summary.nodes] == ["merge"]
+
+
+# The newest stored summary
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("stored", [1, 2, 5, 16, 17])
+def test_the_newest_stored_summary_is_that_of_the_longest_beginning(
+    store: SummaryStore, fake: FakeEngine, strategy: str, stored: int
+) -> None:
+    settings = ITEM_BLOCKS.updated(strategy=strategy)
+    (summary,) = run([items(stored)], settings, store, fake)
+    found, uncovered = newest(items(20), settings, store, MODEL)
+    assert (found.text, uncovered) == (summary.text, 20 - stored)
+    assert newest(items(20, "Other"), settings, store, MODEL) == (Summary(), 20)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_blocks_that_come_twice_are_counted_twice(store: SummaryStore, fake: FakeEngine, strategy: str) -> None:
+    settings = Settings(strategy=strategy)
+    run([items(5) * 3], settings, store, fake)
+    _, uncovered = newest(items(5) * 3 + items(5, "Other"), settings, store, MODEL)
+    assert uncovered == 1
+
+
+def test_looking_for_the_newest_summary_makes_few_keys(
+    store: SummaryStore, fake: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+    key = cache.key
+
+    def counting(*arguments: Any) -> str:
+        made.append(1)
+        return key(*arguments)
+
+    run([items(300)], ITEM_BLOCKS, store, fake)
+    monkeypatch.setattr(cache, "key", counting)
+    _, uncovered = newest(items(300), ITEM_BLOCKS, store, MODEL)
+    assert uncovered == 0
+    assert len(made) < 300 * 10
 
 
 # Long histories

@@ -2,7 +2,7 @@
 
 Invariant: a summary is found again exactly if the text that a model would be given, the model and the decoding are
 the same; each one is committed as it is made. A store that cannot be read is never destroyed: it is moved aside, or
-refused.
+refused. What was to be forgotten is gone from the disk, or an error says that it is not.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ CREATE TABLE IF NOT EXISTS digests (path TEXT PRIMARY KEY, size INTEGER, mtime I
 CREATE TABLE IF NOT EXISTS salts (salt TEXT NOT NULL);
 """
 _PUT = "INSERT OR REPLACE INTO summaries VALUES (?, ?, ?, ?)"
+_Write = tuple[str, Sequence[Sequence[Any]]]  # a statement, and the rows it is run for
 
 
 def key(
@@ -68,7 +69,8 @@ def key(
 class SummaryStore:
     """Summaries in `folder`; several processes and threads may use one at once.
 
-    Where the folder cannot be written, summaries last as long as this object, and one warning says so.
+    Where the folder cannot be written, summaries last as long as this object, and one warning says so. Where another
+    process holds it locked for long, what was to be written waits for the next write.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -77,6 +79,7 @@ class SummaryStore:
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
         self._held: list[tuple[str, str, str, float]] | None = None
+        self._late: list[_Write] = []  # what a locked store did not take
         self.persistent = True
 
     @classmethod
@@ -115,7 +118,10 @@ class SummaryStore:
 
     def link(self, user_id: str, keys: Iterable[str]) -> None:
         """Remember that a user's preference rests on these summaries, so that the user can be forgotten."""
-        user = self._user(user_id)
+        if self._user(user_id) is None:
+            self._write("INSERT INTO salts VALUES (?)", [(secrets.token_hex(16),)])
+        if (user := self._user(user_id)) is None:
+            return  # locked: the user's next call links again
         known = {row[0] for row in self._run("SELECT key FROM uses WHERE user = ?", [user])}
         if new := [(user, key) for key in dict.fromkeys(keys) if key not in known]:
             self._write("INSERT OR IGNORE INTO uses VALUES (?, ?)", new)
@@ -145,23 +151,25 @@ class SummaryStore:
     def clear(self, user_id: str | None = None) -> int:
         """Forget one user, or everything; returns how many summaries went.
 
-        A summary that another user's history also rests on stays.
+        A summary that another user's history also rests on stays. Everything includes damaged stores that were moved
+        aside. Raises `StoreError` where something is still on the disk.
         """
         with self._lock:
             before = self._run("SELECT count(*) FROM summaries")[0][0]
             if user_id is None:
-                self._write("DELETE FROM summaries", [()])
-                self._write("DELETE FROM uses", [()])
-            else:
-                user = self._user(user_id)
+                self._delete([("DELETE FROM summaries", [()]), ("DELETE FROM uses", [()])])
+            elif user := self._user(user_id):
                 mine = "SELECT key FROM uses WHERE user = ?"
                 others = "SELECT key FROM uses WHERE user <> ?"
                 drop = f"DELETE FROM summaries WHERE key IN ({mine}) AND key NOT IN ({others})"  # noqa: S608
-                self._write(drop, [(user, user)])
-                self._write("DELETE FROM uses WHERE user = ?", [(user,)])
+                self._delete([(drop, [(user, user)]), ("DELETE FROM uses WHERE user = ?", [(user,)])])
+            else:
+                self._delete([])
             left = self._run("SELECT count(*) FROM summaries")[0][0]
             self._run("VACUUM")
-            self._run("PRAGMA wal_checkpoint(TRUNCATE)")
+            if self._run("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]:
+                raise self._undeleted("another process is reading it")
+            self._clear_aside(everything=user_id is None)
             return int(before - left)
 
     def close(self) -> None:
@@ -173,13 +181,10 @@ class SummaryStore:
 
     # Inside
 
-    def _user(self, user_id: str) -> str:
-        """A salted hash: the file shows no user ids."""
+    def _user(self, user_id: str) -> str | None:
+        """A salted hash: the file shows no user ids. None where no user was ever linked."""
         rows = self._run("SELECT salt FROM salts ORDER BY rowid LIMIT 1")
-        if not rows:
-            self._write("INSERT INTO salts VALUES (?)", [(secrets.token_hex(16),)])
-            rows = self._run("SELECT salt FROM salts ORDER BY rowid LIMIT 1") or [("",)]
-        return hashlib.blake2b(user_id.encode(), key=rows[0][0].encode(), digest_size=16).hexdigest()
+        return hashlib.blake2b(user_id.encode(), key=rows[0][0].encode(), digest_size=16).hexdigest() if rows else None
 
     def _run(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
         with self._lock:
@@ -194,16 +199,70 @@ class SummaryStore:
     def _write(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
         """Write, or go on without keeping: a full disk must not cost the user the answer."""
         with self._lock:
+            # Whoever holds the lock for that long may hold it longer: that is waited for once, not by every write.
+            patience = 0 if self._late else BUSY_SECONDS
             try:
-                with self._open() as connection:
-                    connection.executemany(statement, rows)
+                self._commit([(statement, rows)], patience)
             except sqlite3.DatabaseError as error:
+                if _is_locked(error):
+                    if not self._late:
+                        logger.warning("%s is in use (%s): summaries are kept when it is free", self.path, error)
+                    self._late.append((statement, rows))
+                    return
                 if _is_corrupt(error):
                     self._set_aside(error)
                 else:
                     self._use_memory(error)
-                with self._open() as connection:
+                self._commit([(statement, rows)], patience)
+
+    def _delete(self, deletions: Sequence[_Write]) -> None:
+        """Delete, or raise: what only a copy in memory has forgotten is still on the disk."""
+        try:
+            self._commit(deletions, BUSY_SECONDS)
+        except sqlite3.DatabaseError as error:
+            raise self._undeleted(str(error)) from error
+        if not self.persistent and self._may_exist():
+            raise self._undeleted("it cannot be written")
+
+    def _commit(self, writes: Sequence[_Write], patience: float) -> None:
+        """All that waits and these, in one transaction; `patience` is in seconds."""
+        connection = self._open()
+        connection.execute(f"PRAGMA busy_timeout = {int(1000 * patience)}")
+        try:
+            with connection:
+                for statement, rows in [*self._late, *writes]:
                     connection.executemany(statement, rows)
+            self._late.clear()
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {int(1000 * BUSY_SECONDS)}")
+
+    def _may_exist(self) -> bool:
+        """Whether a file may hold what only memory has forgotten."""
+        try:
+            self.path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True
+        return True
+
+    def _undeleted(self, reason: str) -> StoreError:
+        return StoreError(
+            f"{self.path}: {reason}: what was to be deleted may still be there",
+            hint=f"end other programs that use it and try again, or delete `{self.path}*`",
+        )
+
+    def _clear_aside(self, *, everything: bool) -> None:
+        """Delete damaged stores that were moved aside, or warn of them: nobody can tell whose summaries they hold."""
+        aside = sorted(self.path.parent.glob(f"{self.path.name}.corrupt-*"))
+        if aside and not everything:
+            logger.warning("%s may hold summaries of any user: clearing everything deletes it", aside[0])
+            return
+        for file in aside:
+            try:
+                file.unlink(missing_ok=True)
+            except OSError as error:
+                raise StoreError(f"{file}: cannot be deleted: {error.strerror or error}") from error
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None and not self.persistent:
@@ -299,3 +358,7 @@ def _use_wal(connection: sqlite3.Connection) -> None:
 
 def _is_corrupt(error: sqlite3.DatabaseError) -> bool:
     return any(words in str(error) for words in ("not a database", "malformed"))
+
+
+def _is_locked(error: sqlite3.DatabaseError) -> bool:
+    return "locked" in str(error)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from trsr_lite.errors import Cancelled
 
@@ -59,16 +59,14 @@ class Cancellation:
     def telling(self, listener: Callable[[], None]) -> Iterator[None]:
         """Within this block `cancel()` calls `listener`, which must not wait; at once if it was cancelled before."""
         with self._lock:
+            self._listeners.append(listener)  # first: a signal handler may cancel between any two lines
             if self._cancelled:
-                listener()
-            else:
-                self._listeners.append(listener)
+                self.cancel()
         try:
             yield
         finally:
-            with self._lock:
-                if listener in self._listeners:
-                    self._listeners.remove(listener)
+            with self._lock, suppress(ValueError):  # it was told
+                self._listeners.remove(listener)
 
     @contextmanager
     def limited(self, seconds: float | None) -> Iterator[Cancellation]:

@@ -127,21 +127,28 @@ def finish(opening: str, continuation: str, *, cut: bool = False) -> str:
 class Scoring:
     """One user's scoring prompt: what all candidates share, and each candidate's own end.
 
-    `dropped` counts recent items left out to fit the budget.
+    `dropped` counts recent items left out to fit the budget; `candidates` are those that are asked of.
     """
 
     prefix: Prompt
     suffixes: tuple[Prompt, ...]
     dropped: int = 0
+    candidates: tuple[Item, ...] = ()
 
 
 def scoring(
-    summary: str | None, recent: Sequence[Item], candidates: Sequence[Item], settings: Settings, tokenizer: Tokenizer
+    summary: str | None,
+    recent: Sequence[Item],
+    candidates: Sequence[Item],
+    settings: Settings,
+    tokenizer: Tokenizer,
+    *,
+    leave_out: bool = False,
 ) -> Scoring:
     """The prompts that ask yes or no of each candidate, within `prompt_tokens`.
 
     The oldest recent items go first, then the last one shrinks. The task, a candidate's title and the answer cue are
-    never cut: a candidate too long for that raises `DataError`.
+    never cut: a candidate too long for that raises `DataError`, or is left out with `leave_out` if another one fits.
     """
     domain = DOMAINS[settings.domain]
     room = settings.prompt_tokens - 1  # the answer
@@ -153,13 +160,15 @@ def scoring(
         f"### Recent {domain.items}, oldest first\n"
     )
     fixed = len(tokenizer.tokenize((Segment(head),)))
-    for item, length in zip(candidates, lengths, strict=True):
-        if fixed + LEAST_TOKENS + length > room:
-            raise DataError(
-                f"candidate {item.id!r}: its title alone needs about {length} tokens; the whole prompt has {room}",
-                hint="shorten the title, or raise `--prompt-tokens`",
-            )
-    room -= fixed + max(lengths, default=0)
+    fitting = [index for index, length in enumerate(lengths) if fixed + LEAST_TOKENS + length <= room]
+    if len(fitting) < len(candidates) and not (leave_out and fitting):
+        index = next(index for index in range(len(candidates)) if index not in fitting)
+        raise DataError(
+            f"candidate {candidates[index].id!r}: its title alone needs about {lengths[index]} tokens; "
+            f"the whole prompt has {room}",
+            hint="shorten the title, or raise `--prompt-tokens`",
+        )
+    room -= fixed + max((lengths[index] for index in fitting), default=0)
     lines = [line(item, settings, tokenizer, settings.item_tokens) for item in recent]
     costs = [len(tokenizer.encode(f"- {text}\n")) for text in lines]
     first = 0
@@ -169,7 +178,12 @@ def scoring(
     if kept and sum(costs[first:]) > room:
         kept = [line(recent[-1], settings, tokenizer, max(room - LEAST_TOKENS // 2, LEAST_TOKENS // 2))]
     body = "".join(f"- {text}\n" for text in kept)
-    return Scoring((Segment(head + body),), suffixes, first)
+    return Scoring(
+        (Segment(head + body),),
+        tuple(suffixes[index] for index in fitting),
+        first,
+        tuple(candidates[index] for index in fitting),
+    )
 
 
 def line(item: Item, settings: Settings, tokenizer: Tokenizer, budget: int, *, whole_title: bool = False) -> str:

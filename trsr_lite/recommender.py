@@ -6,6 +6,8 @@ time and the others wait their turn, and nothing is printed: progress goes to a 
 
 from __future__ import annotations
 
+import math
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,13 +68,13 @@ class Recommender:
         max_memory: int | None = None,
     ) -> None:
         for name, value in (("unload_after", unload_after), ("max_memory", max_memory)):
-            if value is not None and value <= 0:
+            if value is not None and not value > 0:  # nor NaN
                 raise SettingsError(f"{name} is {value}; it must be above 0")
         self.bundle, self.store = bundle, store
         self.settings = settings or bundle.settings
-        self._models = Models(bundle, open_engine, max_memory)
+        self._models = Models(bundle, open_engine, None if max_memory == math.inf else max_memory)
         self._turns = Turns()
-        self._background = Background(self._summarize_behind, self._unload, unload_after)
+        self._background = Background(self._summarize_behind, self._unload, _ending(unload_after))
 
     @classmethod
     def load(
@@ -124,17 +126,19 @@ class Recommender:
         """The best `k` candidates (all without `k`), best first.
 
         `candidates` default to the user's own; with a `catalog` they are what it finds for the history and the summary,
-        as `retrieve` says (a number of items, or a `Retrieval`). `exact` makes margins reproducible to the bit, and
-        slower. Within `budget` seconds, waiting included, up to half of the time goes to missing summaries, then the
-        newest stored one serves, and candidates are scored in their order as long as there is time; `Result.skipped`
-        says what was left out. Raises `DataError`, `SettingsError`, `ModelError`, `Cancelled`, `Closed`.
+        as `retrieve` says (a number of items, or a `Retrieval`), where it fits a prompt. `exact` makes margins
+        reproducible to the bit, and slower. Within `budget` seconds, waiting included, up to half of the time goes to
+        missing summaries, then the newest stored one serves, and candidates are scored in their order as long as there
+        is time; `Result.skipped` says what was left out. Raises `DataError`, `SettingsError`, `ModelError`,
+        `Cancelled`, `Closed`.
         """
         user = _user(user)
         items = to_rank(candidates, user, catalog, retrieve)
         if k is not None and k < 1:
             raise SettingsError(f"k is {k}; it must be at least 1")
-        if budget is not None and budget < 0:
+        if budget is not None and not budget >= 0:  # nor NaN
             raise SettingsError(f"budget is {budget}; it must be at least 0")
+        budget = _ending(budget)
         _check_texts([*user.history, *items], self.settings)
         draft, until = Draft(user, items), Deadline(budget)
         try:
@@ -147,8 +151,16 @@ class Recommender:
                     call.ended("retrieve")
                 with call.within(until.left) as limited:
                     draft.scored = score(
-                        user.history, text, draft.candidates, self.bundle, self.settings, limited, exact=exact
+                        user.history,
+                        text,
+                        draft.candidates,
+                        self.bundle,
+                        self.settings,
+                        limited,
+                        exact=exact,
+                        leave_out=catalog is not None,
                     )
+                draft.candidates = draft.scored.candidates
                 call.ended("score")
                 draft.seconds = call.seconds
         except NoTurn:  # others had the whole time
@@ -236,7 +248,10 @@ class Recommender:
             return {role: dict(self._models.get(file, report).describe()) for role, file in files.items()}
 
     def forget(self, user_id: str) -> int:
-        """Delete every stored summary that only this user's history rests on; returns how many."""
+        """Delete every stored summary that only this user's history rests on; returns how many.
+
+        Raises `StoreError` where something could not be deleted from the disk.
+        """
         self._background.drop(user_id)
         with self._call():
             return self.store.clear(user_id)
@@ -300,6 +315,11 @@ class Recommender:
     def _summarize_behind(self, user: User, cancel: Cancellation) -> None:
         with self._call(cancel, background=True) as call:
             self._summarizer.of(user, call, Work())
+
+
+def _ending(seconds: float | None) -> float | None:
+    """None, which is no limit, for seconds that no clock waits for."""
+    return None if seconds is None or seconds >= threading.TIMEOUT_MAX else seconds
 
 
 def _user(user: User | Mapping[str, Any]) -> User:

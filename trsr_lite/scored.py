@@ -6,6 +6,7 @@ would answer with other tokens than its bundle says scores nothing.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -18,6 +19,8 @@ from trsr_lite.errors import Cancelled, ModelError, SettingsError
 from trsr_lite.records import Item
 from trsr_lite.settings import Settings
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass
 class Scored:
@@ -25,10 +28,12 @@ class Scored:
 
     Attributes
     ----------
+    candidates: all that were to be scored, without those left out.
     prefix_tokens, candidate_tokens: evaluated once for all candidates, and for those that have a margin.
     dropped: recent items left out to fit the prompt.
     """
 
+    candidates: Sequence[Item] = ()
     margins: list[Margin] = field(default_factory=list)
     prefix_tokens: int = 0
     candidate_tokens: int = 0
@@ -44,16 +49,21 @@ def score(
     call: Call,
     *,
     exact: bool = False,
+    leave_out: bool = False,
 ) -> Scored:
     """Score as many candidates as `call` has time for; there must be one at least.
 
-    Raises `DataError` where one does not fit a prompt, `ModelError`, and `Cancelled` where the whole call was stopped.
+    With `leave_out`, those that do not fit a prompt are left out if others do. Raises `DataError` where one does not
+    fit, `ModelError`, and `Cancelled` where the whole call was stopped.
     """
-    scored = Scored()
+    scored = Scored(candidates)
     try:
         engine = call.use(bundle.recommender)
         recent = split(history, **settings.cut).recent
-        asked = prompts.scoring(summary, recent, candidates, settings, engine)
+        asked = prompts.scoring(summary, recent, candidates, settings, engine, leave_out=leave_out)
+        if long := len(candidates) - len(asked.candidates):
+            logger.warning("candidates that no prompt has room for were left out: %d", long)
+        scored.candidates = asked.candidates
         answers = _answers(asked.suffixes[0], bundle, engine)
         prefix = engine.tokenize(asked.prefix)
         suffixes = [engine.tokenize(suffix, start=False) for suffix in asked.suffixes]

@@ -81,7 +81,8 @@ def plan(history: Sequence[Item], settings: Settings, summarizer: str) -> Node |
     complete = split(history, **settings.cut).complete
     if settings.strategy == "recurrent":
         return _chain(complete, settings, summarizer)
-    return _tree([_node("block", settings, summarizer, items=block) for block in complete], settings, summarizer)
+    levels = _levels([_node("block", settings, summarizer, items=block) for block in complete], settings, summarizer)
+    return _root(levels, len(complete), settings, summarizer) if complete else None
 
 
 def summarize(
@@ -133,18 +134,19 @@ def newest(history: Sequence[Item], settings: Settings, store: SummaryStore, sum
     if settings.strategy == "none" or not complete:
         return Summary(), 0
     if settings.strategy == "recurrent":
-        steps = ordered(_chain(complete, settings, summarizer))
-        candidates = [steps[:count] for count in range(len(steps), 0, -1)]
+        roots = ordered(_chain(complete, settings, summarizer))
     else:
         blocks = [_node("block", settings, summarizer, items=items) for items in complete]
         known = store.get(node.key for node in blocks)
-        whole = sum(1 for _ in takewhile(lambda node: node.key in known, blocks))
-        candidates = [ordered(_tree(blocks[:count], settings, summarizer)) for count in range(whole, 0, -1)]
-    cached = store.get(order[-1].key for order in candidates)
-    for order in candidates:
-        if order[-1].key in cached:
+        blocks = list(takewhile(lambda node: node.key in known, blocks))
+        levels = _levels(blocks, settings, summarizer)
+        roots = [_root(levels, count, settings, summarizer) for count in range(1, len(blocks) + 1)]
+    known = store.get(root.key for root in roots)
+    for count in range(len(roots), 0, -1):
+        if roots[count - 1].key in known:
+            order = ordered(roots[count - 1])
             cached = store.get(node.key for node in order)
-            return _summary(order, cached, cached, 0), len(complete) - len([node for node in order if node.items])
+            return _summary(order, cached, cached, 0), len(complete) - count
     return Summary(), len(complete)
 
 
@@ -226,26 +228,27 @@ def _node(
     return Node(kind, key, items, children)
 
 
-def _tree(nodes: list[Node], settings: Settings, summarizer: str) -> Node | None:
-    """Complete groups of `fan_in` become nodes of the next level; what stands open is merged from the newest end.
+def _levels(blocks: list[Node], settings: Settings, summarizer: str) -> list[list[Node]]:
+    """The blocks, and above each level the nodes that its complete groups of `fan_in` become."""
+    levels = [blocks]
+    while groups := len(levels[-1]) // settings.fan_in:
+        parts = [levels[-1][group * settings.fan_in : (group + 1) * settings.fan_in] for group in range(groups)]
+        levels.append([_node("merge", settings, summarizer, children=tuple(part)) for part in parts])
+    return levels
+
+
+def _root(levels: Sequence[Sequence[Node]], count: int, settings: Settings, summarizer: str) -> Node:
+    """The node over the first `count` blocks, at least one: what stands open is merged from the newest end.
 
     An appended block changes the nodes above it only: O(log n) calls, and every prompt holds at most `fan_in` notes.
     """
-    fan_in, standing, level = settings.fan_in, list[Node](), nodes
-    while level:
-        whole = len(level) // fan_in * fan_in
-        standing = [*level[whole:], *standing]
-        level = [
-            _node("merge", settings, summarizer, children=tuple(level[start : start + fan_in]))
-            for start in range(0, whole, fan_in)
-        ]
+    fan_in, standing = settings.fan_in, list[Node]()
+    for level in levels:
+        standing = [*level[count // fan_in * fan_in : count], *standing]
+        count //= fan_in
     while len(standing) > 1:
-        *standing, newest = [
-            *standing[:-fan_in],
-            _node("merge", settings, summarizer, children=tuple(standing[-fan_in:])),
-        ]
-        standing.append(newest)
-    return standing[0] if standing else None
+        standing[-fan_in:] = [_node("merge", settings, summarizer, children=tuple(standing[-fan_in:]))]
+    return standing[0]
 
 
 def _chain(blocks: Sequence[tuple[Item, ...]], settings: Settings, summarizer: str) -> Node | None:

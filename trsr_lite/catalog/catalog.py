@@ -131,7 +131,7 @@ class Catalog:
             if self._closed:
                 raise Closed(f"{self.path}: the catalog was closed")
             with file.mapped(self.path):
-                self._connection.execute("BEGIN")
+                file.begin(self._connection, self.path)
                 try:
                     yield self._connection
                 finally:

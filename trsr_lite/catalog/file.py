@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from trsr_lite.errors import DataError, StoreError
@@ -68,13 +68,33 @@ def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
             place, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
         try:
+            begin(connection, path)
             _check(connection, path)
+            connection.execute("ROLLBACK")
             connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
             connection.execute("PRAGMA temp_store = MEMORY")  # what is searched for is written nowhere
         except BaseException:
             connection.close()
             raise
         return connection
+
+
+def begin(connection: sqlite3.Connection, path: Path) -> None:
+    """Begin to read one state of the file; the caller ends that.
+
+    What a killed process left half written must be rolled back first, which a connection that only reads may not do.
+    """
+    connection.execute("BEGIN")
+    try:
+        connection.execute("PRAGMA application_id").fetchone()
+    except sqlite3.OperationalError as error:
+        connection.execute("ROLLBACK")
+        real = path.resolve()
+        if "readonly" not in str(error) or not real.with_name(f"{real.name}-journal").exists():
+            raise
+        with closing(sqlite3.connect(f"{real.as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS)) as writer:
+            writer.execute("SELECT 1 FROM facts").fetchone()  # SQLite rolls back before anything is read
+        connection.execute("BEGIN")
 
 
 @contextmanager

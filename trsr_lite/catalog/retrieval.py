@@ -79,9 +79,9 @@ def retrieve(
     budget = POSTINGS
     while True:
         chosen = _within(known, budget)
-        ranked = _fused(connection, weights, chosen, budget)
+        ranked, whole = _fused(connection, weights, chosen, budget)
         found = _chosen(connection, ranked, history, options, wanted)
-        if len(found) >= options.count or chosen == known:
+        if len(found) >= options.count or (whole and chosen == known):
             return diverse(found, options.diversity, options.count)
         budget *= WIDER
 
@@ -89,12 +89,10 @@ def retrieve(
 Terms = list[tuple[str, int]]  # (term, items that have it)
 
 
-def _searches(history: Sequence[Item], summary: str | None) -> Iterator[tuple[float, str]]:
+def _searches(history: Sequence[Item], summary: str | None) -> list[tuple[float, str]]:
     """(weight, text) of each search, the most important first."""
-    for age, item in enumerate(reversed(history[-RECENT:])):
-        yield DECAY**age, item.title
-        if age == 0:
-            yield SUMMARY, summary or ""
+    items = [(DECAY**age, item.title) for age, item in enumerate(reversed(history[-RECENT:]))]
+    return [*items[:1], (SUMMARY, summary or ""), *items[1:]]
 
 
 def _within(searches: Sequence[Terms], budget: int) -> list[Terms]:
@@ -117,20 +115,27 @@ def _within(searches: Sequence[Terms], budget: int) -> list[Terms]:
     return chosen
 
 
-def _fused(connection: sqlite3.Connection, weights: Sequence[float], searches: Sequence[Terms], most: int) -> list[int]:
-    """Rows by the sum of weight / (PLACE + place) over the searches that find them; equal scores share a place."""
+def _fused(
+    connection: sqlite3.Connection, weights: Sequence[float], searches: Sequence[Terms], most: int
+) -> tuple[list[int], bool]:
+    """Rows by the sum of weight / (PLACE + place) over the searches that find them; equal scores share a place.
+
+    Also whether every search gave all that it found: at least one term is searched for, however frequent it is.
+    """
     scores: dict[int, float] = {}
+    whole = True
     query = "SELECT rowid, bm25(search, ?, 1.0) AS score FROM search WHERE search MATCH ? ORDER BY score, rowid LIMIT ?"
     for weight, terms in zip(weights, searches, strict=True):
         if not terms:
             continue
         match = " OR ".join(quoted(term) for term, _ in terms)
-        place, last = 0, None
+        place, last, number = 0, None, 0
         for number, (row, score) in enumerate(connection.execute(query, (TITLE, match, most))):
             if score != last:
                 place, last = number, score
             scores[row] = scores.get(row, 0.0) + weight / (PLACE + place)
-    return sorted(scores, key=lambda row: (-scores[row], row))
+        whole = whole and number + 1 < most
+    return sorted(scores, key=lambda row: (-scores[row], row)), whole
 
 
 def _chosen(

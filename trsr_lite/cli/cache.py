@@ -48,7 +48,7 @@ def info(cache_dir: str | None, as_json: bool) -> None:
 @options.cache_dir
 @click.option("--user-id", metavar="ID", help="Forget one user only.")
 def clear(cache_dir: str | None, user_id: str | None) -> None:
-    """Delete all summaries, or those that only one user's history rests on."""
+    """Delete all summaries, and damaged stores that were set aside; or those that only one user's history rests on."""
     store = _store(cache_dir)
     gone = store.clear(user_id)
     store.close()

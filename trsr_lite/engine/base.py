@@ -119,7 +119,7 @@ class Engine(ChatTokenizer, Protocol):
     ) -> list[str]:
         """Greedy continuations, all prompts together; a shared opening is evaluated once.
 
-        A continuation ends at the model's end token, before the first token that contains `stop`, or at `max_tokens`.
+        A continuation ends at the model's end token, before `stop` where one token contains it, or at `max_tokens`.
         `on_result(index, text)` is called as each one ends. Raises `Cancelled`, `ModelError`, `Closed`.
         """
         ...

@@ -39,11 +39,17 @@ class Heard(threading.local):
 
 
 heard = Heard()
+_loading = threading.RLock()  # two first uses at once would give llama.cpp two callbacks, of which one is kept
+
+
+def library() -> Any:
+    """The `llama_cpp` package, loaded once: short spinning, checked names, log routed."""
+    with _loading:
+        return _loaded()
 
 
 @functools.cache
-def library() -> Any:
-    """The `llama_cpp` package, loaded once: short spinning, checked names, log routed."""
+def _loaded() -> Any:
     with short_spin():
         try:
             import llama_cpp

@@ -74,21 +74,28 @@ class Context:
         params.kv_unified = params.no_perf = True
         heard.errors.clear()
         self._lib, self._vocab_size, self._abort = lib, vocab_size, abort
-        self._handle = lib.llama_init_from_model(model, params)
-        raise_heard()
-        if not self._handle:
-            raise ModelError(
-                f"llama.cpp cannot make a context of {cells} tokens: {reason()}",
-                hint=f"use `--ctx-size {cells // 2}` or less, or a smaller model",
-            )
         self.cells, self.sequences, self.batch, self.flash = cells, sequences, batch, flash
-        self._memory = lib.llama_get_memory(self._handle)
-        lib.llama_set_abort_callback(self._handle, abort.callback, abort.data)
-        self._allocate(batch)
-        if adapter is not None:
-            adapters, scales = (type(adapter) * 1)(adapter), (ctypes.c_float * 1)(1.0)
-            if lib.llama_set_adapters_lora(self._handle, adapters, 1, scales):
-                raise ModelError(f"llama.cpp cannot use the adapter: {reason()}")
+        self._handle = lib.llama_init_from_model(model, params)
+        try:
+            raise_heard()
+            if not self._handle:
+                raise ModelError(
+                    f"llama.cpp cannot make a context of {cells} tokens: {reason()}",
+                    hint=f"use `--ctx-size {cells // 2}` or less, or a smaller model",
+                )
+            self._memory = lib.llama_get_memory(self._handle)
+            lib.llama_set_abort_callback(self._handle, abort.callback, abort.data)
+            self._allocate(batch)
+            if adapter is not None:
+                self._adapt(adapter)
+        except BaseException:
+            self.close()
+            raise
+
+    def _adapt(self, adapter: Any) -> None:
+        adapters, scales = (type(adapter) * 1)(adapter), (ctypes.c_float * 1)(1.0)
+        if self._lib.llama_set_adapters_lora(self._handle, adapters, 1, scales):
+            raise ModelError(f"llama.cpp cannot use the adapter: {reason()}")
 
     def _allocate(self, size: int) -> None:
         """One llama_batch whose arrays are numpy's: filling it costs no Python loop."""

@@ -121,7 +121,10 @@ class Generation:
         """Append the likeliest token; True when the text has ended."""
         token = self._choose(slot, logits)
         piece = engine.piece(token)
-        if engine.ends(token) or (self.stop and self.stop in piece):
+        if engine.ends(token):
+            return True
+        if self.stop and self.stop in piece:  # many vocabularies have a full stop and the end of its line as one token
+            slot.text += piece[: piece.index(self.stop)].rstrip()
             return True
         slot.text += piece
         slot.tokens.append(token)

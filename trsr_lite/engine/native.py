@@ -105,6 +105,7 @@ class Model:
         on_load: OnProgress | None = None,
     ) -> None:
         check_gguf(path)
+        self._users = 1
         self._lib = lib = library()
         params = lib.llama_model_default_params()
         params.vocab_only = vocab_only
@@ -137,7 +138,6 @@ class Model:
         self.eos_token: int = lib.llama_vocab_eos(self._vocab)
         template = lib.llama_model_chat_template(self._handle, None)
         self.chat_template: str | None = template.decode() if template else None
-        self._users = 1
 
     @property
     def in_memory(self) -> bool:
