@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -96,8 +97,22 @@ def main() -> None:
         if key in found() or arguments.only not in (None, name):
             continue
         result = {**measure(*cell, arguments), "machine": facts()}
-        FILE.write_text(json.dumps({"cells": {**found(), key: result}}, indent=2) + "\n")
+        keep(key, result)
         print(key, {system: values["recall@3"]["value"] for system, values in result["systems"].items()}, flush=True)
+
+
+def keep(key: str, result: dict[str, Any]) -> None:
+    """Add a cell; another run may be adding one of its own at this moment."""
+    import fcntl
+
+    lock = os.open(FILE.parent, os.O_RDONLY)  # the folder itself, so that no file of a lock stays there
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        beside = FILE.with_suffix(".new")
+        beside.write_text(json.dumps({"cells": {**found(), key: result}}, indent=2) + "\n")
+        beside.replace(FILE)
+    finally:
+        os.close(lock)
 
 
 def found() -> dict[str, Any]:

@@ -91,8 +91,7 @@ def measure(name: str, values: Mapping[str, Any], arguments: argparse.Namespace)
             untrained=False,
             offline=True,
         )
-        counted = [name for name in BASELINES if name != "popularity" or dataset.users["train"]]
-        simple, more = opening.simple(counted, lists, seed=options.seed)
+        simple, more = opening.simple(BASELINES, lists, seed=options.seed)
         systems += [other for system in systems for other in beside(system, arguments.beside)]
         systems += [*simple, *opening.scored(sasrec(values, place, arguments), [])]
         print(f"{name}: {len(lists.examples)} lists", flush=True)
@@ -145,7 +144,7 @@ def section(name: str, found: Evaluation) -> Iterator[str]:
     first = next(iter(result["systems"]))
     compared = {one["system"]: one for one in result["comparisons"]}
     yield f"## {name[0].upper()}{name[1:]}\n"
-    yield f"{result['users']} lists.\n"
+    yield f"{result['lists']} lists.\n"
     yield f"| system | {' | '.join(COLUMNS.values())} | Recall@3 against {first} | p |"
     yield f"|---|{'---|' * (len(COLUMNS) + 2)}"
     for system, figures in result["systems"].items():
@@ -187,9 +186,10 @@ def training() -> Iterator[str]:
             interval(cell["systems"][system]["recall@3"]) if system in cell["systems"] else "" for system in shown
         )
         curve = " → ".join(f"{line['recall@3']:.2f}" for line in cell["validation"])
+        lists = cell.get("lists", cell["users"])
         yield (
-            f"| {data}, {negatives}, {seed} | {strategy} | {cell['training_rows']} | {cell['users']} | "
-            f"{' | '.join(values)} | {curve} |"
+            f"| {data}, {negatives}, {seed} | {strategy} | {cell['training_rows']} | {lists} | {' | '.join(values)} | "
+            f"{curve} |"
         )
 
 

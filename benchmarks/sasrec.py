@@ -5,7 +5,8 @@
 
 Both take the same data options. RecTools wants another numpy than this project, so it lives in an environment of its
 own, made in `--env` at the first run (torch is in it: about 1 GB). Training users' sequences train it, validation
-lists choose the number of epochs, and a held-out user is met when ranked, with the history that every system sees.
+lists choose the number of epochs (without any it is the most), and a held-out user is met when ranked, with the history
+that every system sees.
 """
 
 from __future__ import annotations

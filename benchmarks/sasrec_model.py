@@ -3,7 +3,8 @@
     python sasrec_model.py FOLDER OUTPUT EPOCHS SEED
 
 Reads train.jsonl, validation.jsonl and test.jsonl of FOLDER; writes a line of scores for each list of the last one.
-Candidates that no training user has are unknown to it: they stand below the others, and level with each other.
+Candidates that no training user has are unknown to it: they stand below the others, and level with each other. Where
+there are no validation lists it is trained for all its epochs.
 """
 
 from __future__ import annotations
@@ -34,9 +35,12 @@ def main(folder: Path, output: Path, epochs: int, seed: int) -> None:
     known = interactions([line["items"] for line in train])
     items = len({item for line in train for item in line["items"]})
     model = SASRecModel(**SHAPE, batch_size=128, epochs=EVERY, loss="softmax", verbose=0)
-    best, best_scores, since = -1.0, [], 0
+    best, best_scores, since = -1.0, None, 0
     for epoch in range(EVERY, epochs + 1, EVERY):
         model.fit_partial(known, min_epochs=EVERY, max_epochs=EVERY)
+        if not validation:
+            print(f"epoch {epoch}: nobody to validate on", file=sys.stderr)
+            continue
         recall = np.mean(
             [recall_at_3(s, line) for s, line in zip(scores(model, items, validation), validation, strict=True)]
         )
@@ -45,11 +49,16 @@ def main(folder: Path, output: Path, epochs: int, seed: int) -> None:
             best, best_scores, since = recall, scores(model, items, test), 0
         elif (since := since + 1) == PATIENCE:
             break
+    if best_scores is None:  # nobody chose an epoch: the last one counts
+        best_scores = scores(model, items, test)
     lines = (
         {"user_id": line["user_id"], "scores": dict(zip(line["candidates"], found, strict=True))}
         for line, found in zip(test, best_scores, strict=True)
     )
-    output.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
+    # Whole or not there: `quality_report` takes a file that exists for a finished one.
+    beside = output.with_name(f".{output.name}.new")
+    beside.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
+    beside.replace(output)
 
 
 def read(path: Path) -> list[dict]:

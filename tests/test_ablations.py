@@ -12,7 +12,7 @@ from scripted import Scripted, after, item, lists, noisy
 
 from trsr_lite import FakeEngine, Recommender, Settings
 from trsr_lite.errors import Cancelled, DataError, SettingsError
-from trsr_lite.evaluation import ablations, intervals
+from trsr_lite.evaluation import ablations, first_stage, intervals
 from trsr_lite.evaluation.baselines import TfIdf
 from trsr_lite.evaluation.evaluation import Evaluation, evaluate
 from trsr_lite.evaluation.figures import table
@@ -268,6 +268,39 @@ def test_lora_is_compared_with_all_weights() -> None:
     tables = {name: table(found.outcomes[name])["recall@3"] for name in "ab"}
     assert second["change"] == intervals.difference(tables["b"], tables["a"]).to_dict()
     assert second["recall@3"] == found.systems["b"]["recall@3"]
+
+
+def of_few_users() -> Lists:
+    """Lists of which each user has two."""
+    made = histories(50)
+    return replace(
+        made, examples={number: replace(one, user_id=f"u{number % 25}") for number, one in made.examples.items()}
+    )
+
+
+def test_lists_of_one_user_are_one_observation_to_a_change() -> None:
+    systems: list[System] = [Tuned("b", 1, "all weights"), Tuned("a", 2, "LoRA")]
+    found = studied("tuning length", made := of_few_users(), systems)
+    tables = {name: table(found.outcomes[name])["recall@3"] for name in "ab"}
+    by_user = intervals.difference(tables["b"], tables["a"], made.users()).to_dict()
+    assert by_user != intervals.difference(tables["b"], tables["a"]).to_dict()
+    assert found.studies["tuning"]["rows"][1]["change"] == by_user
+
+    few = replace(made, examples={number: replace(one, user_id="u") for number, one in made.examples.items()})
+    changes = [row["change"] for row in studied("length", few, systems).studies["length"]["rows"] if row["change"]]
+    assert changes
+    assert all(change["low"] is None for change in changes)
+
+
+def test_lists_of_one_user_are_one_observation_to_the_first_stage() -> None:
+    made = replace(of_few_users(), counts={})
+    whole = first_stage.measure(made, [], 5)
+    few = replace(made, examples={number: replace(one, user_id="u") for number, one in made.examples.items()})
+    found = first_stage.measure(few, [], 5)
+    for name in ("catalog", "popularity"):
+        assert found[name]["value"] == whole[name]["value"]
+        assert found[name]["low"] is None
+        assert whole[name]["low"] is not None
 
 
 def test_one_kind_of_run_is_not_enough_and_all_does_without() -> None:

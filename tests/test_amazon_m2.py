@@ -2,6 +2,7 @@
 
 import csv
 import io
+import random
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from trsr_lite.datasets import amazon_m2
 from trsr_lite.datasets.corpus import Corpus
+from trsr_lite.datasets.dataset import load
 from trsr_lite.datasets.options import DataOptions
 from trsr_lite.datasets.report import Report
 from trsr_lite.datasets.sources import find
@@ -119,6 +121,36 @@ def test_without_a_locale_an_id_belongs_to_its_own(tmp_path: Path) -> None:
     corpus, report = read(tmp_path, ["['A']", "B", "DE"], ["['A']", "B", "UK"], products=MIXED, locale=None)
     assert (ids(corpus, 0), ids(corpus, 1)) == (["DE:A", "DE:B"], ["UK:A", "UK:B"])
     assert not gaps(report)
+
+
+@pytest.mark.parametrize("negatives", ["uniform", "popularity"])
+def test_others_beside_a_target_are_of_its_locale(tmp_path: Path, negatives: str) -> None:
+    """Else the language alone would tell which one is the user's."""
+    products = [product(f"P{number}", "UK" if number % 3 else "DE") for number in range(90)]
+    sessions = []
+    for user in range(60):
+        locale = "UK" if user % 2 else "DE"
+        own = [row[0] for row in products if row[1] == locale]
+        chosen = random.Random(user).sample(own, 4)
+        sessions.append([str(chosen[:3]), chosen[3], locale])
+    read(tmp_path, *sessions, products=products)
+    options = DataOptions("amazon-m2", str(tmp_path), negatives=negatives, test_negatives=12)
+    with load(options) as dataset:
+        examples = [one for part in ("train", "validation", "test") for one in dataset.examples(part)]
+    assert len(examples) == 60
+    assert {len(one.candidates) for one in examples} == {8, 13}
+    for one in examples:
+        assert len({item.attributes["locale"] for item in (*one.history, *one.candidates)}) == 1
+    assert len({item.attributes["locale"] for one in examples for item in one.candidates}) == 2
+
+
+def test_a_locale_that_has_too_few_products_is_an_error(tmp_path: Path) -> None:
+    products = [product(f"P{number}", "UK" if number > 8 else "DE") for number in range(60)]
+    sessions = [["['P1' 'P2' 'P3']", "P4", "DE"] for _ in range(20)]
+    read(tmp_path, *sessions, products=products)
+    options = DataOptions("amazon-m2", str(tmp_path), test_negatives=10)
+    with load(options) as dataset, pytest.raises(DataError, match="only 5 items can be drawn"):
+        list(dataset.examples("test"))
 
 
 def test_a_locale_that_no_product_has_is_refused_with_those_that_are(tmp_path: Path) -> None:

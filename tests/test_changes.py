@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import pytest
 
 from trsr_lite.datasets.dataset import Example
@@ -110,6 +113,31 @@ def test_users_without_an_id_are_others_to_each_other() -> None:
     lists = made()
     nobody = replace(lists, examples={n: replace(one, user_id="") for n, one in lists.examples.items()})
     assert len(changes.lengthened(nobody, 0, items=25).examples[3].history) == 25
+
+
+@pytest.mark.parametrize("change", [partial(changes.foreign, share=0.5), partial(changes.lengthened, items=25)])
+def test_a_list_reads_few_histories_of_others(change: Change) -> None:
+    """Else the work would grow with the square of the lists."""
+    read = 0
+
+    class History(tuple[Item, ...]):
+        def __iter__(self) -> Iterator[Item]:
+            nonlocal read
+            read += 1
+            return super().__iter__()
+
+    lists = made(60)
+    watched = {number: replace(one, history=History(one.history)) for number, one in lists.examples.items()}
+    change(replace(lists, examples=watched), 0)
+    assert 60 < read < 60 * 12
+
+
+def test_others_come_each_once_in_any_order() -> None:
+    orders = [list(changes._mixed(5, np.random.default_rng(seed))) for seed in range(3000)]
+    assert {tuple(sorted(order)) for order in orders} == {(0, 1, 2, 3, 4)}
+    counts = Counter(map(tuple, orders))
+    assert len(counts) == 120
+    assert max(counts.values()) < 60  # 25 expected
 
 
 def test_a_share_of_the_items_is_dropped_in_their_order_and_one_stays() -> None:

@@ -98,8 +98,8 @@ def test_json_has_the_documented_schema_and_is_all_that_is_on_stdout(run: Run, a
     outcome = run(*asked, "--baselines", "random,popularity,tfidf,bm25", "--json")
     found = outcome.json
     assert outcome.out.startswith("{\n") and outcome.out.endswith("}\n")
-    assert list(found) == ["schema", "users", "systems", "groups", "comparisons", "notes"]
-    assert (found["schema"], found["users"], found["notes"]) == (1, 22, [])
+    assert list(found) == ["schema", "users", "lists", "systems", "groups", "comparisons", "notes"]
+    assert (found["schema"], found["users"], found["lists"], found["notes"]) == (1, 22, 22, [])
     assert list(found["systems"]) == ["tiny", "random", "popularity", "tfidf", "bm25"]
     for name, figures in found["systems"].items():
         extra = ["label_mass", "calibration_error"] if name == "tiny" else []
@@ -247,7 +247,7 @@ def test_lists_of_ones_own_are_ranked(run: Run, tiny: Path, tmp_path: Path, monk
     (tmp_path / "lists.jsonl").write_text(text)
     found = run("--lists", tmp_path / "lists.jsonl", "-m", tiny, "--baselines", "random,popularity", "--json").json
     assert (found["users"], list(found["systems"]), found["groups"]) == (2, ["tiny", "random"], {})
-    assert found["notes"][0] == "popularity is left out: a file of lists has no training users"
+    assert found["notes"][0] == "popularity is left out: there are no training users to count"
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
     again = run("--lists", "-", "-m", tiny, "--json").json
     assert again["systems"]["tiny"]["auc"] == found["systems"]["tiny"]["auc"]

@@ -94,8 +94,9 @@ def test_a_figure_has_the_interval_of_its_values() -> None:
 
 def test_an_evaluation_is_plain_json_with_the_documented_keys() -> None:
     data = evaluate(lists(25), [Scripted("a", noisy(1)), Scripted("b", noisy(2))], notes=["mind"]).to_dict()
-    assert list(data) == ["schema", "users", "systems", "groups", "comparisons", "notes"]
-    assert (data["schema"], data["users"], data["groups"], data["notes"]) == (1, 25, {}, ["mind"])
+    assert list(data) == ["schema", "users", "lists", "systems", "groups", "comparisons", "notes"]
+    assert (data["schema"], data["users"], data["lists"], data["groups"]) == (1, 25, 25, {})
+    assert data["notes"] == ["mind"]
     assert list(data["systems"]) == ["a", "b"]
     assert set(data["systems"]["a"]["recall@3"]) == {"value", "low", "high"}
 
@@ -163,6 +164,42 @@ def test_a_list_is_known_by_its_number_and_not_by_its_user() -> None:
     one, other = example("u", [1, 0, 0, 0]), example("u", [0, 0, 0, 1])
     found = evaluate(of([one, other]), [Scripted("s", lambda _: [4, 3, 2, 1])])
     assert values(found, "s", "recall@3").tolist() == [1.0, 0.0]
+
+
+def several(users: int, each: int) -> Lists:
+    """Lists of few users."""
+    made = lists(users * each, counts={f"u{number}-{place}": 1 for number in range(users * each) for place in (0, 1)})
+    named = {number: replace(one, user_id=f"u{number % users}") for number, one in made.examples.items()}
+    return replace(made, examples=named)
+
+
+def test_lists_of_one_user_are_one_observation_to_every_figure() -> None:
+    made = several(LEAST - 1, 6)
+    whole = evaluate(made, [Scripted("a", noisy(1, 0.3)), Scripted("b", noisy(2))])
+    data = whole.to_dict()
+    assert (data["users"], data["lists"]) == (LEAST - 1, 6 * (LEAST - 1))
+    figure, (comparison,) = data["systems"]["a"]["recall@3"], data["comparisons"]
+    assert [figure["low"], figure["high"], comparison["low"], comparison["high"]] == [None] * 4
+    assert "114 lists of 19 users are too few for intervals (at least 20 users)" in data["notes"][0]
+    assert "114 lists of 1 user are" in evaluate(several(1, 114), [Scripted("a", noisy(1))]).notes[0]
+    users = made.users()
+    recalls = [values(whole, name, "recall@3") for name in "ba"]
+    assert comparison["p"] == round(intervals.difference(*recalls, users).p, 4) != intervals.difference(*recalls).p
+    for group in data["groups"].values():
+        assert 0 < group["users"] < group["lists"]
+        assert group["systems"]["a"]["recall@3"]["low"] is None
+    assert sum(group["lists"] for group in data["groups"].values()) == data["lists"]
+
+
+def test_the_intervals_of_a_systems_figures_are_by_user() -> None:
+    made = several(30, 4)
+    found = evaluate(made, [Scripted("a", noisy(1, 0.3)), Scripted("b", noisy(2))])
+    users = made.users()
+    for metric in ("recall@3", "auc"):
+        assert found.systems["a"][metric] == intervals.mean(values(found, "a", metric), users).to_dict()
+    change = intervals.difference(values(found, "b", "recall@3"), values(found, "a", "recall@3"), users)
+    assert {**found.comparisons[0], **change.to_dict()} == found.comparisons[0]
+    assert found.systems["a"]["recall@3"] != intervals.mean(values(found, "a", "recall@3")).to_dict()
 
 
 # Comparisons
@@ -288,7 +325,7 @@ def test_groups_have_the_values_of_their_lists() -> None:
 
 def test_a_group_may_be_empty_and_without_counts_there_is_none() -> None:
     cold = evaluate(lists(3, counts={}), [Scripted("s", noisy(1))])
-    assert cold.groups["warm"] == {"users": 0, "systems": {}}
+    assert cold.groups["warm"] == {"users": 0, "lists": 0, "systems": {}}
     assert cold.groups["cold"]["users"] == 3
     assert evaluate(lists(3), [Scripted("s", noisy(1))]).groups == {}
 

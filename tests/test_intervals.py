@@ -55,6 +55,74 @@ def test_four_times_the_lists_halve_the_interval() -> None:
     assert width(intervals.mean(np.tile(values, 4))) == pytest.approx(width(intervals.mean(values)) / 2, rel=0.1)
 
 
+# Lists of one user
+
+
+def clustered(rng: np.random.Generator, users: int, each: int) -> tuple[Values, Values, list[str]]:
+    """Two systems that are equally good, each better for some users; values of one user are alike."""
+    names = [f"u{user}" for user in range(users) for _ in range(each)]
+    one, other = (np.repeat(rng.normal(size=users), each) + rng.normal(size=users * each) / 4 for _ in range(2))
+    return one, other, names
+
+
+def test_a_user_of_many_lists_is_one_observation_to_p() -> None:
+    """By lists, p is below 0.05 in most trials in which nothing differs."""
+    rng, by_user, by_list = np.random.default_rng(8), [], []
+    for _ in range(40):
+        one, other, names = clustered(rng, 25, 8)
+        by_user.append(intervals.difference(one, other, names).p)
+        by_list.append(intervals.difference(one, other).p)
+    assert np.mean(np.array(by_user) <= 0.05) <= 0.12
+    assert np.mean(np.array(by_list) <= 0.05) > 0.4
+
+
+def test_intervals_of_lists_of_few_users_hold_the_true_difference() -> None:
+    rng, held = np.random.default_rng(9), 0
+    for _ in range(60):
+        one, other, names = clustered(rng, 40, 4)
+        found = intervals.difference(one, other, names).change
+        assert found.low is not None and found.high is not None
+        held += found.low <= 0 <= found.high
+    assert held / 60 >= 0.88
+
+
+def test_a_list_repeated_for_its_user_says_nothing_new() -> None:
+    values = recalls(np.random.default_rng(10), 60)
+    names = [f"u{number}" for number in range(60)]
+    once = intervals.mean(values, names)
+    assert intervals.mean(np.repeat(values, 5), np.repeat(names, 5).tolist()) == pytest.approx(once)
+    assert intervals.mean(np.tile(values, 5), names * 5) == pytest.approx(once)
+
+
+def test_the_mean_stays_that_over_lists_where_users_have_more_and_fewer() -> None:
+    values = np.array([1.0] * 10 + [0.0] * LEAST)
+    found = intervals.mean(values, ["many"] * 10 + [f"u{number}" for number in range(LEAST)])
+    assert found.value == pytest.approx(10 / 30)
+    assert found.low == 0.0  # where nobody draws the user of many lists
+    assert found.high is not None and found.high > 0.5
+
+
+def test_one_list_of_each_user_is_what_it_is_without_users() -> None:
+    rng = np.random.default_rng(11)
+    one, other = recalls(rng, 100), rng.random(100)
+    for names in ([f"u{number}" for number in range(100)], [""] * 100):
+        assert intervals.mean(one, names) == intervals.mean(one)
+        assert intervals.difference(one, other, names) == intervals.difference(one, other)
+        assert intervals.count(names) == 100
+
+
+@pytest.mark.parametrize(("users", "enough"), [(LEAST - 1, False), (LEAST, True)])
+def test_users_must_be_enough_and_not_their_lists(users: int, enough: bool) -> None:
+    names = [f"u{user}" for user in range(users)] * 3
+    found = intervals.difference(np.arange(len(names)) / 7, np.zeros(len(names)), names)
+    assert (found.change.low is not None) == enough
+    assert intervals.count(names) == users
+
+
+def test_lists_without_a_user_are_no_one_users() -> None:
+    assert intervals.count(["", "a", "", "a", "b"]) == 4
+
+
 @pytest.mark.parametrize("count", [1, 2, LEAST - 1])
 def test_too_few_lists_have_a_mean_and_no_interval(count: int) -> None:
     found = intervals.mean(np.arange(count) / 7)

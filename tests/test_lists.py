@@ -160,7 +160,7 @@ def test_facts_know_another_content_of_the_same_file(write: Write) -> None:
 def test_popularity_is_left_out_of_a_file_and_said(write: Write) -> None:
     found, notes = opening.simple(("random", "popularity"), lists.of_file(str(write(line()))), seed=0)
     assert [system.name for system in found] == ["random"]
-    assert notes == ["popularity is left out: a file of lists has no training users"]
+    assert notes == ["popularity is left out: there are no training users to count"]
     assert opening.simple(("random",), lists.of_file(str(write(line()))), seed=0)[1] == []
 
 
@@ -263,6 +263,27 @@ def test_single_impressions_are_chosen_and_not_whole_users(tmp_path: Path) -> No
     assert [len(found) for found in seen] == [8, 8, 8]
     assert all(len({one.user_id for one in found.values()}) > 2 for found in seen)
     assert len({tuple(found) for found in seen}) == 3
+
+
+def test_choosing_lists_draws_no_candidates_of_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+    plain = Dataset.example
+
+    def example(self: Dataset, number: int, **more: Any) -> Example:
+        drawn.append(number)
+        return plain(self, number, **more)
+
+    monkeypatch.setattr(Dataset, "example", example)
+    with data(tmp_path) as dataset:
+        assert drawn == list(lists.of_dataset(dataset, "test", most=8, seed=0).examples)
+
+
+def test_where_nobody_trains_nobody_counted(tmp_path: Path) -> None:
+    """Popularity that knows no counts would be shown, and be chance."""
+    with data(tmp_path, test=1.0, validation=0.0) as dataset:
+        found = lists.of_dataset(dataset, "test", most=None, seed=0)
+    assert found.counts is None
+    assert [system.name for system in opening.simple(("random", "popularity"), found, seed=0)[0]] == ["random"]
 
 
 @pytest.mark.parametrize("part", ["test", "validation"])

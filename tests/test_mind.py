@@ -165,6 +165,7 @@ def test_an_impression_is_a_case_with_what_was_clicked_and_what_was_not(tmp_path
         ("N4-1", ("impression", "no candidate that was not clicked"), 0),
         ("", ("impression", "no clicked candidate"), 0),
         ("N1-1 N3-0", ("impression", "every clicked candidate is already in the history"), 0),
+        ("N4-1 N1-0 N2-0", ("impression", "every candidate that was not clicked is in the history"), 0),
     ],
 )
 def test_an_impression_that_cannot_be_used_is_counted(
@@ -183,3 +184,9 @@ def test_a_candidate_stands_once_and_clicked_wins(tmp_path: Path) -> None:
 def test_a_click_on_what_was_read_before_is_no_target(tmp_path: Path) -> None:
     corpus, _ = read(tmp_path, behavior("U1", "N1 N2", "N1-1 N3-1 N4-0"), negatives="impressions")
     assert corpus.case(0).positives == (2,)
+
+
+def test_what_was_read_before_and_is_shown_again_is_no_negative(tmp_path: Path) -> None:
+    corpus, report = read(tmp_path, behavior("U1", "N1 N2", "N1-0 N3-1 N4-0 N2-0"), negatives="impressions")
+    assert (corpus.case(0).positives, corpus.case(0).negatives) == ((2,), (3,))
+    assert not dropped(report)  # the impression is used

@@ -35,6 +35,29 @@ def test_a_draw_is_distinct_allowed_and_complete_or_refused(
     assert found == sampler.sample(rng(seed), count, exclude)
 
 
+@given(
+    kind=st.sampled_from(["uniform", "popularity"]),
+    rows=st.sets(st.integers(0, 59), min_size=1),
+    exclude=st.sets(st.integers(0, 70)),
+    count=st.integers(1, 12),
+    seed=st.integers(0, 2**32),
+)
+def test_only_given_rows_are_drawn(kind: str, rows: set[int], exclude: set[int], count: int, seed: int) -> None:
+    sampler = Sampler(kind, np.arange(60) + 1, sorted(rows))
+    if len(rows - exclude) < count:
+        with pytest.raises(DataError, match=f"only {len(rows - exclude)} items"):
+            sampler.sample(rng(seed), count, exclude)
+        return
+    found = sampler.sample(rng(seed), count, exclude)
+    assert len(set(found)) == count
+    assert set(found) <= rows - exclude
+
+
+def test_given_rows_come_in_proportion() -> None:
+    found = frequencies(Sampler("popularity", np.array([50, 1, 2, 7, 90]), [1, 2, 3]), set(), 5)
+    assert np.allclose(found, [0, 0.1, 0.2, 0.7, 0], atol=0.02)
+
+
 def frequencies(sampler: Sampler, exclude: set[int], items: int, draws: int = 20000) -> np.ndarray:
     generator = rng()
     rows = [sampler.sample(generator, 1, exclude)[0] for _ in range(draws)]

@@ -7,6 +7,7 @@ import io
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,11 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scripted import Scripted, after, example, failing, lists, noisy, of, timeless
+from scripted import Scripted, after, example, failing, item, lists, noisy, of, timeless
 
 from trsr_lite import FakeEngine, Recommender, Settings
 from trsr_lite.datasets.dataset import Example
 from trsr_lite.errors import DataError, SettingsError, TrsrError
-from trsr_lite.evaluation import outcomes
 from trsr_lite.evaluation.baselines import Random
 from trsr_lite.evaluation.evaluation import Evaluation, evaluate
 from trsr_lite.evaluation.lists import Lists
@@ -74,9 +74,10 @@ def test_a_folder_holds_what_was_asked_and_one_line_for_each_answer(finished: Pa
     assert set(content(finished)) == {HEAD, LINES}
     head = json.loads((finished / HEAD).read_text())
     assert head == {
-        "schema": 1,
+        "schema": 2,
         "lists": {"made": "by hand"},
         "numbers": list(range(10, 35)),
+        "examples": lists(25).digest(),
         "systems": {"a": {"script": "a"}, "b": {"script": "b"}},
     }
     assert keys(finished) == [(name, number) for name in "ab" for number in range(10, 35)]
@@ -206,11 +207,27 @@ def test_the_order_of_lists_and_systems_is_no_other_evaluation(finished: Path) -
 # Folders that hold something else
 
 
+def changed(made: Lists, change: Callable[[Example], Example]) -> Lists:
+    """One list of the same number is another."""
+    return replace(made, examples={**made.examples, 20: change(made.examples[20])})
+
+
+CHANGES: dict[str, Callable[[Example], Example]] = {
+    "other candidates": lambda one: replace(one, candidates=(*one.candidates[:-1], item("another"))),
+    "candidates in another order": lambda one: replace(one, candidates=one.candidates[::-1]),
+    "another text": lambda one: replace(one, candidates=(item(one.candidates[0].id, "new"), *one.candidates[1:])),
+    "other labels": lambda one: replace(one, labels=(*one.labels[1:], one.labels[0])),
+    "another history": lambda one: replace(one, history=one.history[1:]),
+    "another user": lambda one: replace(one, user_id="nobody"),
+}
+
+
 def others() -> dict[str, tuple[Lists, list[Any], str]]:
     made = lists(25)
     return {
         "data": (Lists(made.examples, made.items, None, {"made": "otherwise"}), systems(), "lists"),
         "fewer lists": (lists(24), systems(), "numbers"),
+        **{name: (changed(made, change), systems(), "examples") for name, change in CHANGES.items()},
         "another system": (made, [*systems(), Scripted("c", noisy(3))], "systems"),
         "a changed system": (made, [Scripted("a", noisy(1), weights="new"), systems()[1]], "systems"),
     }
@@ -370,7 +387,14 @@ def test_texts_with_line_ends_stay_on_their_line(folder: Path) -> None:
     assert (folder / LINES).read_bytes().count(b"\n") == 3
 
 
-def test_an_evaluation_of_a_newer_schema_is_refused(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outcomes, "SCHEMA", 2)
-    with pytest.raises(SettingsError, match="its schema differs"):
+@pytest.mark.parametrize("change", [{"schema": 1}, {"schema": 1, "examples": None}, {"schema": 3}, {"schema": None}])
+def test_an_evaluation_of_another_version_is_refused_and_says_what_to_do(
+    finished: Path, change: dict[str, Any]
+) -> None:
+    head = json.loads((finished / HEAD).read_text()) | change
+    (finished / HEAD).write_text(json.dumps({key: value for key, value in head.items() if value is not None}))
+    with pytest.raises(SettingsError) as caught:
         evaluated(finished)
+    assert str(caught.value) == f"{finished}: holds an evaluation of another version of trsr-lite"
+    assert "--force" in str(caught.value.hint)
+    assert not timeless(evaluated(finished, force=True))["notes"][1:]

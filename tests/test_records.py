@@ -1,14 +1,16 @@
 """Reading users and candidates: what is usable comes in unchanged, and every fault is named where it is."""
 
 import json
+import sys
 import time
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from trsr_lite import DataError, Item, User, read_candidates, read_user, read_users
+from trsr_lite import DataError, Item, User, read_candidates, read_user, read_users, records
 
 TEXTS = ["Grüße aus Köln", "אבג דהו", "مرحبا بالعالم", "日本語の本", "👩‍👩‍👧 family 🏴‍☠️", "e\u0301 combining"]
 LONE = "\ud800"
@@ -296,6 +298,65 @@ def time_zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 )
 def test_times_are_utc_unless_they_say_otherwise(moment: object) -> None:
     assert Item.from_dict(item(title="text", time=moment)).time == 1767348000.0
+
+
+TIMES = {
+    "2026-01-02": 1767312000.0,
+    "20260102": 1767312000.0,
+    "2026-01-02Z": 1767312000.0,
+    "2026-W01-5": 1767312000.0,
+    "2026W015": 1767312000.0,
+    "2026-W01": 1766966400.0,
+    "20260102T100000Z": 1767348000.0,
+    "2026-01-02T10:00": 1767348000.0,
+    "2026-01-02 10": 1767348000.0,
+    "2026-01-02t10:00:00z": 1767348000.0,
+    "2026-01-02T10:00:00.5Z": 1767348000.5,
+    "2026-01-02T10:00:00,5Z": 1767348000.5,
+    "2026-01-02T10:00:00.1234567Z": 1767348000.123456,
+    "2026-01-02T10:00:00.000001": 1767348000.000001,
+    "2026-01-02T12:00:00+0200": 1767348000.0,
+    "2026-01-02T12:00:00+02": 1767348000.0,
+    "2026-01-02 12:00:00 +02:00": 1767348000.0,
+    "2026-01-02T04:30:00-05:30": 1767348000.0,
+    "2026-01-02T12:00:30+02:00:30": 1767348000.0,
+}
+
+
+@pytest.mark.usefixtures("time_zone")
+@pytest.mark.parametrize(("moment", "seconds"), TIMES.items())
+def test_a_time_is_the_same_in_every_python(moment: str, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`fromisoformat` of 3.10 refuses most of these, and the sequence of a log would be another one."""
+
+    class Datetime(datetime):
+        fromisoformat = None
+
+    monkeypatch.setattr(records, "datetime", Datetime)
+    assert records.parse_time(f" {moment} ", "time") == pytest.approx(seconds, abs=1e-6)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="3.10 reads less of ISO 8601")
+@pytest.mark.parametrize("moment", TIMES)
+def test_times_are_those_of_a_new_python(moment: str) -> None:
+    plain = datetime.fromisoformat(moment.upper().replace("Z", "+00:00"))
+    assert (
+        records.parse_time(moment, "time")
+        == (plain if plain.tzinfo else plain.replace(tzinfo=timezone.utc)).timestamp()
+    )
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "2026", "2026-01", "2026-02-30", "2026-13-01", "0000-01-01", "9999-W52-7", "2026-W54-1", "2026-W01-8",
+        "2026-01-02T", "2026-01-02T1", "2026-01-02T25", "2026-01-02T24:00", "2026-01-02T10:60", "2026-01-02T10:0000",
+        "2026-01-02T10:00:60", "2026-01-02T10:00:00.", "2026-01-02T10.5", "2026-01-02110:00", "2026-01-02T10:00+24:00",
+        "2026-01-02T10:00+1", "2026-01-02T10:00ZZ", "２０２６-01-02", "2026-01-02T10:00:00 CET", "Z", "",
+    ],
+)  # fmt: skip
+def test_what_is_no_time_is_no_time_in_any_python(moment: str) -> None:
+    with pytest.raises(DataError, match=r"time: .* is not a time"):
+        records.parse_time(moment or " ", "time")
 
 
 def test_equal_times_are_in_order() -> None:

@@ -39,6 +39,14 @@ def test_of_a_users_lines_the_one_of_these_candidates_counts(tmp_path: Path) -> 
     assert Scores("s", path).answer(example("a", [1, 0])).scores.tolist() == [4, 3]
 
 
+def test_the_same_line_again_is_one_line(tmp_path: Path) -> None:
+    """A user may be shown the same candidates twice."""
+    path = write(tmp_path, line("a", 2, 1), line("b", 1, 2), line("a", 2.0, 1.0))
+    made = of([example(name, [1, 0]) for name in "aba"])
+    found = evaluate(made, [Scores("s", path)])
+    assert [outcome.scores for outcome in found.outcomes["s"]] == [(2, 1), (1, 2), (2, 1)]
+
+
 def test_lists_that_the_file_does_not_answer_are_counted(tmp_path: Path) -> None:
     path = write(
         tmp_path, line("a", 2, 1), line("b", 2), line("c", 1, 2, more={"x": 0}), line("c", 1, 2, more={"y": 0})

@@ -66,13 +66,41 @@ def test_a_row_shows_the_summary_of_its_user(tiny_base: Path, tiny_data: Path) -
     tokenizer = HfTokenizer.load(Base("tiny", str(tiny_base)), offline=True)
     with datasets.load(tiny_examples(tiny_data)) as dataset:
         lists = Lists(dataset, tiny_settings(), tokenizer, summarizer, 5)
-        numbers = [*dataset.numbers("train"), *list(dataset.numbers("validation"))[:5]]
+        numbers = [*dataset.numbers("train"), *dataset.chosen("validation", 5, dataset.options.seed)]
         assert asked == [list(dataset.histories(numbers))]
         rows = [*(lists.row(number, 3) for number in dataset.numbers("train")), *lists.validation]
         for place, (number, row) in enumerate(zip(numbers, rows, strict=True)):
             text = tokenizer.decode(row.prefix)
             expected = f"likes {dataset.example(number).history[0].id} most" if place else prompts.NO_SUMMARY
             assert f"### Preference\n{expected}\n" in text
+
+
+def test_the_seed_chooses_who_is_validated_and_not_the_order_of_the_file(tiny_base: Path, tmp_path: Path) -> None:
+    """Logs are often sorted: the first users may be of one domain, or of one day."""
+    write_data(tmp_path)
+    people = [
+        {
+            "user_id": f"u{number}",
+            "history": ["n0", "n1"],
+            "clicked": [f"n{number % 25 + 2}"],
+            "shown": ["n30", "n31"],
+            "domain": "news" if number < 30 else "product",
+        }
+        for number in range(60)
+    ]
+    tokenizer = HfTokenizer.load(Base("tiny", str(tiny_base)), offline=True)
+    chosen = []
+    for rows, seed in ((people, 0), (people[::-1], 0), (people, 1)):
+        (tmp_path / "impressions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        options = tiny_examples(tmp_path, negatives="impressions", validation=0.8, test=0, seed=seed)
+        with datasets.load(options) as dataset:
+            held_out = Lists(dataset, tiny_settings(strategy="none"), tokenizer, None, 10).lists
+            ids = [item.id for one in held_out for item, own in zip(one.candidates, one.labels, strict=True) if own]
+            assert len(held_out) == 10
+            assert {one.domain for one in held_out} == {"news", "product"}
+        chosen.append((sorted(ids), [one.domain for one in held_out]))
+    assert chosen[0][0] == chosen[1][0] != chosen[2][0]
+    assert chosen[0][1] == sorted(chosen[0][1], key=str)  # in the order of the file
 
 
 def test_a_test_user_is_neither_summarized_nor_read(tiny_base: Path, tiny_data: Path) -> None:
@@ -96,7 +124,7 @@ def test_only_users_that_will_be_read_are_summarized(tiny_base: Path, tiny_data:
     with datasets.load(tiny_examples(tiny_data)) as dataset:
         read = list(dataset.numbers("train"))[3:5]
         lists = Lists(dataset, tiny_settings(), tokenizer, summarizer, 2, read=read)
-        assert seen == list(dataset.histories([*read, *list(dataset.numbers("validation"))[:2]]))
+        assert seen == list(dataset.histories([*read, *dataset.chosen("validation", 2, dataset.options.seed)]))
         assert "Likes football." in tokenizer.decode(lists.row(read[0], 0).prefix)
         with pytest.raises(KeyError):  # never silently as a user without a summary
             lists.row(lists.train[0], 0)

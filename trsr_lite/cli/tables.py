@@ -107,7 +107,7 @@ def print_comparisons(steps: Mapping[str, Mapping[str, Any]], console: Console) 
 
 def print_evaluation(result: Mapping[str, Any], console: Console) -> None:
     """What each system reaches on the same lists, and how it compares with the first one."""
-    table = Table("system", title=f"{result['users']} lists", title_justify="left")
+    table = Table("system", title=f"{result['lists']} lists", title_justify="left")
     table.add_column("Recall@3 [95 %]", justify="right", no_wrap=True)
     for _, head in _SHOWN:
         table.add_column(head, justify="right")
@@ -120,7 +120,7 @@ def print_evaluation(result: Mapping[str, Any], console: Console) -> None:
         console.print(Text(f"{names}, Recall@3: {_interval(one, '+')}, p {one['p']:.3f}"))
     for group, found in result["groups"].items():
         values = ", ".join(f"{name} {figures['recall@3']['value']:.3f}" for name, figures in found["systems"].items())
-        console.print(Text(f"{group} ({found['users']} lists), Recall@3: {values or 'none'}", style="dim"))
+        console.print(Text(f"{group} ({found['lists']} lists), Recall@3: {values or 'none'}", style="dim"))
     for name, study in result.get("studies", {}).items():
         _print_study(name, study, console)
     if stage := result.get("first_stage"):

@@ -1,7 +1,7 @@
 """Amazon-M2 as the KDD Cup 2023 gave it: `products_train.csv` and `sessions_train.csv`.
 
 Invariant: a session is one anonymous user. A product is known by its id within a locale, since the same id has another
-text in another locale.
+text in another locale; and it stands beside products of its locale alone, since its language would tell it from others.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _read_products(source: Source, locale: str | None, corpus: Corpus, report: R
             own = values.pop("locale")
             ordered = {"title": values.pop("title"), **values, "locale": own}
             attributes = {name: text for name, text in ordered.items() if text}
-            if corpus.add_item(Item(_key(product, own, locale), attributes)):
+            if corpus.add_item(Item(_key(product, own, locale), attributes), own if locale is None else None):
                 report.read("item")
             else:
                 report.drop("item", "the id came before", where)

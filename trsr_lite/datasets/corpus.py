@@ -23,6 +23,7 @@ CACHE_KIB = 64 * 1024
 CHUNK = 500  # names in one query; old SQLite takes at most 999
 _SCHEMA = """
 CREATE TABLE items (row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, attributes BLOB NOT NULL);
+CREATE TABLE kinds (row INTEGER PRIMARY KEY, kind TEXT NOT NULL);
 CREATE TABLE users (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE);
 CREATE TABLE cases (number INTEGER PRIMARY KEY, user INTEGER NOT NULL, line INTEGER NOT NULL,
                     history BLOB NOT NULL, positives BLOB NOT NULL, negatives BLOB NOT NULL, domain TEXT);
@@ -81,13 +82,18 @@ class Corpus:
 
     # Items
 
-    def add_item(self, item: Item) -> bool:
-        """Store an item under the next row; False if the id is taken, in which case the first stays."""
+    def add_item(self, item: Item, kind: str | None = None) -> bool:
+        """Store an item under the next row; False if the id is taken, in which case the first stays.
+
+        `kind` is what sets it apart from others so clearly that it may stand beside its own kind alone.
+        """
         attributes = orjson.dumps(dict(item.attributes))
         with self._open() as database:
             added = database.execute(
                 "INSERT INTO items VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (self.item_count, item.id, attributes)
             ).rowcount
+            if added and kind is not None:
+                database.execute("INSERT INTO kinds VALUES (?, ?)", (self.item_count, kind))
             self.item_count += added
         return bool(added)
 
@@ -116,6 +122,19 @@ class Corpus:
             query = "SELECT id, attributes FROM items WHERE row = ?"
             found = [database.execute(query, (int(row),)).fetchone() for row in rows]
         return [Item(item_id, orjson.loads(attributes)) for item_id, attributes in found]
+
+    def kind(self, row: int) -> str | None:
+        """The kind of an item, where it has one."""
+        with self._open() as database:
+            found = database.execute("SELECT kind FROM kinds WHERE row = ?", (int(row),)).fetchone()
+        return str(found[0]) if found else None
+
+    def kinds(self) -> dict[str, list[int]]:
+        """The rows of each kind, ascending."""
+        found: dict[str, list[int]] = {}
+        for row, kind in self._stream("SELECT row, kind FROM kinds ORDER BY row"):
+            found.setdefault(kind, []).append(row)
+        return found
 
     def all_items(self) -> Iterator[Item]:
         """Every item by row, one at a time."""

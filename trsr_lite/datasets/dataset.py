@@ -8,6 +8,7 @@ the same in every epoch.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -22,6 +23,7 @@ from trsr_lite.datasets.negatives import Sampler
 from trsr_lite.datasets.options import DataOptions
 from trsr_lite.datasets.report import Report
 from trsr_lite.datasets.selection import Selection, select
+from trsr_lite.datasets.splits import ranked
 from trsr_lite.errors import DataError
 from trsr_lite.records import Item
 
@@ -64,7 +66,11 @@ class Dataset:
         self._corpus = corpus
         self._selection = selection
         self.popularity = _popularity(corpus, selection.training_users)
-        self._sampler = Sampler(options.negatives, self.popularity)
+        self._samplers: dict[str | None, Sampler] = {
+            kind: Sampler(options.negatives, self.popularity, rows) for kind, rows in corpus.kinds().items()
+        }
+        if not self._samplers:  # nearly always
+            self._samplers[None] = Sampler(options.negatives, self.popularity)
 
     def __enter__(self) -> Dataset:
         return self
@@ -84,6 +90,18 @@ class Dataset:
     def numbers(self, part: str) -> Sequence[int]:
         """The examples of a part: `train`, `validation` or `test`."""
         return self._selection.ranges[part]
+
+    def chosen(self, part: str, most: int, seed: int) -> list[int]:
+        """At most so many examples of a part, in order; which ones, their users and the seed decide, not the file."""
+        numbers = self.numbers(part)
+        if most >= len(numbers):
+            return list(numbers)
+        names, before = list[str](), Counter[str]()
+        for number in numbers:
+            user_id = self._cut(number).user_id
+            names.append(f"{user_id}\0{before[user_id]}")
+            before[user_id] += 1
+        return sorted(numbers[index] for index in ranked(names, seed)[:most].tolist())
 
     def example(self, number: int, *, epoch: int = 0) -> Example:
         """The example of this number; another epoch draws other candidates for a training example."""
@@ -135,7 +153,8 @@ class Dataset:
         if not case.negatives:
             # Later items too: what the user went on to read is no example of what the user does not read.
             whole = self._corpus.case(int(self._selection.cases[number]))
-            return self._sampler.sample(rng, wanted, set(whole.sequence))
+            sampler = self._samplers[self._corpus.kind(case.positives[0])]
+            return sampler.sample(rng, wanted, set(whole.sequence))
         if not training or len(case.negatives) <= wanted:
             return list(case.negatives)
         return [int(row) for row in rng.choice(case.negatives, wanted, replace=False)]

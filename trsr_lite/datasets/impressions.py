@@ -1,7 +1,7 @@
 """Impressions: what was shown to a user at once, and which of it the user chose.
 
-Invariant: a chosen item is no negative and not in the history, and an impression without both kinds is left out, with
-its reason in the report.
+Invariant: no candidate is in the history, a chosen item is no negative, and an impression without both kinds is left
+out, with its reason in the report.
 """
 
 from __future__ import annotations
@@ -14,13 +14,16 @@ from trsr_lite.datasets.report import Report
 
 def add(case: Case, corpus: Corpus, report: Report, where: str) -> None:
     """Store a case whose positives and negatives are as the source has them, repetitions included."""
-    positives = tuple(row for row in dict.fromkeys(case.positives) if row not in case.history)
-    negatives = tuple(row for row in dict.fromkeys(case.negatives) if row not in case.positives)
+    history, chosen = set(case.history), set(case.positives)
+    positives = tuple(row for row in dict.fromkeys(case.positives) if row not in history)
+    others = [row for row in dict.fromkeys(case.negatives) if row not in chosen]
+    negatives = tuple(row for row in others if row not in history)  # shown again: whoever has read it did choose it
     if not positives:
         reason = "every clicked candidate is already in the history" if case.positives else "no clicked candidate"
         report.leave_out("impression", reason, where)
     elif not negatives:
-        report.leave_out("impression", "no candidate that was not clicked", where)
+        reason = "every candidate that was not clicked is in the history"
+        report.leave_out("impression", reason if others else "no candidate that was not clicked", where)
     else:
         corpus.add_case(case.user_id, case.history, positives, negatives, case.line, case.domain)
 

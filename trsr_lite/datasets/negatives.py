@@ -6,7 +6,7 @@ weight among those that remain. What an item is, is not known.
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 
 import numpy as np
 import numpy.typing as npt
@@ -23,11 +23,14 @@ class Sampler:
     ----------
     kind: `uniform`, or `popularity` in proportion to the weights.
     weights: (items,) counts among the training users; an item of weight 0 is never drawn by popularity.
+    rows: those that may be drawn, ascending; None: all.
     """
 
-    def __init__(self, kind: str, weights: npt.NDArray[np.int64]) -> None:
+    def __init__(self, kind: str, weights: npt.NDArray[np.int64], rows: Sequence[int] | None = None) -> None:
         self.kind = kind
-        self._weights = np.ones(len(weights), np.int64) if kind == "uniform" else np.asarray(weights, np.int64)
+        self._rows = np.arange(len(weights)) if rows is None else np.asarray(rows, np.int64)
+        weights = np.asarray(weights, np.int64)[self._rows]
+        self._weights = np.ones(len(weights), np.int64) if kind == "uniform" else weights
         self._ends = np.cumsum(self._weights)
 
     def sample(self, rng: np.random.Generator, count: int, exclude: Set[int]) -> list[int]:
@@ -35,7 +38,7 @@ class Sampler:
         total = int(self._ends[-1]) if len(self._ends) else 0
         found: dict[int, None] = {}
         for _ in range(ROUNDS if total else 0):
-            drawn = np.searchsorted(self._ends, rng.integers(0, total, 2 * count + 8), side="right")
+            drawn = self._rows[np.searchsorted(self._ends, rng.integers(0, total, 2 * count + 8), side="right")]
             found.update((row, None) for row in drawn.tolist() if row not in exclude)
             if len(found) >= count:
                 return list(found)[:count]
@@ -43,7 +46,7 @@ class Sampler:
 
     def _from_rest(self, rng: np.random.Generator, missing: int, exclude: Set[int], count: int) -> list[int]:
         weights = self._weights.copy()
-        weights[[row for row in exclude if row < len(weights)]] = 0
+        weights[np.isin(self._rows, list(exclude))] = 0
         pool = np.flatnonzero(weights)
         if len(pool) < missing:
             raise DataError(
@@ -53,4 +56,4 @@ class Sampler:
             )
         # The smallest of exponential waiting times: the same law as drawing one by one without replacement.
         waits = rng.exponential(size=len(pool)) / weights[pool]
-        return [int(row) for row in pool[np.argsort(waits)[:missing]]]
+        return [int(row) for row in self._rows[pool[np.argsort(waits)[:missing]]]]

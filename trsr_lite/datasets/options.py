@@ -24,7 +24,8 @@ class DataOptions:
     ----------
     dataset: layout of the files: `mind`, `amazon-m2` or `jsonl`.
     data: path of the folder that holds them.
-    locale: the one locale to read, such as `UK`; None reads all of them (`amazon-m2` only).
+    locale: the one locale to read, such as `UK`; None reads all of them, and other candidates are then drawn from the
+        target's own (`amazon-m2` only).
     negatives: how other candidates are found: `uniform` over all items, by `popularity` among training users, or the
         real `impressions` (`mind`, and `jsonl` with impressions.jsonl).
     train_negatives: other candidates beside each training target; with impressions, at most this many.

@@ -190,10 +190,11 @@ def _compared(
     """Rows of variants, each with how far it is above the reference of the same system."""
     for name in outcomes[reference]:
         against = figures.table(outcomes[reference][name])[figures.HEADLINE]
+        users = [outcome.user_id for outcome in outcomes[reference][name]]
         for variant, asked in outcomes.items():
             row = _row(variant, name, asked[name], lengths[variant])
             values = figures.table(asked[name])[figures.HEADLINE]
-            change = None if variant == reference else intervals.difference(values, against).to_dict()
+            change = None if variant == reference else intervals.difference(values, against, users).to_dict()
             yield {**row, "change": change}
 
 
@@ -228,7 +229,7 @@ def _tuning(runs: Sequence[tuple[str, str]], found: Evaluation) -> dict[str, Any
     against, rows = tables[runs[0][1]], []
     length = float(np.mean([len(one.history) for one in found.lists.examples.values()]))
     for place, (kind, name) in enumerate(runs):
-        change = intervals.difference(tables[name], against).to_dict() if place else None
+        change = intervals.difference(tables[name], against, found.lists.users()).to_dict() if place else None
         rows.append({**_row(kind, name, found.outcomes[name], length), "change": change})
     return _described(TUNING, rows)
 

@@ -20,6 +20,7 @@ from trsr_lite.evaluation.options import ALL_BASELINES
 from trsr_lite.records import Item
 
 DECAY = 0.9  # weight of an item in a history, relative to the one after it
+VERSION = 1  # raise when a baseline would give other scores to the same list
 QUERY_ITEMS = 5  # newest items whose titles are searched for
 Scores = npt.NDArray[np.float64]
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import re
 import string
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 from typing import Protocol
 
 import numpy as np
@@ -78,9 +79,9 @@ def foreign(lists: Lists, seed: int, /, *, share: float) -> Lists:
 
     def mixed(example: Example) -> tuple[Item, ...]:
         own = {item.id for item in example.history}
-        strangers = [item for history in others(example, seed) for item in history if item.id not in own]
+        strangers = (item for history in others(example, seed) for item in history if item.id not in own)
         rng, whole = _rng(seed, "foreign", *_key(example)), list(example.history)
-        for item in strangers[: _part(share, len(example.history))]:
+        for item in islice(strangers, _part(share, len(example.history))):
             whole.insert(int(rng.integers(0, len(whole) + 1)), item)
         return tuple(whole)
 
@@ -148,21 +149,31 @@ def _texts(lists: Lists, change: Callable[[Item], Item]) -> Lists:
     return replace(lists, examples=examples, items=[change(item) for item in lists.items])
 
 
-def _others(lists: Lists) -> Callable[[Example, int], list[tuple[Item, ...]]]:
-    """For a list: other users' histories without its candidates, in an order that the user and the seed decide."""
+def _others(lists: Lists) -> Callable[[Example, int], Iterator[tuple[Item, ...]]]:
+    """For a list: other users' histories without its candidates, in an order that the user and the seed decide.
+
+    They come one at a time: a list wants a few of them, and there are as many as lists.
+    """
     histories = {(one.user_id, _ids(one.history)): one.history for one in lists.examples.values()}
     known = sorted(histories)
 
-    def others(example: Example, seed: int) -> list[tuple[Item, ...]]:
+    def others(example: Example, seed: int) -> Iterator[tuple[Item, ...]]:
         candidates, own = {item.id for item in example.candidates}, _ids(example.history)
-        order = _rng(seed, "others", *_key(example)).permutation(len(known)).tolist()
-        return [
-            tuple(item for item in histories[user_id, ids] if item.id not in candidates)
-            for user_id, ids in (known[place] for place in order)
-            if ids != own and not (user_id and user_id == example.user_id)  # who has no id is nobody in particular
-        ]
+        for place in _mixed(len(known), _rng(seed, "others", *_key(example))):
+            user_id, ids = known[place]
+            if ids != own and not (user_id and user_id == example.user_id):  # who has no id is nobody in particular
+                yield tuple(item for item in histories[user_id, ids] if item.id not in candidates)
 
     return others
+
+
+def _mixed(count: int, rng: np.random.Generator) -> Iterator[int]:
+    """The numbers below `count` in random order, at the cost of those taken: each is swapped with one from there on."""
+    swapped: dict[int, int] = {}
+    for place in range(count):
+        drawn = int(rng.integers(place, count))
+        yield swapped.get(drawn, drawn)
+        swapped[drawn] = swapped.get(place, place)
 
 
 def _key(example: Example) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ class Evaluation:
     lists: what was ranked.
     outcomes: system -> its outcomes, in order of the lists' numbers.
     systems: system -> figure -> `value`, `low` and `high`; and `failed`, the lists it could not rank.
-    groups: `warm` and `cold` -> the number of lists, and the headline metric of each system.
+    groups: `warm` and `cold` -> the numbers of users and of lists, and the headline metric of each system.
     comparisons: each system against the first one.
     notes: what a reader must know before believing the figures.
     preparing: system -> seconds of its work for all lists together.
@@ -54,7 +54,8 @@ class Evaluation:
         """The JSON of `trsr-lite evaluate --json`."""
         return {
             "schema": SCHEMA,
-            "users": len(self.lists.examples),
+            "users": intervals.count(self.lists.users()),
+            "lists": len(self.lists.examples),
             "systems": {name: dict(found) for name, found in self.systems.items()},
             "groups": {name: dict(found) for name, found in self.groups.items()},
             "comparisons": [dict(one) for one in self.comparisons],
@@ -85,7 +86,7 @@ def evaluate(
         outcomes=outcomes,
         systems={name: figures.system(outcomes[name], tables[name]) for name in names},
         groups=_groups(lists, tables),
-        comparisons=figures.comparisons(tables, names[0]),
+        comparisons=figures.comparisons(tables, names[0], lists.users()),
         notes=[*notes, *_few(lists), *failures(outcomes)],
         preparing=preparing,
     )
@@ -103,8 +104,7 @@ def answers(
     names = [system.name for system in systems]
     if not systems or len(set(names)) < len(names):
         raise SettingsError(f"{', '.join(names) or 'nothing'}: systems must be at least one, each with its own name")
-    head = {"lists": lists.facts, "numbers": sorted(lists.examples), "systems": {s.name: s.identity for s in systems}}
-    kept = Outcomes(output, head, force=force)
+    kept = Outcomes(output, _head(lists, systems) if output else {}, force=force)
     try:
         preparing = {system.name: _rank(system, lists, kept, progress) for system in systems}
         return {name: kept.of(name, list(lists.examples)) for name in names}, preparing
@@ -122,6 +122,20 @@ def failures(outcomes: Mapping[str, Sequence[Outcome]]) -> list[str]:
                 f"{failed[0].error}"
             )
     return notes
+
+
+def _head(lists: Lists, systems: Sequence[System]) -> dict[str, Any]:
+    """What answers depend on.
+
+    Facts of the data do not say which candidates were drawn from them, and that may change with a version: the lists
+    have a digest of their own, so that answers to others are not taken for answers to these.
+    """
+    return {
+        "lists": lists.facts,
+        "numbers": sorted(lists.examples),
+        "examples": lists.digest(),
+        "systems": {system.name: system.identity for system in systems},
+    }
 
 
 def _rank(system: System, lists: Lists, kept: Outcomes, progress: OnProgress | None) -> float:
@@ -164,22 +178,25 @@ def _groups(lists: Lists, tables: Mapping[str, figures.Table]) -> dict[str, Any]
     """Lists whose own items training users have seen, and the others."""
     if lists.counts is None:
         return {}
-    warm = [lists.warm(number) for number in sorted(lists.examples)]
+    warm, users = [lists.warm(number) for number in sorted(lists.examples)], lists.users()
     found = {}
     for name, wanted in (("warm", True), ("cold", False)):
         places = [place for place, is_warm in enumerate(warm) if is_warm is wanted]
+        own = [users[place] for place in places]
         figure = {
-            system: {figures.HEADLINE: intervals.mean(values[figures.HEADLINE][places]).to_dict()}
+            system: {figures.HEADLINE: intervals.mean(values[figures.HEADLINE][places], own).to_dict()}
             for system, values in tables.items()
             if places
         }
-        found[name] = {"users": len(places), "systems": figure}
+        found[name] = {"users": intervals.count(own), "lists": len(places), "systems": figure}
     return found
 
 
 def _few(lists: Lists) -> list[str]:
-    if len(lists.examples) >= intervals.LEAST:
+    count, users = len(lists.examples), intervals.count(lists.users())
+    if users >= intervals.LEAST:
         return []
-    return [
-        f"{len(lists.examples)} lists are too few for intervals (at least {intervals.LEAST}): the figures may be chance"
-    ]
+    least, of_users = str(intervals.LEAST), ""
+    if users < count:  # alike, so that more lists of the same users would not help
+        least, of_users = f"{least} users", f" of {users} user{'s' * (users > 1)}"
+    return [f"{count} lists{of_users} are too few for intervals (at least {least}): the figures may be chance"]

@@ -29,10 +29,12 @@ def table(outcomes: Sequence[Outcome]) -> Table:
 
 def system(outcomes: Sequence[Outcome], values: Table) -> dict[str, Any]:
     """The figures of one system, as in `trsr-lite evaluate --json`."""
-    found: dict[str, Any] = {name: intervals.mean(values[name]).to_dict() for name in values}
-    masses = [outcome.label_mass for outcome in outcomes if outcome.label_mass is not None]
+    users = [outcome.user_id for outcome in outcomes]
+    found: dict[str, Any] = {name: intervals.mean(values[name], users).to_dict() for name in values}
+    masses = {place: one.label_mass for place, one in enumerate(outcomes) if one.label_mass is not None}
     if masses:
-        found["label_mass"] = intervals.mean(np.array(masses)).to_dict()
+        mass = intervals.mean(np.array(list(masses.values())), [users[place] for place in masses])
+        found["label_mass"] = mass.to_dict()
     said = [outcome for outcome in outcomes if outcome.probabilities is not None]
     if said:
         probabilities = np.concatenate([np.array(outcome.probabilities) for outcome in said])
@@ -43,15 +45,15 @@ def system(outcomes: Sequence[Outcome], values: Table) -> dict[str, Any]:
     return found
 
 
-def comparisons(tables: Mapping[str, Table], against: str) -> list[dict[str, Any]]:
-    """Each system against one of them, list by list, in the headline metric."""
+def comparisons(tables: Mapping[str, Table], against: str, users: intervals.Users) -> list[dict[str, Any]]:
+    """Each system against one of them, list by list, in the headline metric; `users` are those of the lists."""
     reference = tables[against][HEADLINE]
     return [
         {
             "system": name,
             "against": against,
             "metric": HEADLINE,
-            **intervals.difference(values[HEADLINE], reference).to_dict(),
+            **intervals.difference(values[HEADLINE], reference, users).to_dict(),
         }
         for name, values in tables.items()
         if name != against

@@ -52,7 +52,7 @@ def measure(
     return {
         "count": count,
         "items": known,
-        "catalog": intervals.mean(np.array(parts, np.float64)).to_dict(),
+        "catalog": intervals.mean(np.array(parts, np.float64), lists.users()).to_dict(),
         "popularity": _popularity(lists, count),
     }
 
@@ -74,7 +74,7 @@ def _popularity(lists: Lists, count: int) -> Mapping[str, Any] | None:
         seen = {item.id for item in example.history}
         unseen = [item_id for item_id in order[: count + len(seen)] if item_id not in seen]
         parts.append(_part(set(unseen[:count]), example))
-    return intervals.mean(np.array(parts, np.float64)).to_dict()
+    return intervals.mean(np.array(parts, np.float64), lists.users()).to_dict()
 
 
 def _part(found: set[str], example: Example) -> float:

@@ -1,26 +1,29 @@
-"""How sure a mean over users is: bootstrap intervals, and a paired test between two systems.
+"""How sure a mean over lists is: bootstrap intervals, and a paired test between two systems.
 
-Invariant: the same values give the same answer, in whatever order a caller computed them: values are drawn by position,
-and callers keep positions in the order of the lists' names.
+Invariant: a user is one observation, since lists of one user are alike: users are drawn with all their lists, and the
+signs of these are flipped together. The same values give the same answer, in whatever order a caller computed them:
+users are drawn by position, and callers keep positions in the order of the lists' names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 DRAWS = 2000
-LEAST = 20  # lists; below it an interval would claim more than it knows
+LEAST = 20  # users; below it an interval would claim more than it knows
 _AT_ONCE = 1 << 20  # drawn numbers held in memory
 Values = npt.NDArray[np.float64]
+Users = Sequence[str]
+"""The user of each list; one without an id is nobody in particular, and so nobody else's."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its 95 % bootstrap interval; `low` and `high` are None where there are too few lists for one."""
+    """A mean with its 95 % bootstrap interval; `low` and `high` are None where there are too few users for one."""
 
     value: float
     low: float | None
@@ -52,28 +55,50 @@ class Difference:
         return {**self.change.to_dict(), "p": round(self.p, 4)}
 
 
-def mean(values: Values, *, least: int = LEAST) -> Interval:
-    """(lists,) -> their mean, by the percentile bootstrap over lists."""
-    if len(values) < max(least, 1):
+def count(users: Users) -> int:
+    """How many users these are."""
+    return len(set(_numbers(users)))
+
+
+def mean(values: Values, users: Users | None = None, *, least: int = LEAST) -> Interval:
+    """(lists,) -> their mean, by the percentile bootstrap over users; without `users`, each list has its own."""
+    sums, lists = _of_users(values, users)
+    if len(sums) < max(least, 1):
         return Interval(float(np.mean(values)), None, None)
-    low, high = np.quantile(_resampled(values), (0.025, 0.975))
+    low, high = np.quantile(_resampled(sums, lists), (0.025, 0.975))
     return Interval(float(np.mean(values)), float(low), float(high))
 
 
-def difference(values: Values, others: Values, *, least: int = LEAST) -> Difference:
+def difference(values: Values, others: Values, users: Users | None = None, *, least: int = LEAST) -> Difference:
     """(lists,) and (lists,) of the same lists -> how far the first is above the second."""
     changes = np.asarray(values, np.float64) - np.asarray(others, np.float64)
-    return Difference(mean(changes, least=least), _sign_flip(changes))
+    return Difference(mean(changes, users, least=least), _sign_flip(_of_users(changes, users)[0]))
 
 
-def _resampled(values: Values) -> Values:
-    """(draws,) means of lists drawn with replacement."""
-    rng, count = np.random.default_rng(0), len(values)
-    return np.concatenate([values[rng.integers(0, count, (rows, count))].mean(axis=1) for rows in _parts(count)])
+def _of_users(values: Values, users: Users | None) -> tuple[Values, npt.NDArray[np.int64]]:
+    """(users,) the sum over each user's lists, and how many they are, in order of the first list of each."""
+    values = np.asarray(values, np.float64)
+    if users is None:
+        return values, np.ones(len(values), np.int64)
+    numbers = _numbers(users)
+    return np.asarray(np.bincount(numbers, weights=values), np.float64), np.asarray(np.bincount(numbers), np.int64)
+
+
+def _numbers(users: Users) -> list[int]:
+    """The number of each list's user, by first appearance."""
+    known = dict[str | int, int]()
+    return [known.setdefault(user or place, len(known)) for place, user in enumerate(users)]
+
+
+def _resampled(sums: Values, lists: npt.NDArray[np.int64]) -> Values:
+    """(draws,) means over the lists of users drawn with replacement."""
+    rng, count = np.random.default_rng(0), len(sums)
+    drawn = (rng.integers(0, count, (rows, count)) for rows in _parts(count))
+    return np.concatenate([sums[users].sum(axis=1) / lists[users].sum(axis=1) for users in drawn])
 
 
 def _sign_flip(changes: Values) -> float:
-    """Share of random sign patterns whose mean is at least as far from 0, the observed one counted."""
+    """Share of random sign patterns of users whose sum is at least as far from 0, the observed one counted."""
     moved = changes[changes != 0]
     if not len(moved):
         return 1.0

@@ -7,15 +7,13 @@ do not depend on who asks.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
 from trsr_lite.datasets.dataset import Dataset, Example
-from trsr_lite.datasets.splits import ranked
 from trsr_lite.errors import DataError
 from trsr_lite.records import Item, User, documents
 
@@ -37,6 +35,17 @@ class Lists:
     counts: Mapping[str, int] | None
     facts: Mapping[str, Any]
 
+    def users(self) -> list[str]:
+        """The user of each list, in order of the lists' numbers."""
+        return [self.examples[number].user_id for number in sorted(self.examples)]
+
+    def digest(self) -> str:
+        """`b2:` hash of everything that a list shows: candidates, labels, histories and their texts."""
+        found = hashlib.blake2b(digest_size=20)
+        for place, number in enumerate(sorted(self.examples)):
+            found.update(b"\n" * (place > 0) + orjson.dumps(self.examples[number]))
+        return f"b2:{found.hexdigest()}"
+
     def warm(self, number: int) -> bool:
         """Whether any training user has one of this list's own items."""
         example, counts = self.examples[number], self.counts or {}
@@ -51,11 +60,12 @@ def of_dataset(dataset: Dataset, part: str, *, most: int | None, seed: int) -> L
             f"{dataset.options.data}: no {part} user is left",
             hint=f"give more users, or raise `--{part}`; `--min-items` and `--max-items` leave users out",
         )
-    if most is not None and most < len(numbers):
-        numbers = _chosen(dataset, numbers, most, seed)
+    if most is not None:
+        numbers = dataset.chosen(part, most, seed)
     facts = {"options": vars(dataset.options), "files": dataset.digests, "part": part, "report": dataset.report.lines()}
     examples = {number: dataset.example(number) for number in numbers}
-    return Lists(examples, list(dataset.items()), dataset.counts(), facts)
+    counts = dataset.counts() if dataset.users["train"] else None
+    return Lists(examples, list(dataset.items()), counts, facts)
 
 
 def of_file(path: str) -> Lists:
@@ -68,19 +78,8 @@ def of_file(path: str) -> Lists:
     if not examples:
         raise DataError(f"{name}: is empty", hint="one object a line: user_id, history, candidates, positives")
     known = {item.id: item for example in examples.values() for item in (*example.history, *example.candidates)}
-    # The content too, so that answers to an earlier version of the file are not taken for answers to this one.
-    digest = hashlib.blake2b(b"\n".join(map(orjson.dumps, examples.values())), digest_size=20).hexdigest()
-    return Lists(examples, list(known.values()), None, {"lists": name, "digest": f"b2:{digest}"})
-
-
-def _chosen(dataset: Dataset, numbers: Sequence[int], most: int, seed: int) -> list[int]:
-    """As many of the lists as wanted; which ones, their users and the seed decide, not the order of users in a file."""
-    names, before = list[str](), Counter[str]()
-    for number in numbers:
-        user_id = dataset.example(number).user_id
-        names.append(f"{user_id}\0{before[user_id]}")
-        before[user_id] += 1
-    return sorted(numbers[index] for index in ranked(names, seed)[:most].tolist())
+    lists = Lists(examples, list(known.values()), None, {"lists": name})
+    return replace(lists, facts={**lists.facts, "digest": lists.digest()})
 
 
 def _example(user: User, positives: Any, where: str) -> Example:

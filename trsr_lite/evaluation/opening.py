@@ -120,7 +120,7 @@ def run(
 def simple(names: Sequence[str], lists: Lists, *, seed: int) -> tuple[list[System], list[str]]:
     """Baselines; popularity is left out, and said, where nobody counted."""
     usable = [name for name in names if name != "popularity" or lists.counts is not None]
-    notes = [] if len(usable) == len(names) else ["popularity is left out: a file of lists has no training users"]
+    notes = [] if len(usable) == len(names) else ["popularity is left out: there are no training users to count"]
     systems: list[System] = []
     for name in usable:
         make = partial(baselines.make, name, counts=lists.counts, seed=seed)

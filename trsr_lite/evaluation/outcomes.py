@@ -1,6 +1,6 @@
 """Answers on disk: one line for each system and list, so that an evaluation can be stopped, continued and examined.
 
-    evaluation.json   what was asked: the data with their digests, the systems
+    evaluation.json   what was asked: the data with their digests, a digest of the lists, the systems
     outcomes.jsonl    one line for each system and list: scores, labels, seconds, or why there are none
 
 Invariant: a line is whole or absent; a folder holds the answers of one evaluation only. Lists are known by their place
@@ -22,7 +22,7 @@ from trsr_lite.datasets.dataset import Example
 from trsr_lite.errors import SettingsError, TrsrError
 from trsr_lite.evaluation.systems import Answer
 
-SCHEMA = 1
+SCHEMA = 2  # 1 had no digest of the lists: its answers may be to other candidates
 HEAD, LINES = "evaluation.json", "outcomes.jsonl"
 _BESIDE = f".{HEAD}"  # where the head is written before it gets its name
 _HINT = "replace it with `--force`, or name another folder"
@@ -149,7 +149,9 @@ def _refuse_others(folder: Path, head: Mapping[str, Any], *, force: bool) -> Non
         if folder.is_dir() and any(file.name != _BESIDE for file in folder.iterdir()):
             raise SettingsError(f"{folder}: is not an evaluation", hint="name another folder")
     elif not force and (known := _object(path.read_bytes(), str(path))) != head:
-        name = next(key for key in sorted({*known, *head}) if known.get(key) != head.get(key))
+        if known.get("schema") != SCHEMA:
+            raise SettingsError(f"{folder}: holds an evaluation of another version of trsr-lite", hint=_HINT)
+        name = next(key for key in {**head, **known} if known.get(key) != head.get(key))
         raise SettingsError(f"{folder}: holds another evaluation: its {name} differs", hint=_HINT)
 
 

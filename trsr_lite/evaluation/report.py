@@ -18,7 +18,7 @@ import numpy as np
 
 from trsr_lite import __version__
 from trsr_lite.errors import SettingsError, TrsrError
-from trsr_lite.evaluation import cases, cells, findings, page, places, plots
+from trsr_lite.evaluation import cases, cells, findings, intervals, page, places, plots
 from trsr_lite.evaluation.evaluation import Evaluation
 from trsr_lite.evaluation.figures import HEADLINE
 
@@ -178,7 +178,7 @@ def _groups(evaluation: Evaluation) -> str:
         ]
         for name in evaluation.systems
     ]
-    heads = [f"{page.text(name)} ({page.counted(group['users'], 'list')})" for name, group in groups.items()]
+    heads = [f"{page.text(name)} ({page.counted(group['lists'], 'list')})" for name, group in groups.items()]
     return page.section(
         "Warm and cold lists",
         "<p>A list is warm where a training user has one of its own items, and cold where none has. "
@@ -191,6 +191,7 @@ def _lists(evaluation: Evaluation) -> str:
     examples = evaluation.lists.examples.values()
     facts = {
         "lists": len(examples),
+        "users": intervals.count(evaluation.lists.users()),
         "candidates of a list": _between(len(example.candidates) for example in examples),
         "of them the user's own": _between(sum(example.labels) for example in examples),
         "items of a history": _between(len(example.history) for example in examples),

@@ -2,8 +2,8 @@
 
     {"user_id": "u1", "scores": {"n9": 2.5, "n4": -1.0}}      one line for each list, or for each user
 
-Invariant: a file is taken as it is: every number finite, no list twice. A list that it does not answer whole fails, and
-is counted.
+Invariant: a file is taken as it is: every number finite, no list answered in two ways. A list that it does not answer
+whole fails, and is counted.
 """
 
 from __future__ import annotations
@@ -56,9 +56,11 @@ def _read(path: str) -> dict[str, list[Line]]:
     for where, data in found:
         user_id, scores = _line(data, where)
         before = lines.setdefault(user_id, [])
-        if any(line.keys() == scores.keys() for line in before):
-            raise DataError(f"{where}: a second line of user {user_id!r} with these candidates")
-        before.append(scores)
+        same = next((line for line in before if line.keys() == scores.keys()), None)
+        if same is None:
+            before.append(scores)
+        elif same != scores:  # a user may be shown the same again; which of two answers is meant, nobody knows
+            raise DataError(f"{where}: a second line of user {user_id!r} with these candidates and other scores")
     if not lines:
         raise DataError(f"{name}: is empty", hint='one object a line: "user_id" and "scores", numbers by candidate id')
     return lines

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from trsr_lite import prompts
 from trsr_lite.datasets.dataset import Example
 from trsr_lite.errors import DataError
+from trsr_lite.evaluation import baselines
 from trsr_lite.evaluation.baselines import Ranker
 from trsr_lite.prompts import PROMPT_VERSION
 from trsr_lite.recommender import Recommender
@@ -80,7 +81,7 @@ class Simple:
 
     def __init__(self, name: str, ranker: Ranker, *, seed: int = 0, make: Make | None = None) -> None:
         self.name, self._ranker, self._seed, self._make = name, ranker, seed, make
-        self.identity = {"baseline": name, "seed": seed}
+        self.identity = {"baseline": name, "version": baselines.VERSION, "seed": seed}
 
     def with_items(self, items: Iterable[Item]) -> Simple:
         """The same baseline that knows these texts; itself where it knows none."""

@@ -61,7 +61,7 @@ class HeldOut:
 
 
 class Lists:
-    """Rows of a data set's training users, and of at most `validation_users` held-out ones.
+    """Rows of a data set's training users, and of at most `validation_users` held-out ones, chosen by its seed.
 
     `read` are the training users that a run will read: no other is summarized. None: all.
     """
@@ -81,7 +81,7 @@ class Lists:
         self.dataset, self.settings, self.tokenizer = dataset, settings, tokenizer
         self.drop_summaries, self.content_free = drop_summaries, content_free
         self.train = list(dataset.numbers("train"))
-        held_out = list(dataset.numbers("validation"))[:validation_users]
+        held_out = dataset.chosen("validation", validation_users, dataset.options.seed)
         for part, found in (("training", self.train), ("validation", held_out)):
             if not found:
                 raise DataError(

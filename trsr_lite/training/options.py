@@ -80,7 +80,7 @@ class TrainOptions:
     clip: largest gradient norm.
     gradient_checkpointing: less memory for a third more time.
     validate_every: steps between validations; ten a run without it.
-    validation_users: most users in a validation.
+    validation_users: most held-out lists in a validation, chosen by the seed.
     patience: stop after this many validations without a better one.
     seed: seed of splits, negatives, order and weights.
     """
