@@ -9,6 +9,7 @@ import importlib.util
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -480,6 +481,31 @@ def test_exact_margins_of_the_real_model_are_those_of_whole_prompts(
     model.close()
     exact = engine.margins(prefix, suffixes, answers, exact=True)
     assert [margin.margin for margin in exact] == expected
+
+
+@real
+def test_an_interrupt_while_a_model_loads_is_never_lost(prepared: bundle.Bundle) -> None:
+    """It comes while C computes, and Python would raise it at the entry of a callback, where nothing catches it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        for delay in range(20):
+            begun, sent = threading.Event(), threading.Event()
+
+            def interrupt(delay: int = delay, begun: threading.Event = begun, sent: threading.Event = sent) -> None:
+                begun.wait()
+                time.sleep(0.002 * delay)
+                os.kill(os.getpid(), signal.SIGINT)
+                sent.set()
+
+            thread = threading.Thread(target=interrupt)
+            thread.start()
+            with pytest.raises(KeyboardInterrupt):
+                native.Model(prepared.recommender.path, on_load=lambda *_, begun=begun: begun.set()).close()
+                sent.wait()
+                time.sleep(0.01)
+            thread.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @real

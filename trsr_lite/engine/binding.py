@@ -10,9 +10,11 @@ import contextlib
 import ctypes
 import functools
 import logging
+import signal
 import sys
 import threading
 from collections import deque
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from trsr_lite.engine.threads import short_spin
@@ -87,6 +89,26 @@ def _log_callback(lib: Any) -> Any:
             heard.raised.append(interrupt)
 
     return lib.llama_log_callback(log)
+
+
+@contextlib.contextmanager
+def interrupts_wait() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C in this block is raised at its end; what is yielded says whether it came.
+
+    Python would raise it at the entry of the next callback from C, where nothing can catch it, and it would be lost.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield lambda: False
+        return
+    came: list[tuple[int, Any]] = []
+    signal.signal(signal.SIGINT, lambda *what: came.append(what))
+    try:
+        yield lambda: bool(came)
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if came:
+            handler(*came[0])
 
 
 def version() -> str:

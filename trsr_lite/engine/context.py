@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trsr_lite.engine.binding import heard, raise_heard, reason
+from trsr_lite.engine.binding import heard, interrupts_wait, raise_heard, reason
 from trsr_lite.errors import ModelError
 
 ABORTED = 2
@@ -75,8 +75,10 @@ class Context:
         heard.errors.clear()
         self._lib, self._vocab_size, self._abort = lib, vocab_size, abort
         self.cells, self.sequences, self.batch, self.flash = cells, sequences, batch, flash
-        self._handle = lib.llama_init_from_model(model, params)
+        self._handle = None
         try:
+            with interrupts_wait():
+                self._handle = lib.llama_init_from_model(model, params)
             raise_heard()
             if not self._handle:
                 raise ModelError(

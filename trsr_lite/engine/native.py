@@ -11,13 +11,13 @@ import functools
 import logging
 import struct
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from trsr_lite.engine import lora
 from trsr_lite.engine.base import OnProgress
-from trsr_lite.engine.binding import give_back, heard, raise_heard, reason
+from trsr_lite.engine.binding import give_back, heard, interrupts_wait, raise_heard, reason
 from trsr_lite.engine.binding import library as library
 from trsr_lite.engine.binding import offloads as offloads
 from trsr_lite.engine.binding import system_info as system_info
@@ -33,15 +33,16 @@ GGUF_MAGIC = b"GGUF"
 UNTRUSTED_ATTRIBUTES = 8 | 16  # LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_USER_DEFINED
 
 
-def _load_callback(lib: Any, on_load: OnProgress) -> Any:
+def _load_callback(lib: Any, on_load: OnProgress | None, interrupted: Callable[[], bool]) -> Any:
     """Told by llama.cpp of each tensor; what `on_load` raises ends the loading, and is raised when the call returns."""
 
     def report(fraction: float, _user_data: Any) -> bool:
         try:
-            on_load(round(fraction * 1000), 1000)
+            if on_load:
+                on_load(round(fraction * 1000), 1000)
         except BaseException as error:  # noqa: BLE001 - cannot pass through C
             heard.raised.append(error)
-        return not heard.raised
+        return not heard.raised and not interrupted()
 
     return lib.llama_progress_callback(report)
 
@@ -65,7 +66,8 @@ def quantize(source: Path, target: Path, file_type: str, threads: int) -> None:
     params = lib.llama_model_quantize_default_params()
     params.ftype, params.allow_requantize, params.nthread = FILE_TYPES[file_type], True, threads
     heard.errors.clear()
-    failed = lib.llama_model_quantize(str(source).encode(), str(target).encode(), ctypes.byref(params))
+    with interrupts_wait():
+        failed = lib.llama_model_quantize(str(source).encode(), str(target).encode(), ctypes.byref(params))
     raise_heard()
     if failed:
         raise ModelError(f"{source}: cannot be written as {file_type}: {reason()}")
@@ -110,11 +112,13 @@ class Model:
         params = lib.llama_model_default_params()
         params.vocab_only = vocab_only
         params.n_gpu_layers = (-1 if offloads() else 0) if gpu_layers is None else gpu_layers
-        if on_load:
-            params.progress_callback = watch = _load_callback(lib, on_load)  # noqa: F841 - C holds no reference
         heard.errors.clear()
-        self._handle = lib.llama_model_load_from_file(str(path).encode(), params)
+        self._handle = None
         try:
+            with interrupts_wait() as interrupted:
+                watch = _load_callback(lib, on_load, interrupted)  # in a name: C holds no reference
+                params.progress_callback = watch
+                self._handle = lib.llama_model_load_from_file(str(path).encode(), params)
             raise_heard()
         except BaseException:
             if self._handle:  # the last report came when all was loaded
