@@ -354,6 +354,26 @@ def test_an_empty_cache_is_no_error(run: Run) -> None:
     assert "none" in run("cache", "info").out
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_output_on_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "trsr_lite", "cache", "path", "--cache-dir", str(tmp_path)]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (1, "Error: No space left on device\n")
+
+
+def test_a_cache_that_cannot_be_cleared_is_an_error(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "summaries.sqlite3").mkdir()
+    outcome = run("cache", "clear", "--cache-dir", tmp_path)
+    assert (outcome.code, outcome.out) == (1, "")
+    assert "what was to be deleted may still be there" in outcome.err
+
+
+def test_where_no_cache_can_be_there_is_nothing_to_clear(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    assert run("cache", "clear", "--cache-dir", tmp_path / "file" / "cache").code == 0
+
+
 # Exit codes
 
 
@@ -740,6 +760,22 @@ def test_the_cache_commands_use_the_cache_of_the_config_file(
 ) -> None:
     text = f"cache-dir = {json.dumps(str(tmp_path / 'kept'))}"
     assert configured(text, "cache", "path").out == f"{tmp_path / 'kept' / 'summaries.sqlite3'}\n"
+
+
+def test_every_command_reads_the_config_file_also_in_a_group(
+    configured: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`offline = true` there is a promise for all of them."""
+    heard = {}
+    for path, command in commands(cli.group):
+        if isinstance(command, click.Group) or "offline" not in {one.name for one in command.params}:
+            continue
+        required = [one for one in command.params if one.required]
+        given = [word for one in required for word in ([one.opts[0]] * isinstance(one, click.Option) + ["2"])]
+        monkeypatch.setattr(command, "invoke", lambda context, path=path: heard.update({path: context.params}))
+        assert configured("offline = true", *path, *given).code == 0
+    assert {("convert", "bundle"), ("convert", "verify"), ("recommend",)} <= set(heard)
+    assert [path for path, found in heard.items() if not found["offline"]] == []
 
 
 def test_a_flag_of_the_wrong_kind_in_the_config_file_is_no_bug(configured: Callable[..., Outcome]) -> None:

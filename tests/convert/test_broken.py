@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -190,3 +192,36 @@ def test_where_no_type_passes_the_last_one_is_named(convert: Any, staged: Any, m
         convert(source.run, target, recommender_type="auto", min_tau=1.0)
     report = json.loads((target.with_name(f".{target.name}.convert") / "report.json").read_text())
     assert {"Q8_0", "Q4_0"} <= set(report["steps"])
+
+
+def test_a_report_of_a_good_bundle_names_no_lost_type(
+    convert: Any, staged: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trsr_lite.conversion import pipeline
+
+    monkeypatch.setattr(pipeline, "AUTO_TYPES", ("F16", "Q4_0"))
+    monkeypatch.setattr(pipeline, "measure", lambda path, decode: {"prefill": -float(path.stat().st_size)})
+    source, target = staged()
+    assert convert(source.run, target, recommender_type="auto").recommender.type == "F16"
+    report = json.loads((target / "report.json").read_text())
+    assert "Q4_0" in report["steps"] and "lost" not in report
+
+
+def test_a_report_that_cannot_be_written_does_not_hide_what_was_lost(
+    convert: Any, staged: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trsr_lite import VerificationError
+
+    write = Path.write_bytes
+
+    def full(self: Path, content: bytes) -> int:
+        if self.name == "report.json":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self))
+        return write(self, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    source, target = staged()
+    with pytest.raises(VerificationError, match="Q4_0 does not rank") as caught:
+        convert(source.run, target, recommender_type="Q4_0")
+    assert "but not report.json" in str(caught.value.hint) and "No space left" in str(caught.value.hint)
+    assert caught.value.report["lost"] == "Q4_0"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from train.conftest import tiny_options, tiny_settings
 
 from convert.conftest import LISTS
-from trsr_lite import Item, Recommender, User, probes
+from trsr_lite import Item, ModelError, Recommender, User, probes
 from trsr_lite import bundle as bundles
 from trsr_lite.bundle import Bundle, ModelFile
 from trsr_lite.digests import file_digest
@@ -136,7 +137,10 @@ def test_a_manifest_is_complete_and_its_hashes_are_right(made: Any, kind: str, a
     assert manifest["calibration"]["temperature"] > 0 and manifest["noise_floor"] >= 0
     assert manifest["base"]["digest"] == record["base"]["digest"] and "/" not in manifest["base"]["name"]
     assert {"torch", "llama-cpp-python", "converter", "trsr-lite"} <= set(manifest["versions"])
-    assert manifest["verified"]["thresholds"]["max_margin"] == 0.05 and "F16" in manifest["verified"]["steps"]
+    thresholds = manifest["verified"]["thresholds"]
+    assert thresholds["max_margin"] == 0.05 and thresholds["max_recall_loss"] == 1 / LISTS, "one list may be lost"
+    assert manifest["verified"]["reference"] == "the trained model in torch (float32)"
+    assert "F16" in manifest["verified"]["steps"]
     assert manifest["measured"]["tensor_types"]["F16"] > 0
     files = {path.name for path in source.bundle.iterdir()}
     named = {manifest[role]["file"] for role in ("summarizer", "recommender")}
@@ -276,3 +280,96 @@ def test_the_prepared_default_is_kept_if_it_wrote_the_summaries(tmp_path: Path, 
     found = summarizer.prepared("smollm2", tmp_path, file.identity if same else "b2:another")
     assert (found is not None and found.path == path) is same
     assert summarizer.prepared("other.gguf", tmp_path, file.identity) is None
+
+
+Changed = Callable[..., Path]
+
+
+@pytest.fixture
+def changed(runs: dict[str, Path], tmp_path: Path) -> Changed:
+    """`changed(without=(…), summarizer=…, **options)`: a run whose record says otherwise."""
+
+    def copy(*, without: tuple[str, ...] = (), wrote: str | None = None, **options: Any) -> Path:
+        shutil.copytree(runs["llama"], tmp_path / "run", dirs_exist_ok=True)
+        record = json.loads((tmp_path / "run" / "run.json").read_text())
+        record["config"]["options"] |= options
+        for name in without:
+            del record["config"]["options"][name]
+        (tmp_path / "run" / "run.json").write_text(json.dumps({**record, "summarizer": wrote}))
+        return tmp_path / "run"
+
+    return copy
+
+
+def test_an_adapter_trained_on_four_bits_is_compared_on_the_unquantized_base(
+    changed: Changed, convert: Any, staged: Any
+) -> None:
+    _, target = staged(without=("reference",))
+    made = convert(changed(four_bit=True), target)
+    assert "unquantized base" in made.verified["reference"] and made.verified["steps"]["F16"]["max_difference"] < 0.05
+    assert "trained on that base in 4 bits" in (target / "README.md").read_text()
+
+
+def test_a_run_from_before_an_option_existed_is_converted(changed: Changed, convert: Any, staged: Any) -> None:
+    _, target = staged(without=("reference",))
+    assert convert(changed(without=("content_free", "drop_summaries")), target).trained
+
+
+def a_bundle(folder: Path, gguf: Path, adapter: Path) -> ModelFile:
+    """A bundle of a base with a summarizer's adapter."""
+    folder.mkdir()
+    paths = [Path(shutil.copy(path, folder)) for path in (adapter, gguf)]
+    known = [(path, file_digest(path), path.stat().st_size) for path in paths]
+    file = ModelFile(*known[1], "F16", ModelFile(*known[0], "F16"))
+    Bundle("summarizes", file, file).write(folder)
+    return file
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "hub"])
+def test_what_wrote_the_training_summaries_is_kept_byte_for_byte(
+    kind: str, changed: Changed, convert: Any, staged: Any, made: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trsr_lite import hub
+
+    source, target = staged()
+    file = a_bundle(
+        tmp_path / "theirs", source.staged / "merged-F16.gguf", made(adapter_only=True).staged / "adapter.gguf"
+    )
+    monkeypatch.setattr(hub, "pull", lambda reference, **_: tmp_path / "theirs")
+    name = {"file": str(file.path), "folder": str(tmp_path / "theirs"), "hub": "user/theirs:F16"}[kind]
+    wrote = file.digest if kind == "file" else file.identity
+    found = convert(changed(summarizer=name, wrote=wrote), target, summarizer=None)
+    assert found.summarizer.identity == wrote and found.summarizer.type == "F16"
+    assert bundles.load(target, file_digest).summarizer == found.summarizer
+
+
+def test_another_model_under_the_name_of_the_summarizer_is_refused(
+    changed: Changed, convert: Any, tiny: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match="not what wrote the training summaries") as caught:
+        convert(changed(summarizer=str(tiny), wrote="b2:other"), tmp_path / "bundle", summarizer=None)
+    assert "--summarizer" in str(caught.value.hint) and not (tmp_path / ".bundle.convert").exists()
+
+
+def test_a_base_on_the_hub_may_be_the_summarizer(converter: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trsr_lite import hub
+    from trsr_lite.conversion import summarizer
+    from trsr_lite.training import base
+
+    def no_bundle(reference: Any, **_: Any) -> Path:
+        raise ModelError("has neither a manifest.json nor a GGUF file")
+
+    monkeypatch.setattr(hub, "pull", no_bundle)
+    monkeypatch.setattr(base.HfTokenizer, "load", lambda located, offline: located)
+    assert summarizer.find("user/base", "Q8_0", converter).identity == ["user/base", "Q8_0"]
+
+
+def test_the_type_of_a_file_is_that_of_most_tensors(made: Any, tmp_path: Path) -> None:
+    """Norms are F32 in every file, and none is F32 for that."""
+    from trsr_lite.conversion import gguf, summarizer
+
+    source = made().staged / "merged-F16.gguf"
+    assert summarizer.copy(source, tmp_path / "same.gguf", "F16") == "F16"
+    assert file_digest(tmp_path / "same.gguf") == file_digest(source)
+    assert summarizer.copy(source, tmp_path / "wide.gguf", "F32") == "F32"
+    assert list(gguf.tensor_types(tmp_path / "wide.gguf")) == ["F32"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -123,3 +125,36 @@ def test_a_run_of_all_weights_is_converted_too(tiny_base: Path, tiny_data: Path,
     train(options, training.tiny_settings(), training.tiny_examples(tiny_data), tmp_path / "run")
     bundle = convert(tmp_path / "run", tmp_path / "bundle")
     assert bundle.trained and bundle.recommender.adapter is None
+
+
+def test_verify_judges_bf16_as_convert_does(
+    made: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rounding that `convert` accepts as quantizing is no broken conversion to `convert verify`."""
+    from trsr_lite.conversion import gguf
+
+    path = tmp_path / "model.gguf"
+    gguf.quantize(made().staged / "merged-F16.gguf", path, "BF16")
+    asked = ["convert", "verify", str(path), "--run", str(made().run), "--offline", "--json", "--lists", "2"]
+    assert cli([*asked, "--min-tau", "0.5", "--max-recall-loss", "1", "--max-margin", "0"]) == 0
+    thresholds = json.loads(capsys.readouterr().out)["thresholds"]
+    assert thresholds["max_recall_loss"] == 1 and thresholds["max_margin"] == 0
+    assert cli(["convert", "verify", "--help"]) == 0
+    assert "less than one list counts as one list" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("step", ["merge", "gguf", "quantize"])
+def test_a_full_disk_is_one_line_in_every_step(
+    step: str, made: Any, converter: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    from trsr_lite.conversion import gguf, merge
+
+    def full(*arguments: Any, **options: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for module, name in ((merge, "merge_run"), (gguf, "convert"), (gguf, "quantize")):
+        monkeypatch.setattr(module, name, full)
+    more = {"merge": [], "gguf": ["--llama-cpp", str(converter.folder)], "quantize": ["--type", "Q8_0"]}[step]
+    assert cli(["convert", step, "model", "--output", str(tmp_path / "out"), *more]) == 1
+    said = capsys.readouterr().err
+    assert f"Error: {tmp_path / 'out'}: No space left on device" in said and "hint: make room" in said

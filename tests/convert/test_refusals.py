@@ -58,6 +58,33 @@ def test_a_base_that_changed_since_training_is_named_with_both_digests(run: Path
         convert(run, tmp_path / "bundle")
 
 
+def test_a_scorer_computes_nothing_on_a_base_that_changed(run: Path) -> None:
+    from trsr_lite.training.scorer import Scorer
+
+    record = json.loads((run / "run.json").read_text())
+    edit(run / "run.json", base={**record["base"], "digest": "b2:other"})
+    for base_model in (False, True):
+        with pytest.raises(ModelError, match="the base has changed since training"):
+            _ = Scorer(run, base_model=base_model, offline=True).model
+
+
+def test_a_base_of_the_hub_is_that_of_the_training_whatever_its_branch_has_now() -> None:
+    from trsr_lite.training.options import TrainOptions
+    from trsr_lite.training.scorer import located_base
+
+    options = TrainOptions(base="user/base", revision="main")
+    record = {"base": {"name": "user/base", "revision": "0123abc"}}
+    assert located_base(record, options, offline=True).revision == "0123abc"
+    assert located_base({"base": {"digest": "b2:0"}}, options, offline=True).revision == "main"
+
+
+def test_a_summarizer_that_is_not_there_is_refused_before_work(run: Path, convert: Any, tmp_path: Path) -> None:
+    for name in (str(tmp_path / "none.gguf"), "user/nowhere", "user/nowhere:Q4_0"):
+        with pytest.raises(ModelError, match=Path(name).name.partition(":")[0]):
+            convert(run, tmp_path / "bundle", summarizer=name)
+    assert not (tmp_path / ".bundle.convert").exists()
+
+
 def test_a_run_that_is_not_finished_is_refused(run: Path, convert: Any, tmp_path: Path) -> None:
     edit(run / "run.json", status="running")
     with pytest.raises(ModelError, match="is not finished"):
@@ -190,6 +217,18 @@ def test_a_fetch_that_takes_too_long_is_given_up(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(subprocess, "run", slow)
     with pytest.raises(ModelError, match="no answer in 600 s"):
         converter.find(None, tmp_path)
+
+
+def test_a_fetch_without_room_says_where_to_make_some(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trsr_lite.conversion import converter
+
+    def full(*arguments: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(converter, "_without_building", full)
+    with pytest.raises(TrsrError, match="No space left") as caught:
+        converter.find(None, tmp_path)
+    assert "--cache-dir" in str(caught.value.hint)
 
 
 def test_only_scripts_are_unpacked_and_nothing_outside(tmp_path: Path) -> None:

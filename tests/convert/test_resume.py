@@ -61,12 +61,12 @@ def counted(patch: pytest.MonkeyPatch) -> list[str]:
     done: list[str] = []
     step = Staging.step
 
-    def count(self: Staging, name: str, make: Any, result: str | None = None) -> Any:
+    def count(self: Staging, name: str, make: Any, result: str | None = None, **options: Any) -> Any:
         def counting(place: Path) -> Any:
             done.append(name)
             return make(place)
 
-        return step(self, name, counting, result)
+        return step(self, name, counting, result, **options)
 
     patch.setattr(Staging, "step", count)
     return done
@@ -75,8 +75,8 @@ def counted(patch: pytest.MonkeyPatch) -> list[str]:
 def test_a_conversion_that_is_done_but_for_its_end_does_nothing_again(
     staged: Any, convert: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done = counted(monkeypatch)
     source, target = staged()
+    done = counted(monkeypatch)
     convert(source.run, target)
     assert done == []
     assert not staging(target).exists()
@@ -86,8 +86,8 @@ def test_a_conversion_that_is_done_but_for_its_end_does_nothing_again(
 def test_only_what_was_not_finished_is_done_again(
     step: str, staged: Any, convert: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done = counted(monkeypatch)
     source, target = staged(without=(step,))
+    done = counted(monkeypatch)
     (staging(target) / f"making-{step}").write_bytes(b"half of it")
     convert(source.run, target)
     assert done == [step]
@@ -224,3 +224,61 @@ def test_a_disk_that_is_too_small_is_refused_before_work(
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(100, 99, 1))
     with pytest.raises(TrsrError, match=r"needs .* MiB for a while; 0 MiB are free"):
         convert(source.run, target)
+
+
+def test_what_is_staged_already_needs_no_room_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from collections import namedtuple
+
+    from trsr_lite.conversion.staging import Staging
+
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(100, 99, 1 << 20))
+    opened = Staging(tmp_path / "bundle", {}, force=False)
+    (opened.folder / "merged").mkdir()
+    (opened.folder / "merged" / "model.safetensors").write_bytes(bytes(2 << 20))
+    opened.require(3 << 20)
+    with pytest.raises(TrsrError, match=r"needs 2 MiB for a while; 1 MiB are free"):
+        opened.require(5 << 20)
+
+
+def test_a_conversion_that_was_killed_while_cleaning_up_can_be_forced_again(staged: Any, convert: Any) -> None:
+    source, target = staged()
+    shutil.copytree(source.bundle, target)
+    shutil.copytree(source.bundle, staging(target) / "replaced")
+    convert(source.run, target, force=True)
+    assert bundles.load(target, file_digest).trained and not staging(target).exists()
+
+
+def test_another_summarizer_keeps_the_other_steps(
+    staged: Any, convert: Any, runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = staged()
+    done = counted(monkeypatch)
+    made = convert(source.run, target, summarizer=str(source.staged / "merged-F16.gguf"), summarizer_type="Q8_0")
+    assert done == ["summarizer"] and made.summarizer.type == "Q8_0"
+
+
+def test_two_conversions_to_one_place_do_not_meet(staged: Any, convert: Any) -> None:
+    from trsr_lite import SettingsError
+    from trsr_lite.conversion.staging import alone
+
+    source, target = staged()
+    with alone(target):
+        with pytest.raises(SettingsError, match="another conversion is making it"):
+            convert(source.run, target)
+        assert marks(target), "nothing of the other one was touched"
+    convert(source.run, target)
+    assert bundles.load(target, file_digest).trained
+
+
+def test_a_manifest_that_cannot_be_written_is_one_line(
+    staged: Any, convert: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    source, target = staged()
+    with monkeypatch.context() as patch, pytest.raises(TrsrError, match="No space left") as caught:
+        patch.setattr(bundles.Bundle, "write", full)
+        convert(source.run, target)
+    assert "same command" in str(caught.value.hint) and not target.exists()

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from trsr_lite import Item, VerificationError
 from trsr_lite.conversion import verify
 from trsr_lite.engine.fake import FakeEngine
+from trsr_lite.scoring import Calibration
 from trsr_lite.settings import Settings
 from trsr_lite.training.lists import HeldOut
 
@@ -32,7 +33,7 @@ def by_counting(one: list[float], other: list[float]) -> float:
         agreed += signs[0] * signs[1]
         ordered += signs[0] != 0
         others += signs[1] != 0
-    return agreed / (ordered * others) ** 0.5 if ordered and others else 1.0
+    return agreed / (ordered * others) ** 0.5 if ordered and others else float(not ordered)
 
 
 @given(st.data())
@@ -55,7 +56,13 @@ def test_kendall_of_equal_and_of_turned_lists() -> None:
     values = np.array([3.0, 1.0, 2.0])
     assert verify.kendall(values, values) == 1
     assert verify.kendall(values, -values) == -1
-    assert verify.kendall(values, np.zeros(3)) == 1, "nothing is ordered"
+
+
+def test_a_model_that_orders_nothing_any_more_has_lost_the_order() -> None:
+    values = np.array([3.0, 1.0, 2.0])
+    assert verify.kendall(values, np.zeros(3)) == 0
+    assert verify.kendall(np.zeros(3), values) == 1, "there was no order to lose"
+    assert verify.kendall(np.zeros(3), np.zeros(3)) == 1
 
 
 def test_items_that_come_as_close_as_the_same_text_are_ties() -> None:
@@ -98,6 +105,33 @@ def test_calibration_recovers_a_known_temperature_and_bias(temperature: float, b
     found = verify.calibrate([margins.astype(np.float32)], [a_list(tuple(map(int, labels)))])
     assert found["temperature"] == pytest.approx(temperature, rel=0.05)
     assert found["bias"] == pytest.approx(bias, abs=0.1 * temperature)
+
+
+@pytest.mark.parametrize("middle", [-300.0, -3.0, 0.0, 40.0])
+@pytest.mark.parametrize("spread", [0.05, 1.0, 8.0])
+def test_calibration_does_not_depend_on_where_the_margins_lie(middle: float, spread: float) -> None:
+    rng = np.random.default_rng(0)
+    labels = ([1] + [0] * 20) * 100
+    plain = rng.normal(0, 1, len(labels)) + np.array(labels)
+    known, found = (
+        verify.calibrate([values.astype(np.float64)], [a_list(tuple(labels))])
+        for values in (plain, middle + spread * plain)
+    )
+    assert known["temperature"] == pytest.approx(1, abs=0.2) and known["bias"] == pytest.approx(0.5, abs=0.1)
+    assert found["temperature"] == pytest.approx(spread * known["temperature"], rel=1e-3)
+    assert found["bias"] == pytest.approx(middle + spread * known["bias"], abs=1e-3 * spread)
+
+
+def test_a_model_that_ranks_backwards_gets_scores_that_say_nothing() -> None:
+    labels = (1, 0, 0, 0, 0)
+    found = verify.calibrate([np.array([-9.0, -5.0, -4.0, -4.5, -3.0])], [a_list(labels)])
+    scores = [Calibration(**found).score(margin) for margin in (-9.0, -3.0)]
+    assert scores == pytest.approx([0.5, 0.5], abs=0.01)
+
+
+def test_margins_that_nothing_fits_are_said_as_such() -> None:
+    with pytest.raises(VerificationError, match="no temperature and bias"):
+        verify.calibrate([np.array([np.nan, 1.0, 2.0])], [a_list((1, 0, 0))])
 
 
 @given(st.lists(st.tuples(st.floats(-30, 30), st.integers(0, 1)), min_size=2, max_size=20))

@@ -6,6 +6,7 @@ code here and nowhere else. `--help` imports click and the standard library only
 
 from __future__ import annotations
 
+import errno
 import importlib
 import sys
 import traceback
@@ -36,6 +37,7 @@ COMMANDS: Mapping[str, str] = {
 }
 INTERRUPTED = 130
 DEBUG = "debug"
+FULL = (errno.ENOSPC, errno.EDQUOT)  # stdout too may be a file on a disk that is full
 
 
 class LazyGroup(click.Group):
@@ -74,8 +76,15 @@ def group(ctx: click.Context, config: str | None, verbose: bool, debug: bool) ->
     from trsr_lite.cli.config import read_config, set_up_logging
 
     set_up_logging(verbose)
-    defaults = read_config(config)
-    ctx.default_map = {**dict.fromkeys(COMMANDS, defaults), "cache": dict.fromkeys(("path", "info", "clear"), defaults)}
+    defaults, name = read_config(config), str(ctx.invoked_subcommand)
+    ctx.default_map = {name: _nested(group.get_command(ctx, name), defaults)}
+
+
+def _nested(command: click.Command | None, defaults: dict[str, Any]) -> dict[str, Any]:
+    """The defaults as click looks for them: those of a group's commands are under their names."""
+    if isinstance(command, click.Group):
+        return {name: _nested(inner, defaults) for name, inner in command.commands.items()}
+    return defaults
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -110,3 +119,11 @@ def run(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader has gone; say nothing more
         return 1
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        if debug:
+            traceback.print_exc()
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(f"Error: {where}{error.strerror}", err=True)
+        return TrsrError.exit_code

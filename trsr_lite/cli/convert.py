@@ -94,7 +94,8 @@ def merge(run: str, output: str, force: bool, offline: bool) -> None:
     """Merge the adapter of RUN into its base, in float32, as a Hugging Face folder."""
     target = _free(output, force, model_folder=True)
     merging = _library("merge")
-    merging.merge_run(Path(run), target, offline=offline)
+    with _library("staging").disk(target):
+        merging.merge_run(Path(run), target, offline=offline)
     click.echo(target)
 
 
@@ -116,7 +117,9 @@ def merge(run: str, output: str, force: bool, offline: bool) -> None:
 def gguf(model: str, output: str, force: bool, file_type: str, llama_cpp: str | None, **folders: Any) -> None:
     """Write the Hugging Face folder MODEL as GGUF with llama.cpp's own converter."""
     target = _free(output, force)
-    _library("gguf").convert(_converter(llama_cpp, folders), Path(model), target, file_type)
+    converter, step = _converter(llama_cpp, folders), _library("gguf")
+    with _library("staging").disk(target):
+        step.convert(converter, Path(model), target, file_type)
     click.echo(target)
 
 
@@ -130,7 +133,8 @@ def quantize(model: str, output: str, force: bool, file_type: str) -> None:
     from trsr_lite.cli import tables
 
     target, step = _free(output, force), _library("gguf")
-    step.quantize(Path(model), target, file_type)
+    with _library("staging").disk(target):
+        step.quantize(Path(model), target, file_type)
     tables.print_facts(str(target), step.tensor_types(target).items(), tables.console())
 
 

@@ -48,7 +48,7 @@ A yes/no recommender for text-rich histories ({settings.domain}), fine-tuned and
 
 ## Did the ranking survive?
 
-Against the trained model in torch (float32), on {bundle.verified["lists"]} held-out lists:
+Against {bundle.verified["reference"]}, on {bundle.verified["lists"]} held-out lists:
 
 | step | largest margin difference | Kendall tau | top-3 overlap | Recall@3 change | MRR@10 change |
 |---|---|---|---|---|---|

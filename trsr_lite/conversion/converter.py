@@ -7,6 +7,7 @@ Invariant: the scripts belong to the installed version, and their digest is reco
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -17,8 +18,10 @@ import tarfile
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
+from trsr_lite.conversion.staging import disk
 from trsr_lite.engine import native
 from trsr_lite.errors import ModelError
 
@@ -56,7 +59,8 @@ class Converter:
         if done.returncode:
             lines = [line for line in done.stderr.splitlines() if line.strip()] or [f"exit code {done.returncode}"]
             if any(sign in lines[-1] for sign in FULL):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(arguments[-1]))
+                written = [str(value) for flag, value in pairwise(arguments) if flag == "--outfile"]
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), *written)
             raise ModelError(
                 f"{script}: {lines[-1]}",
                 hint="llama.cpp's converter must know the base's architecture and tokenizer: try a base that it lists",
@@ -81,9 +85,10 @@ def find(folder: Path | None, cache: Path, *, offline: bool = False) -> Converte
 
 def _fetch(version: str, target: Path) -> None:
     """Download the source distribution and unpack the scripts alone, in one step."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=target.parent) as folder:
-        place = Path(folder)
+    with contextlib.ExitStack() as opened:
+        opened.enter_context(disk(target, hint="make room, or choose another folder with `--cache-dir`"))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        place = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix=".fetch-", dir=target.parent)))
         archive, reason = _download(version, place, _without_building(version, place / "backend"))
         if archive is None:
             archive, reason = _download(version, place, None)

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from trsr_lite.errors import ModelError
-from trsr_lite.training import adapter, base, folder
+from trsr_lite.training import adapter, base
 from trsr_lite.training.base import Base
 from trsr_lite.training.options import LAYERS, TrainOptions
+from trsr_lite.training.scorer import check_base, located_base
+from trsr_lite.training.scorer import finished as finished  # for those who merge
 
 ALLOWED = frozenset(LAYERS)
 TOKENIZER_FILES = (
@@ -29,7 +30,7 @@ TOKENIZER_FILES = (
 def merge_run(run: Path, target: Path, *, offline: bool) -> None:
     """Write the merged model of a run to `target`, which appears whole."""
     record, options = finished(run)
-    located = base.locate(options.base, revision=options.revision, offline=offline)
+    located = located_base(record, options, offline=offline)
     place = target.with_name(f".{target.name}.part")
     shutil.rmtree(place, ignore_errors=True)
     try:
@@ -39,15 +40,6 @@ def merge_run(run: Path, target: Path, *, offline: bool) -> None:
         place.rename(target)
     finally:
         shutil.rmtree(place, ignore_errors=True)
-
-
-def finished(run: Path) -> tuple[dict[str, Any], TrainOptions]:
-    """The record and the options of a run that has come to its end."""
-    record = folder.read(run)
-    if record.get("status") != "finished":
-        raise ModelError(f"{run}: is not finished", hint="continue it with `trsr-lite train --resume`")
-    names = {field.name for field in fields(TrainOptions)}
-    return record, TrainOptions(**{name: value for name, value in record["config"]["options"].items() if name in names})
 
 
 def merge(
@@ -96,17 +88,6 @@ def _tokenizer_folder(located: Base, revision: str | None, *, offline: bool) -> 
         )
     except (OSError, ValueError) as error:
         raise ModelError(f"{located.name}: its tokenizer cannot be fetched: {str(error).splitlines()[0]}") from error
-
-
-def check_base(located: Base, model: Any, known: dict[str, str]) -> None:
-    """Raise `ModelError` where the base is not the one that was trained on."""
-    found = base.identity(located, model)
-    for name, value in known.items():
-        if name != "name" and found.get(name) != value:
-            raise ModelError(
-                f"{located.name}: the base has changed since training: {name} is {found.get(name)}, and was {value}",
-                hint="get the base of the run, or train again on this one",
-            )
 
 
 def check_adapter(trained: Path) -> None:

@@ -5,12 +5,13 @@ Invariant: each default is written here; a threshold that is loosened is written
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from trsr_lite.checks import check
 from trsr_lite.engine.file_types import FILE_TYPES
 
 FLOATS = ("F16", "BF16", "F32")
+STRICT = ("F16", "F32")  # judged as the same numbers; BF16 rounds so much that it is judged as quantized
 AUTO = "auto"
 AUTO_TYPES = ("BF16", "F16", "Q8_0", "Q6_K", "IQ4_NL", "Q4_0")
 CHOICES = {"recommender_type": (*FILE_TYPES, AUTO), "summarizer_type": tuple(FILE_TYPES)}
@@ -23,15 +24,16 @@ class ConvertOptions:
     Attributes
     ----------
     recommender_type: tensor type of the recommender, or `auto`: the fastest here that passes verification.
-    summarizer: model that writes the summaries: the run's own without it, a run of `--role summarizer`, a .gguf file,
-        a folder or a hub id.
-    summarizer_type: tensor type of the summarizer; one that is quantized already stays as it is.
+    summarizer: model that writes the summaries: the run's own without it, a run of `--role summarizer`, a bundle, a
+        .gguf file, a folder or a hub id.
+    summarizer_type: tensor type of the summarizer; one that is quantized already, or that wrote the training summaries,
+        stays as it is.
     adapter_only: keep the base and the adapter apart: one base in memory serves both roles.
     lists: held-out lists that verification ranks, at most.
     max_margin: largest difference of a margin between the adapter in torch and the float GGUF.
     min_tau_float: least mean Kendall tau between the adapter in torch and the float GGUF.
     min_tau: least mean Kendall tau between the adapter in torch and the quantized GGUF.
-    max_recall_loss: largest loss of Recall@3 by quantizing.
+    max_recall_loss: largest loss of Recall@3 by quantizing; less than one list counts as one list.
     """
 
     recommender_type: str = "Q8_0"
@@ -46,3 +48,8 @@ class ConvertOptions:
 
     def __post_init__(self) -> None:
         check(self, least={"lists": 1}, choices=CHOICES)
+
+    def thresholds(self, lists: int) -> dict[str, float]:
+        """What is allowed where so many lists are ranked; one list may always be lost."""
+        found = {name: value for name, value in asdict(self).items() if name.startswith(("min_", "max_"))}
+        return {**found, "max_recall_loss": max(self.max_recall_loss, 1 / lists)}

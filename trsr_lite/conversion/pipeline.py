@@ -7,7 +7,6 @@ appears, and the report in the staging folder says which step lost it.
 from __future__ import annotations
 
 import importlib.metadata
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
@@ -22,18 +21,20 @@ from trsr_lite.bundle import Bundle, ModelFile
 from trsr_lite.conversion import card, gguf, merge, staging, summarizer, verify
 from trsr_lite.conversion.converter import Converter
 from trsr_lite.conversion.options import AUTO, AUTO_TYPES, ConvertOptions
-from trsr_lite.conversion.proof import Verification, held_out
-from trsr_lite.conversion.staging import Staging
+from trsr_lite.conversion.proof import Verification, describe, held_out, reference
+from trsr_lite.conversion.staging import AGAIN, Staging, disk
 from trsr_lite.digests import file_digest
 from trsr_lite.engine.rates import measure
-from trsr_lite.errors import SettingsError, VerificationError
+from trsr_lite.errors import SettingsError, TrsrError, VerificationError
 from trsr_lite.scoring import Calibration
+from trsr_lite.settings import Settings
 from trsr_lite.training import adapter, base, folder
-from trsr_lite.training.scorer import Scorer
+from trsr_lite.training.options import TrainOptions
+from trsr_lite.training.scorer import Scorer, check_base, finished
 
 OnStep = Callable[[str], None]
 REPORT, CARD = "report.json", "README.md"
-AFTERWARDS = ("min_", "max_", "recommender_type")  # options that may change and leave the finished steps as they are
+AFTERWARDS = ("min_", "max_", "recommender_type", "summarizer")  # may change and leave the finished steps as they are
 OTHER_TYPE = "`--recommender-type auto` takes the fastest type that keeps the ranking; "
 MERGED, BASE, ADAPTER, SUMMARIZER = "merged", "base", "adapter.gguf", "summarizer"
 
@@ -56,7 +57,7 @@ class Conversion:
         staging.check(target, force=force)
         self.run, self.options, self.converter, self.offline = run, options, converter, offline
         self.on_step, self.data_dir = on_step or (lambda _: None), data_dir
-        self.record, train_options = merge.finished(run)
+        self.record, train_options = finished(run)
         self.lists = held_out(run)[: options.lists]
         self.trained = run / adapter.place(train_options)
         if not train_options.full:
@@ -66,19 +67,20 @@ class Conversion:
                 f"{run}: all weights were trained: there is no adapter to keep apart",
                 hint="convert without `--adapter-only`",
             )
+        self.target, self.force = target, force
+        self.source = self._found_summarizer(train_options)
         files = [*sorted(self.trained.iterdir()), run / folder.LISTS]
-        inputs = {
+        self._inputs = {
             "run": {path.name: file_digest(path) for path in files},
             "options": {name: value for name, value in asdict(options).items() if not name.startswith(AFTERWARDS)},
             "converter": converter.digest,
             "trsr_lite": __version__,
         }
-        self.staging = Staging(target, inputs, force=force)
 
     @cached_property
     def scorer(self) -> Scorer:
         """The run's model in torch, float32: what everything is compared with."""
-        return Scorer(self.run, dtype="float32", offline=self.offline)
+        return reference(self.run, offline=self.offline)
 
     @cached_property
     def parameters(self) -> int:
@@ -104,6 +106,11 @@ class Conversion:
 
     def convert(self) -> Bundle:
         """Every step; raises `VerificationError` where the ranking did not survive."""
+        with staging.alone(self.target):
+            self.staging = Staging(self.target, self._inputs, force=self.force)
+            return self._convert()
+
+    def _convert(self) -> Bundle:
         self.staging.require((9 + (6 if self.options.recommender_type == AUTO else 0)) * self.parameters)
         reference = self._reference()
         floating = self._floating()
@@ -130,7 +137,7 @@ class Conversion:
                 np.savez(file, *self.scorer.margins(rows))
             self.scorer.forget()  # one float32 model in memory at a time
 
-        self.on_step("margins of the trained model in torch")
+        self.on_step(f"margins of {describe(self.record)}")
         self.staging.step("reference", score, "reference.npz")
         with np.load(self.staging.folder / "reference.npz") as stored:
             return [stored[name] for name in stored.files]
@@ -175,56 +182,45 @@ class Conversion:
             return floating
         return self.staging.folder / f"{BASE if self.options.adapter_only else 'recommender'}-{file_type}.gguf"
 
-    def _summarizer(self, recommender: ModelFile) -> ModelFile:
-        """The model that writes summaries: on the shared base where it can be, else by itself."""
-        self.on_step("summarizer")
-        name = self.options.summarizer or self.scorer.options.summarizer
-        trained = summarizer.adapter_on(name, self.record["base"]) if self.options.adapter_only else None
-        if trained or (self.options.summarizer is None and self._base_summarizes):
-            at_home = trained or name == self.scorer.options.base  # else nothing summarizes, and the base stands in
-            adapted = self._summarizer_adapter(name, trained) if at_home else None
-            return gguf.entry(recommender.path, recommender.type, adapted)
-        adapted = self._summarizer_adapter(name, None)
-        result = f"{SUMMARIZER}.gguf"
-        file_type = self.staging.step("summarizer", self._write_summarizer, result)
-        return gguf.entry(self.staging.folder / result, file_type, adapted)
-
-    def _summarizer_adapter(self, name: str, trained: Path | None) -> ModelFile | None:
-        """The summarizer's own adapter: of its run, or the one that the embedded default comes with."""
-        result = f"{SUMMARIZER}-{ADAPTER}"
-        if trained:
-            source = self.staging.folder / BASE
-            self.staging.step(
-                "summarizer adapter",
-                lambda place: gguf.convert_adapter(self.converter, trained, source, place),
-                result,
-            )
-        elif name == embedded.NAME:
-            self.staging.step("summarizer adapter", embedded.copy_summarizer_adapter, result)
-        else:
-            return None
-        return gguf.entry(self.staging.folder / result, "F16")
-
-    def _write_summarizer(self, place: Path) -> str:
-        name = self.options.summarizer or self.scorer.options.summarizer
-        wrote = self.record.get("summarizer")  # nothing did where the strategy is none
-        kept = None if self.options.summarizer else summarizer.prepared(name, self.data_dir, wrote)
-        if kept:
-            shutil.copyfile(kept.path, place)
-            return str(kept.type)
-        return summarizer.write(name, place, self.options.summarizer_type, self.converter, offline=self.offline)
-
-    @property
-    def _base_summarizes(self) -> bool:
-        """Whether the base that is kept apart can write the summaries that were trained on."""
-        options = self.scorer.options
-        return self.options.adapter_only and (
-            self.scorer.settings.strategy == "none" or options.summarizer == options.base
+    def _found_summarizer(self, trained: TrainOptions) -> summarizer.Source:
+        """The model that will write summaries: on the shared base where it can be, else by itself."""
+        given, name = self.options.summarizer, self.options.summarizer or trained.summarizer
+        if self.options.adapter_only:
+            if own := summarizer.adapter_on(name, self.record["base"]):
+                return summarizer.Source(
+                    [file_digest(path) for path in sorted(own.iterdir())],
+                    adapter=lambda place: gguf.convert_adapter(self.converter, own, self.staging.folder / BASE, place),
+                )
+            unasked = Settings.from_dict(self.record["config"]["settings"]).strategy == "none"
+            if given is None and (unasked or name == trained.base):  # if nothing summarizes, the base stands in
+                own_adapter = embedded.copy_summarizer_adapter if name == trained.base == embedded.NAME else None
+                return summarizer.Source([name], adapter=own_adapter)
+        wrote = None if given else self.record.get("summarizer")  # nothing did where the strategy is none
+        return summarizer.find(
+            name,
+            self.options.summarizer_type,
+            self.converter,
+            wrote=wrote,
+            data_dir=self.data_dir,
+            offline=self.offline,
         )
+
+    def _summarizer(self, recommender: ModelFile) -> ModelFile:
+        """What was found, in the bundle."""
+        self.on_step("summarizer")
+        source, path, file_type, adapted = self.source, recommender.path, recommender.type, None
+        if source.write:
+            path = self.staging.folder / f"{SUMMARIZER}.gguf"
+            file_type = self.staging.step("summarizer", source.write, path.name, of=source.identity)
+        if source.adapter:
+            result = f"{SUMMARIZER}-{ADAPTER}"
+            self.staging.step("summarizer adapter", source.adapter, result, of=source.identity)
+            adapted = gguf.entry(self.staging.folder / result, "F16")
+        return gguf.entry(path, file_type, adapted)
 
     def _save_base(self, place: Path) -> None:
         model = base.load(self.scorer.base, torch.float32, offline=self.offline)
-        merge.check_base(self.scorer.base, model, self.record["base"])
+        check_base(self.scorer.base, model, self.record["base"])
         merge.save(model, self.scorer.base, place, offline=self.offline)
 
     def _merge(self, place: Path) -> None:
@@ -246,26 +242,30 @@ class Conversion:
                 self.on_step("verify the merged model")
                 proof.merged(self.staging.folder / MERGED)
             self.on_step("verify the float GGUF")
-            proof.gguf(self.float_type, floating, with_adapter, quantized=False)
+            proof.gguf(self.float_type, floating, with_adapter)
             for number, name in enumerate(order, 1):
                 if name == self.float_type:
-                    return name, proof.report
+                    proof.report.pop("lost", None)  # of a type that it replaces
+                    break
                 self.on_step(f"verify {name}")
                 try:
-                    proof.gguf(name, self._file(floating, name), with_adapter, quantized=True)
+                    proof.gguf(name, self._file(floating, name), with_adapter)
                 except VerificationError:
                     if number == len(order):
                         raise
                     continue
-                return name, proof.report
-            raise AssertionError("no type was asked for")
+                break
         except VerificationError as error:
             kept = f"the files and {REPORT} are kept in {self.staging.folder}"
+            try:
+                proof.write(self.staging.folder / REPORT)
+            except TrsrError as unwritten:  # what was found matters more
+                kept = f"the files are kept in {self.staging.folder}, but not {REPORT}: {unwritten}"
             of_type = proof.report.get("lost") == self.options.recommender_type != self.float_type
             error.hint = f"{OTHER_TYPE if of_type else ''}{kept}"
             raise
-        finally:
-            proof.write(self.staging.folder / REPORT)
+        proof.write(self.staging.folder / REPORT)
+        return name, proof.report
 
     # The bundle
 
@@ -296,11 +296,12 @@ class Conversion:
             probes=tuple(map(tuple, report["probes"])),
             template=probes.template(),
             base={**self.record["base"], "name": card.public_name(self.record["base"])},
-            verified={"lists": report["lists"], "thresholds": self._thresholds(), "steps": report["steps"]},
+            verified={name: report[name] for name in ("reference", "lists", "thresholds", "steps")},
             versions={**self.record["versions"], **_versions(), "converter": self.converter.digest},
         )
-        made.write(self.staging.folder)
-        (self.staging.folder / CARD).write_text(card.text(made, self.record), encoding="utf-8")
+        with disk(self.staging.folder, hint=AGAIN):
+            made.write(self.staging.folder)
+            (self.staging.folder / CARD).write_text(card.text(made, self.record), encoding="utf-8")
         files = {file.path.name for role in (recommender, summaries) for file in (role, role.adapter) if file}
         self.staging.finish([*sorted(files), bundle.MANIFEST, CARD, REPORT])
         return replace(made, recommender=self._placed(recommender), summarizer=self._placed(summaries))
@@ -312,9 +313,6 @@ class Conversion:
             path=self.staging.target / file.path.name,
             adapter=self._placed(file.adapter) if file.adapter else None,
         )
-
-    def _thresholds(self) -> dict[str, float]:
-        return {name: value for name, value in asdict(self.options).items() if name.startswith(("min_", "max_"))}
 
 
 def _versions() -> dict[str, str]:

@@ -5,7 +5,7 @@ Invariant: the report holds every comparison that was made, also when a step fai
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ import torch
 
 from trsr_lite import bundle, probes
 from trsr_lite.conversion import gguf, verify
-from trsr_lite.conversion.options import FLOATS, ConvertOptions
+from trsr_lite.conversion.options import STRICT, ConvertOptions
+from trsr_lite.conversion.staging import disk
 from trsr_lite.conversion.verify import Comparison, Margins
 from trsr_lite.digests import file_digest
 from trsr_lite.engine.llama import LlamaEngine
@@ -33,10 +34,15 @@ class Verification:
     def __init__(
         self, scorer: Scorer, lists: Sequence[HeldOut], limits: ConvertOptions, reference: Margins | None = None
     ) -> None:
-        self.scorer, self.lists, self.limits = scorer, list(lists), limits
+        self.scorer, self.lists, self.limits = scorer, list(lists), limits.thresholds(len(lists))
         rows = [one.row(scorer.settings, scorer.tokenizer) for one in lists] if reference is None else []
         self.reference = scorer.margins(rows) if reference is None else reference
-        self.report: dict[str, Any] = {"lists": len(self.lists), "steps": {}}
+        self.report: dict[str, Any] = {
+            "reference": describe(scorer.record),
+            "lists": len(self.lists),
+            "thresholds": self.limits,
+            "steps": {},
+        }
 
     def merged(self, folder: Path) -> None:
         """Judge a merged model in torch."""
@@ -46,9 +52,10 @@ class Verification:
         found = self.scorer.with_model(model).margins(rows)
         self._judge("merged", verify.compare(self.reference[: len(some)], found, some), quantized=False)
 
-    def gguf(self, name: str, path: Path, adapter: Path | None = None, *, quantized: bool) -> None:
+    def gguf(self, name: str, path: Path, adapter: Path | None = None) -> None:
         """Judge a GGUF, exact; fast scoring is compared too, and gives noise floor and calibration."""
-        settings = self.scorer.settings
+        settings, types = self.scorer.settings, gguf.tensor_types(path)
+        quantized = any(kind not in STRICT for kind in types)
         engine = LlamaEngine(path, identity="", adapter=adapter)
         try:
             try:
@@ -64,7 +71,7 @@ class Verification:
             self.report |= {
                 "noise_floor": verify.noise_floor(fast, exact),
                 "calibration": dict(verify.calibrate(fast, self.lists)),
-                "tensor_types": gguf.tensor_types(path),
+                "tensor_types": types,
                 "probes": [list(tokens) for tokens in probes.tokens(engine)],
             }
         finally:
@@ -72,19 +79,19 @@ class Verification:
 
     def write(self, path: Path) -> None:
         """Keep the report."""
-        path.write_bytes(orjson.dumps(self.report, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        with disk(path):
+            path.write_bytes(orjson.dumps(self.report, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
 
     def _judge(self, name: str, found: Comparison, *, quantized: bool) -> None:
         self.report["steps"][name] = found.to_dict()
         limits, faults = self.limits, []
-        if not quantized and not found.max_difference <= limits.max_margin:
-            faults.append(f"margins differ by up to {found.max_difference:.3f} (allowed {limits.max_margin})")
-        least = limits.min_tau if quantized else limits.min_tau_float
+        if not quantized and not found.max_difference <= limits["max_margin"]:
+            faults.append(f"margins differ by up to {found.max_difference:.3f} (allowed {limits['max_margin']})")
+        least = limits["min_tau" if quantized else "min_tau_float"]
         if not found.tau >= least:
             faults.append(f"Kendall tau is {found.tau:.4f} (at least {least})")
-        loss = max(limits.max_recall_loss, 1 / len(self.lists))  # one list may always be lost
-        if quantized and not -found.recall[0] <= loss:
-            faults.append(f"Recall@3 fell by {-found.recall[0]:.3f} (allowed {loss:.3g})")
+        if quantized and not -found.recall[0] <= limits["max_recall_loss"]:
+            faults.append(f"Recall@3 fell by {-found.recall[0]:.3f} (allowed {limits['max_recall_loss']:.3g})")
         if faults:
             self.report["lost"] = name
             message = f"{name} does not rank as the trained model: {'; '.join(faults)}"
@@ -93,12 +100,23 @@ class Verification:
 
 def prove(model: Path, run: Path, limits: ConvertOptions, *, offline: bool = False) -> dict[str, Any]:
     """The report of comparing a bundle's recommender, or one GGUF, with a run."""
-    scorer = Scorer(run, dtype="float32", offline=offline)
+    scorer = reference(run, offline=offline)
     file = bundle.load(model, file_digest).recommender
     proof = Verification(scorer, held_out(run)[: limits.lists], limits)
-    quantized = any(name not in FLOATS for name in gguf.tensor_types(file.path))
-    proof.gguf(file.type or model.stem, file.path, file.adapter.path if file.adapter else None, quantized=quantized)
+    proof.gguf(file.type or model.stem, file.path, file.adapter.path if file.adapter else None)
     return proof.report
+
+
+def reference(run: Path, *, offline: bool) -> Scorer:
+    """What everything is compared with: a merge and a GGUF know nothing of the 4 bits that a base was trained in."""
+    return Scorer(run, dtype="float32", unquantized=True, offline=offline)
+
+
+def describe(record: Mapping[str, Any]) -> str:
+    """The reference, in words."""
+    if record["config"]["options"].get("four_bit"):
+        return "the adapter on its unquantized base in torch (float32); it was trained on that base in 4 bits"
+    return "the trained model in torch (float32)"
 
 
 def held_out(run: Path) -> list[HeldOut]:

@@ -1,25 +1,31 @@
 """The folder in which a bundle is made: steps that are done stay done, and the bundle appears with one rename.
 
-Invariant: a file that bears its final name is whole; what an interrupted step left is made again.
+Invariant: a file that bears its final name is whole; what an interrupted step left is made again. One conversion at a
+time works in a folder.
 """
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import orjson
 from safetensors import SafetensorError
 
+from trsr_lite.batch import lock
+from trsr_lite.batch.files import Place
 from trsr_lite.bundle import MANIFEST
 from trsr_lite.errors import ModelError, SettingsError, TrsrError
 
 MARKS = "steps.json"
 WHOLE, REPLACED = "bundle", "replaced"  # what `finish` moves, on its way
 AGAIN = "finished steps are kept: make room, then run the same command again"
+ROOM = "make room, then run the same command again"
 
 
 def check(target: Path, *, force: bool) -> None:
@@ -30,24 +36,60 @@ def check(target: Path, *, force: bool) -> None:
         raise SettingsError(f"{target}: is not a bundle, so `--force` does not delete it", hint="name another folder")
 
 
+@contextmanager
+def disk(place: Path, *, step: str | None = None, hint: str = ROOM) -> Iterator[None]:
+    """What the file system refuses within this block, such as a full disk, as one line."""
+    lead = f"step {step}: " if step else ""
+    try:
+        yield
+    except OSError as error:
+        raise TrsrError(f"{lead}{error.filename or place}: {error.strerror or error}", hint=hint) from error
+    except SafetensorError as error:  # no OSError, also where the disk is full
+        raise TrsrError(f"{lead}{place}: cannot be written: {error}", hint=hint) from error
+
+
+@contextmanager
+def alone(target: Path) -> Iterator[None]:
+    """Within this block no other conversion makes `target`; raises `SettingsError` where one does."""
+    folder = beside(target)
+    with contextlib.ExitStack() as held:
+        try:
+            with disk(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(lock.held(Place(str(folder))))
+        except SettingsError:
+            raise SettingsError(
+                f"{target}: another conversion is making it", hint="wait until it has ended, or name another folder"
+            ) from None
+        try:
+            yield
+        finally:
+            held.close()
+            with contextlib.suppress(OSError):  # there is something left to go on with
+                folder.rmdir()
+
+
+def beside(target: Path) -> Path:
+    """The staging folder of a bundle."""
+    return target.parent / f".{target.name}.convert"
+
+
 class Staging:
-    """Beside `target`, named after it; `inputs` is everything the result depends on."""
+    """Beside `target`, named after it; `inputs` is everything that all steps depend on."""
 
     def __init__(self, target: Path, inputs: Mapping[str, Any], *, force: bool) -> None:
         self.target = target
-        self.folder = target.parent / f".{target.name}.convert"
-        self._undo_finish()
-        check(target, force=force)
-        inputs = orjson.loads(orjson.dumps(inputs))
-        self._marks = self._read()
-        if self._marks.get("inputs") != inputs:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            self._marks = {"inputs": inputs, "steps": {}}
-        try:
+        self.folder = beside(target)
+        with disk(self.folder):
+            self._undo_finish()
+            check(target, force=force)
+            inputs = orjson.loads(orjson.dumps(inputs))
+            self._marks = self._read()
+            if self._marks.get("inputs") != inputs:
+                self._clear()
+                self._marks = {"inputs": inputs, "steps": {}}
             self.folder.mkdir(parents=True, exist_ok=True)
             self._write()
-        except OSError as error:
-            raise TrsrError(f"{self.folder}: cannot be written: {error.strerror}") from error
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -55,7 +97,8 @@ class Staging:
         return {name: step["seconds"] for name, step in self._marks["steps"].items()}
 
     def require(self, size: int) -> None:
-        """Raise `TrsrError` unless `size` more bytes fit."""
+        """Raise `TrsrError` unless there is room for `size` bytes in the folder, with what lies there already."""
+        size -= sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
         free = shutil.disk_usage(self.folder).free
         if free < size:
             raise TrsrError(
@@ -63,50 +106,58 @@ class Staging:
                 hint="make room, or convert on another disk with `--output`",
             )
 
-    def step(self, name: str, make: Callable[[Path], Any], result: str | None = None) -> Any:
+    def step(self, name: str, make: Callable[[Path], Any], result: str | None = None, *, of: Any = None) -> Any:
         """Do a step once: `make` writes to the path it is given, which is renamed to `result` when it returns.
 
-        Returns what `make` returned, which must be plain JSON values, also when the step was done earlier.
+        Returns what `make` returned, which must be plain JSON values, also when the step was done earlier: of the same
+        inputs as all steps, and of what it alone depends on, in `of`.
         """
-        if name in self._marks["steps"] and (result is None or (self.folder / result).exists()):
-            return self._marks["steps"][name]["value"]
+        done = self._marks["steps"].get(name)
+        if done and done.get("of") == of and (result is None or (self.folder / result).exists()):
+            return done["value"]
         start = time.perf_counter()
         place = self.folder / f"making-{result or name}"
-        remove(place)
-        try:
+        with disk(place, step=name, hint=AGAIN):
+            remove(place)
             value = make(place)
             if result:
                 remove(self.folder / result)
                 place.rename(self.folder / result)
-        except OSError as error:
-            raise TrsrError(f"step {name}: {error.filename or place}: {error.strerror or error}", hint=AGAIN) from error
-        except SafetensorError as error:  # no OSError, also where the disk is full
-            raise TrsrError(f"step {name}: {place}: cannot be written: {error}", hint=AGAIN) from error
-        self._marks["steps"][name] = {"seconds": round(time.perf_counter() - start, 2), "value": value}
-        self._write()
+            seconds = round(time.perf_counter() - start, 2)
+            self._marks["steps"][name] = {"seconds": seconds, "value": value, "of": of}
+            self._write()
         return value
 
     def finish(self, names: list[str]) -> None:
         """Move the named files into the target, and forget the rest."""
         place = self.folder / WHOLE
-        remove(place)
         try:
-            place.mkdir()
-            for name in names:
-                (self.folder / name).rename(place / name)
-            if self.target.exists():
-                self.target.rename(self.folder / REPLACED)
-            place.rename(self.target)
-        except OSError as error:
+            with disk(self.target, hint=AGAIN):
+                remove(place)
+                place.mkdir()
+                for name in names:
+                    (self.folder / name).rename(place / name)
+                if self.target.exists():
+                    remove(self.folder / REPLACED)  # of a run that was killed below: the target took its place
+                    self.target.rename(self.folder / REPLACED)
+                place.rename(self.target)
+        except TrsrError:
             self._undo_finish()
-            raise TrsrError(f"{self.target}: cannot be written: {error.strerror or error}") from error
-        shutil.rmtree(self.folder)
+            raise
+        self._clear()
+
+    def _clear(self) -> None:
+        """Delete all but the lock; what cannot be deleted is in nobody's way."""
+        for path in list(self.folder.glob("*")):
+            if path.name != lock.LOCK:
+                with contextlib.suppress(OSError):
+                    remove(path)
 
     def _undo_finish(self) -> None:
         """Bring back what `finish` had moved when it was interrupted."""
         if (self.folder / REPLACED).is_dir() and not self.target.exists():
             (self.folder / REPLACED).rename(self.target)
-        for path in (self.folder / WHOLE).glob("*"):
+        for path in list((self.folder / WHOLE).glob("*")):
             path.rename(self.folder / path.name)
 
     def _read(self) -> dict[str, Any]:
@@ -119,9 +170,9 @@ class Staging:
         return marks
 
     def _write(self) -> None:
-        beside = self.folder / f".{MARKS}"
-        beside.write_bytes(orjson.dumps(self._marks, option=orjson.OPT_INDENT_2))
-        beside.replace(self.folder / MARKS)
+        part = self.folder / f".{MARKS}"
+        part.write_bytes(orjson.dumps(self._marks, option=orjson.OPT_INDENT_2))
+        part.replace(self.folder / MARKS)
 
 
 def remove(path: Path) -> None:

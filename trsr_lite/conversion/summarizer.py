@@ -8,18 +8,126 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from trsr_lite import bundle, embedded
+from trsr_lite import bundle, embedded, hub, location
 from trsr_lite.bundle import ModelFile
 from trsr_lite.conversion import gguf, merge
 from trsr_lite.conversion.converter import Converter
 from trsr_lite.conversion.options import FLOATS
 from trsr_lite.conversion.staging import remove
 from trsr_lite.digests import file_digest
+from trsr_lite.errors import ModelError
 from trsr_lite.training import adapter, base, folder
+from trsr_lite.training.options import TrainOptions
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a summarizer comes from: found before anything is made.
+
+    Attributes
+    ----------
+    identity: everything that what is written depends on, as JSON holds it.
+    write: makes the GGUF at a path, and returns its tensor type; None if it is the recommender's base.
+    adapter: makes the summarizer's own adapter at a path; None if it has none.
+    """
+
+    identity: list[str]
+    write: Callable[[Path], str] | None = None
+    adapter: Callable[[Path], None] | None = None
+
+
+def find(
+    name: str,
+    file_type: str,
+    converter: Converter,
+    *,
+    wrote: str | None = None,
+    data_dir: Path | None = None,
+    offline: bool = False,
+) -> Source:
+    """The source of a run of `--role summarizer`, or of whatever a recommender is loaded from, or a base.
+
+    `wrote` is the identity of the model that wrote the training summaries, if this must be that one: it is then copied
+    as it is. Raises `ModelError` where there is no such model, or it is another by now.
+    """
+    if is_run(name):
+        record, options = merge.finished(Path(name))
+        files = [file_digest(path) for path in sorted(_trained(name, options).iterdir())]
+
+        def merged(whole: Path) -> None:
+            merge.merge_run(Path(name), whole, offline=offline)
+
+        return Source(
+            [*files, str(record["base"]), file_type], lambda place: _converted(merged, place, file_type, converter)
+        )
+    if name == embedded.NAME:
+        return _embedded(file_type, prepared(name, data_dir, wrote), offline=offline)
+    if file := _served(name, offline=offline):
+        if wrote not in (None, file.identity):
+            raise ModelError(
+                f"{name}: is not what wrote the training summaries any more: its content hash is {file.identity}, and "
+                f"was {wrote}",
+                hint="bring it back, or name another with `--summarizer`: its summaries are not those of the training",
+            )
+        return _copied(file, None if wrote else file_type)
+    located = base.locate(name, offline=offline)
+    weights = sorted(Path(located.path).glob("*.safetensors"))
+
+    def saved(whole: Path) -> None:
+        merge.save(base.load(located, torch.float32, offline=offline), located, whole, offline=offline)
+
+    return Source(
+        [file_digest(*weights) if weights else located.path, file_type],
+        lambda place: _converted(saved, place, file_type, converter),
+    )
+
+
+def _copied(file: ModelFile, file_type: str | None) -> Source:
+    return Source(
+        [file.identity, str(file_type)],
+        lambda place: copy(file.path, place, file_type),
+        _copying(file.adapter.path) if file.adapter else None,
+    )
+
+
+def _copying(source: Path) -> Callable[[Path], None]:
+    def write(place: Path) -> None:
+        shutil.copyfile(source, place)
+
+    return write
+
+
+def _embedded(file_type: str, kept: ModelFile | None, *, offline: bool) -> Source:
+    """The default; its source is quantized already, and all that it is prepared as has the same weights."""
+    path = kept.path if kept else embedded.locate(offline=offline)
+    return Source(
+        [file_digest(path), file_digest(*sorted(embedded.ADAPTERS.iterdir()))],
+        lambda place: copy(path, place, None if kept else file_type),
+        embedded.copy_summarizer_adapter,
+    )
+
+
+def _served(name: str, *, offline: bool) -> ModelFile | None:
+    """What a recommender of this name would summarize with; None where the name is a base's: a folder or a hub id."""
+    path = Path(name)
+    if path.is_dir() and not (path / bundle.MANIFEST).is_file() and (path / "config.json").is_file():
+        return None
+    try:
+        found = location.locate(name, file_digest, offline=offline)
+    except ModelError as error:
+        if hub.parse(name) is None:
+            raise
+        try:  # of a base there is a tokenizer
+            base.HfTokenizer.load(base.locate(name, offline=offline), offline=offline)
+        except ModelError:
+            raise error from None
+        return None
+    return bundle.load(found, file_digest).summarizer
 
 
 def prepared(name: str, data_dir: Path | None, identity: str | None) -> ModelFile | None:
@@ -48,36 +156,27 @@ def adapter_on(name: str, known: Mapping[str, str]) -> Path | None:
     record, options = merge.finished(Path(name))
     if options.full or any(record["base"].get(key) != value for key, value in known.items() if key != "name"):
         return None
+    return _trained(name, options)
+
+
+def _trained(name: str, options: TrainOptions) -> Path:
+    """What a run has trained, if it can be converted."""
     trained = Path(name) / adapter.place(options)
-    merge.check_adapter(trained)
+    if not options.full:
+        merge.check_adapter(trained)
     return trained
 
 
-def write(name: str, place: Path, file_type: str, converter: Converter, *, offline: bool) -> str:
-    """Write a run of `--role summarizer`, a GGUF, a folder or a hub model to `place`; returns its tensor type."""
-    if is_run(name):
-        return _converted(
-            lambda whole: merge.merge_run(Path(name), whole, offline=offline), place, file_type, converter
-        )
-    located = base.locate(name, offline=offline)
-    if located.gguf:
-        return copy(Path(located.path) / located.gguf, place, file_type)
-
-    def save(whole: Path) -> None:
-        merge.save(base.load(located, torch.float32, offline=offline), located, whole, offline=offline)
-
-    return _converted(save, place, file_type, converter)
-
-
-def copy(source: Path, place: Path, file_type: str) -> str:
-    """Write a GGUF to `place`, quantized if it is not; returns its tensor type."""
+def copy(source: Path, place: Path, file_type: str | None) -> str:
+    """Write a GGUF to `place`, quantized if it is not, or as it is for `None`; returns the type of most tensors."""
     types = gguf.tensor_types(source)
     low = [name for name in types if name not in FLOATS]
-    if low or file_type in types:
+    most = low[0] if low else next(iter(types))  # norms and biases are F32 in every file
+    if low or file_type in (None, most):
         shutil.copyfile(source, place)
-        return low[0] if low else file_type
-    gguf.quantize(source, place, file_type)
-    return file_type
+        return most
+    gguf.quantize(source, place, str(file_type))
+    return str(file_type)
 
 
 def _converted(save: Callable[[Path], None], place: Path, file_type: str, converter: Converter) -> str:

@@ -23,6 +23,8 @@ from trsr_lite.training.lists import HeldOut
 Margins = Sequence[npt.NDArray[np.float32]]
 TOP = 3
 TIE = 0.01  # logits: items with the same text come this close, and then nobody is right about their order
+RIDGE = 1e-4  # on standardized margins
+LEAST_SLOPE = 1e-3
 NOISE_SAFETY = 2.0  # a bundle meets longer lists than it was verified on
 
 
@@ -110,13 +112,16 @@ def compare(reference: Margins, found: Margins, lists: Sequence[HeldOut]) -> Com
 
 
 def kendall(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> float:
-    """Kendall's tau-b of two margin vectors; margins closer than `TIE` are ties. 1 where nothing is ordered."""
+    """Kendall's tau-b of a reference and the margins found; those closer than `TIE` are ties.
+
+    1 where the reference orders nothing, which nothing can lose; 0 where only the other does not.
+    """
     left, right = np.triu_indices(len(one), 1)
     signs, others = (
         np.sign(values[left] - values[right]) * (np.abs(values[left] - values[right]) >= TIE) for values in (one, other)
     )
     scale = float(np.sqrt(np.count_nonzero(signs) * np.count_nonzero(others)))
-    return float(signs @ others) / scale if scale else 1.0
+    return float(signs @ others) / scale if scale else float(not signs.any())
 
 
 def noise_floor(fast: Margins, exact: Margins) -> float:
@@ -130,22 +135,43 @@ def calibrate(found: Margins, lists: Sequence[HeldOut]) -> Mapping[str, float]:
 
     Positives and negatives count alike, so that 0.5 means as likely as not, whatever the length of the lists.
     """
-    values = np.concatenate([np.asarray(margin, np.float64) for margin in found])
+    margins = np.concatenate([np.asarray(margin, np.float64) for margin in found])
     labels = np.concatenate([np.asarray(one.labels, np.float64) for one in lists])
     weights = np.where(labels == 1, 0.5 / labels.sum(), 0.5 / (1 - labels).sum())
-    slope, offset = 1.0 / max(values.std(), 1e-6), 0.0
-    for _ in range(100):  # Newton's method on a convex loss, with a little ridge against separable lists
-        inputs = slope * values + offset
-        probability = 1 / (1 + np.exp(-np.clip(inputs, -50, 50)))
-        error, curve = weights * (probability - labels), weights * probability * (1 - probability)
-        gradient = np.array([error @ values + 1e-4 * slope, error.sum() + 1e-4 * offset])
-        hessian = np.array([[curve @ values**2, curve @ values], [curve @ values, curve.sum()]]) + 1e-4 * np.eye(2)
+    middle, spread = margins.mean(), max(margins.std(), 1e-6)  # far from 0, slope and offset could not be told apart
+    values = (margins - middle) / spread
+    slope, offset = _logistic(values, labels, weights)
+    if slope < LEAST_SLOPE:  # a model that ranks backwards is not turned round by a score: it says nothing
+        slope, offset = LEAST_SLOPE, -LEAST_SLOPE * float(weights @ values)
+    temperature, bias = spread / slope, middle - spread * offset / slope
+    return {"temperature": max(round(float(temperature), 5), 1e-5), "bias": round(float(bias), 5)}
+
+
+def _logistic(
+    values: npt.NDArray[np.float64], labels: npt.NDArray[np.float64], weights: npt.NDArray[np.float64]
+) -> tuple[float, float]:
+    """(slope, offset) of the logistic regression of labels on values; raises `VerificationError` where there is none.
+
+    Newton's method on a convex loss, with a little ridge against separable lists; a step that overshoots is halved.
+    """
+
+    def loss(at: npt.NDArray[np.float64]) -> float:
+        inputs = at[0] * values + at[1]
+        return float(weights @ (np.logaddexp(0, inputs) - labels * inputs) + RIDGE / 2 * at @ at)
+
+    known = np.stack([values, np.ones_like(values)])
+    at = np.array([1.0, 0.0])
+    for _ in range(100 if np.isfinite(values).all() else 0):
+        probability = (1 + np.tanh(at @ known / 2)) / 2
+        gradient = known @ (weights * (probability - labels)) + RIDGE * at
+        if np.abs(gradient).max() < 1e-9:
+            return float(at[0]), float(at[1])
+        hessian = known * (weights * probability * (1 - probability)) @ known.T + RIDGE * np.eye(2)
         step = np.linalg.solve(hessian, gradient)
-        slope, offset = slope - step[0], offset - step[1]
-        if np.abs(step).max() < 1e-10:
-            break
-    slope = max(slope, 1e-3)  # a model that ranks backwards is not turned round by a score
-    return {"temperature": round(float(1 / slope), 5), "bias": round(float(-offset / slope), 5)}
+        while loss(at - step) > loss(at) + 1e-12:
+            step = step / 2
+        at = at - step
+    raise VerificationError("no temperature and bias fit the margins of the held-out lists")
 
 
 def _top(values: npt.NDArray[Any]) -> set[int]:

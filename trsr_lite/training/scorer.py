@@ -6,8 +6,8 @@ Invariant: prompts and summarizer are those of the run, and so are the settings 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,44 @@ from trsr_lite.prompts import PROMPT_VERSION
 from trsr_lite.records import Item
 from trsr_lite.settings import Settings
 from trsr_lite.training import adapter, base, folder, validation
+from trsr_lite.training.base import Base
 from trsr_lite.training.objective import Objective
 from trsr_lite.training.options import TrainOptions
 from trsr_lite.training.rows import Row, build
 
 
+def finished(run: Path) -> tuple[dict[str, Any], TrainOptions]:
+    """The record and the options of a run that has come to its end; options that are newer have their defaults."""
+    record = folder.read(run)
+    if record.get("status") != "finished":
+        raise ModelError(f"{run}: is not finished", hint="continue it with `trsr-lite train --resume`")
+    names = {field.name for field in fields(TrainOptions)}
+    values = {name: value for name, value in record["config"]["options"].items() if name in names}
+    if "layers" in values:
+        values["layers"] = tuple(values["layers"])
+    return record, TrainOptions(**values)
+
+
+def located_base(record: Mapping[str, Any], options: TrainOptions, *, offline: bool) -> Base:
+    """Where the base of a run is: of a hub's, the very commit that was trained on, whatever its branch has now."""
+    return base.locate(options.base, revision=record["base"].get("revision") or options.revision, offline=offline)
+
+
+def check_base(located: Base, model: Any, known: Mapping[str, str]) -> None:
+    """Raise `ModelError` where the base is not the one that was trained on."""
+    found = base.identity(located, model)
+    for name, value in known.items():
+        if name != "name" and found.get(name) != value:
+            raise ModelError(
+                f"{located.name}: the base has changed since training: {name} is {found.get(name)}, and was {value}",
+                hint="get the base of the run, or train again on this one",
+            )
+
+
 class Scorer:
     """The model of a run. `base_model=True` leaves out what was trained: the zero-shot base.
+
+    `unquantized=True` puts an adapter on the unquantized base although it was trained on 4 bits: what can be converted.
 
     Attributes
     ----------
@@ -37,19 +68,24 @@ class Scorer:
     base: where its base is.
     """
 
-    def __init__(self, run: Path, *, base_model: bool = False, dtype: str | None = None, offline: bool = False) -> None:
-        self.record = folder.read(run)
-        if self.record.get("status") != "finished":
-            raise ModelError(f"{run}: is not finished", hint="continue it with `trsr-lite train --resume`")
+    def __init__(
+        self,
+        run: Path,
+        *,
+        base_model: bool = False,
+        unquantized: bool = False,
+        dtype: str | None = None,
+        offline: bool = False,
+    ) -> None:
+        self.record, self.options = finished(run)
+        if unquantized:
+            self.options = replace(self.options, four_bit=False)
         if self.record["prompt_version"] != PROMPT_VERSION:
             raise ModelError(
                 f"{run}: trained on prompt version {self.record['prompt_version']}; this trsr-lite has {PROMPT_VERSION}"
             )
-        config = self.record["config"]
-        self.settings = Settings.from_dict(config["settings"])
-        values = {field.name: config["options"][field.name] for field in fields(TrainOptions)}
-        self.options = TrainOptions(**{**values, "layers": tuple(values["layers"])})
-        self.base = base.locate(self.options.base, revision=self.options.revision, offline=offline)
+        self.settings = Settings.from_dict(self.record["config"]["settings"])
+        self.base = located_base(self.record, self.options, offline=offline)
         self.tokenizer = base.HfTokenizer.load(self.base, offline=offline)
         self._trained = None if base_model else run / adapter.place(self.options)
         self._dtype, self._offline = getattr(torch, dtype or self.record["dtype"]), offline
@@ -58,11 +94,18 @@ class Scorer:
 
     @cached_property
     def model(self) -> Any:
-        """The model, loaded when it is first needed."""
+        """The model, loaded when it is first needed; raises `ModelError` where its base is another by now."""
         device = PartialState().device
         if self._trained is None:
-            return base.load(self.base, self._dtype, offline=self._offline).to(device)
-        return adapter.read_back(self._trained, self.base, self.options, self._dtype, device, offline=self._offline)
+            model = base.load(self.base, self._dtype, offline=self._offline).to(device)
+        else:
+            model = adapter.read_back(
+                self._trained, self.base, self.options, self._dtype, device, offline=self._offline
+            )
+        if self._trained is None or not self.options.full:  # all weights stand on no base
+            bare = model if self._trained is None else model.get_base_model()
+            check_base(self.base, bare, self.record["base"])
+        return model
 
     def forget(self) -> None:
         """Give the model's memory back; it is loaded again if it is needed again."""
