@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import tiny_gguf
 
-from trsr_lite import Cancellation, Cancelled, EngineOptions, ModelError, Recommender, TrsrError, User
+from trsr_lite import Cancellation, Cancelled, EngineOptions, ModelError, Recommender, StoreError, TrsrError, User
 from trsr_lite.cache import SummaryStore
 
 Python = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -374,7 +374,8 @@ def test_no_text_of_a_user_is_in_any_log(
         store = recommender.store
         store._open().execute("PRAGMA query_only = 1")
         recommender.summarize({**user, "history": marked(20, "other")})
-        recommender.forget(mark)
+        with pytest.raises(StoreError):
+            recommender.forget(mark)
     assert len(caplog.records) > 50
     assert mark not in caplog.text
     assert not any(mark in str(vars(record)) for record in caplog.records)
