@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from trsr_lite import DataError, Item, User, read_candidates, read_user, read_users, records
+from trsr_lite import DataError, Item, User, read_candidates, read_user, read_users, records, times
 
 TEXTS = ["Grüße aus Köln", "אבג דהו", "مرحبا بالعالم", "日本語の本", "👩‍👩‍👧 family 🏴‍☠️", "e\u0301 combining"]
 LONE = "\ud800"
@@ -331,7 +331,7 @@ def test_a_time_is_the_same_in_every_python(moment: str, seconds: float, monkeyp
     class Datetime(datetime):
         fromisoformat = None
 
-    monkeypatch.setattr(records, "datetime", Datetime)
+    monkeypatch.setattr(times, "datetime", Datetime)
     assert records.parse_time(f" {moment} ", "time") == pytest.approx(seconds, abs=1e-6)
 
 

@@ -8,23 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import math
-import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+from trsr_lite import times
 from trsr_lite.errors import DataError
 
 LINES_SUFFIXES = (".jsonl", ".ndjson")
 RESERVED = ("id", "time")
-# ISO 8601 as Python 3.11 reads it: 3.10 reads less of it, and a log must not mean one thing here and another there.
-_DATE = r"(\d{4})(?:(-?)(\d\d)\2(\d\d)|(-?)W(\d\d)(?:\5(\d))?)"
-_CLOCK = r"(\d\d)(?:(:?)(\d\d)(?:\9(\d\d)(?:[.,](\d+))?)?)?"
-_ZONE = r" ?(?:[zZ]|([+-])(\d\d)(?:(:?)(\d\d)(?:\15(\d\d))?)?)"
-_TIME = re.compile(rf"{_DATE}(?:\D{_CLOCK}(?:{_ZONE})?|[zZ])?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -175,28 +169,10 @@ def parse_time(value: Any, where: str) -> float | None:
         return None
     if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e18:
         return float(value)
-    if isinstance(value, str) and (found := _TIME.fullmatch(value.strip())):
-        with contextlib.suppress(ValueError, OverflowError):  # no such day, or hour
-            return _moment(found).timestamp()
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError, OverflowError):
+            return times.timestamp(value)
     raise DataError(f"{where}: {_shortly(value)} is not a time", hint="use ISO 8601, such as 2026-01-02T10:00:00Z")
-
-
-def _moment(found: re.Match[str]) -> datetime:
-    """The time of a match of `_TIME`; UTC where it names no zone. Raises `ValueError` where there is no such time."""
-    year, _, month, day, _, week, weekday, *rest = found.groups(default="")
-    hour, _, minute, second, fraction, sign, zone_hour, _, zone_minute, zone_second = rest
-    if week:
-        date = datetime.fromisocalendar(int(year), int(week), int(weekday or 1))
-    else:
-        date = datetime(int(year), int(month), int(day))
-    offset = timedelta(hours=int(zone_hour or 0), minutes=int(zone_minute or 0), seconds=int(zone_second or 0))
-    return date.replace(
-        hour=int(hour or 0),
-        minute=int(minute or 0),
-        second=int(second or 0),
-        microsecond=int(fraction[:6].ljust(6, "0")),
-        tzinfo=timezone(-offset if sign == "-" else offset),
-    )
 
 
 def documents(path: str | Path) -> tuple[str, Iterable[tuple[str, Any]]]:
