@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 
 from trsr_lite import Item, Settings, StoreError, cache
-from trsr_lite.cache import FILE_NAME, SCHEMA, SummaryStore
+from trsr_lite.cache import FILE_NAME, SummaryStore
 from trsr_lite.digests import file_digest
+from trsr_lite.store_file import SCHEMA
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="file modes and limits are POSIX")
 Python = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -550,7 +551,7 @@ def test_what_a_locked_store_did_not_take_is_forgotten_too(store: SummaryStore, 
     other = Other(store, "BEGIN IMMEDIATE")
     store.put("k1", "block", "a very private preference")
     other.end()
-    store.clear("u1")
+    assert store.clear("u1") == 1
     store.put("k2", "block", "after")
     assert store.get(["k1", "k2"]) == {"k2": "after"}
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-import os
 import secrets
 import sqlite3
 import threading
@@ -21,6 +20,7 @@ from typing import Any
 
 import orjson
 
+from trsr_lite import store_file
 from trsr_lite.digests import file_digest
 from trsr_lite.errors import StoreError
 from trsr_lite.prompts import PROMPT_VERSION, shown
@@ -29,17 +29,9 @@ from trsr_lite.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-SCHEMA = 1
 FILE_NAME = "summaries.sqlite3"
 BUSY_SECONDS = 20
 VARIABLES = 500  # SQLite allows at least 999 in one statement
-TABLES = """
-CREATE TABLE IF NOT EXISTS summaries (key TEXT PRIMARY KEY, kind TEXT NOT NULL, text TEXT NOT NULL, made REAL NOT NULL)
-    WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS uses (user TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (user, key)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS digests (path TEXT PRIMARY KEY, size INTEGER, mtime INTEGER, digest TEXT) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS salts (salt TEXT NOT NULL);
-"""
 _PUT = "INSERT OR REPLACE INTO summaries VALUES (?, ?, ?, ?)"
 _Write = tuple[str, Sequence[Sequence[Any]]]  # a statement, and the rows it is run for
 
@@ -145,7 +137,7 @@ class SummaryStore:
         """Number of summaries and users, bytes on disk, and the time of the oldest and newest summary."""
         count, oldest, newest = self._run("SELECT count(*), min(made), max(made) FROM summaries")[0]
         users = self._run("SELECT count(DISTINCT user) FROM uses")[0][0]
-        size = sum(file.stat().st_size for file in self._files() if file.exists())
+        size = sum(file.stat().st_size for file in store_file.files(self.path) if file.exists())
         return {"summaries": count, "users": users, "bytes": size, "oldest": oldest, "newest": newest}
 
     def clear(self, user_id: str | None = None) -> int:
@@ -155,22 +147,20 @@ class SummaryStore:
         aside. Raises `StoreError` where something is still on the disk.
         """
         with self._lock:
-            before = self._run("SELECT count(*) FROM summaries")[0][0]
             if user_id is None:
-                self._delete([("DELETE FROM summaries", [()]), ("DELETE FROM uses", [()])])
+                count = self._delete([("DELETE FROM summaries", [()]), ("DELETE FROM uses", [()])])
             elif user := self._user(user_id):
                 mine = "SELECT key FROM uses WHERE user = ?"
                 others = "SELECT key FROM uses WHERE user <> ?"
                 drop = f"DELETE FROM summaries WHERE key IN ({mine}) AND key NOT IN ({others})"  # noqa: S608
-                self._delete([(drop, [(user, user)]), ("DELETE FROM uses WHERE user = ?", [(user,)])])
+                count = self._delete([(drop, [(user, user)]), ("DELETE FROM uses WHERE user = ?", [(user,)])])
             else:
-                self._delete([])
-            left = self._run("SELECT count(*) FROM summaries")[0][0]
+                count = self._delete([])
             self._run("VACUUM")
             if self._run("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]:
                 raise self._undeleted("another process is reading it")
             self._clear_aside(everything=user_id is None)
-            return int(before - left)
+            return count
 
     def close(self) -> None:
         """Close the file; the next use opens it again."""
@@ -191,7 +181,7 @@ class SummaryStore:
             try:
                 return self._open().execute(statement, values).fetchall()
             except sqlite3.DatabaseError as error:
-                if not _is_corrupt(error):
+                if not store_file.is_corrupt(error):
                     raise StoreError(f"{self.path}: {error}", hint="see `trsr-lite cache path`") from error
                 self._set_aside(error)
                 return self._open().execute(statement, values).fetchall()
@@ -204,47 +194,40 @@ class SummaryStore:
             try:
                 self._commit([(statement, rows)], patience)
             except sqlite3.DatabaseError as error:
-                if _is_locked(error):
+                if store_file.is_locked(error):
                     if not self._late:
                         logger.warning("%s is in use (%s): summaries are kept when it is free", self.path, error)
                     self._late.append((statement, rows))
                     return
-                if _is_corrupt(error):
+                if store_file.is_corrupt(error):
                     self._set_aside(error)
                 else:
                     self._use_memory(error)
                 self._commit([(statement, rows)], patience)
 
-    def _delete(self, deletions: Sequence[_Write]) -> None:
-        """Delete, or raise: what only a copy in memory has forgotten is still on the disk."""
+    def _delete(self, deletions: Sequence[_Write]) -> int:
+        """Rows that the first one deleted; raises: what only a copy in memory has forgotten is still on the disk."""
         try:
-            self._commit(deletions, BUSY_SECONDS)
+            counts = self._commit(deletions, BUSY_SECONDS)
         except sqlite3.DatabaseError as error:
             raise self._undeleted(str(error)) from error
-        if not self.persistent and self._may_exist():
+        if not self.persistent and store_file.may_exist(self.path):
             raise self._undeleted("it cannot be written")
+        return counts[0] if counts else 0
 
-    def _commit(self, writes: Sequence[_Write], patience: float) -> None:
-        """All that waits and these, in one transaction; `patience` is in seconds."""
+    def _commit(self, writes: Sequence[_Write], patience: float) -> list[int]:
+        """All that waits and these, in one transaction; returns the rows that each of these changed."""
         connection = self._open()
         connection.execute(f"PRAGMA busy_timeout = {int(1000 * patience)}")
         try:
             with connection:
-                for statement, rows in [*self._late, *writes]:
+                for statement, rows in self._late:
                     connection.executemany(statement, rows)
+                counts = [connection.executemany(statement, rows).rowcount for statement, rows in writes]
             self._late.clear()
+            return counts
         finally:
             connection.execute(f"PRAGMA busy_timeout = {int(1000 * BUSY_SECONDS)}")
-
-    def _may_exist(self) -> bool:
-        """Whether a file may hold what only memory has forgotten."""
-        try:
-            self.path.stat()
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        except OSError:
-            return True
-        return True
 
     def _undeleted(self, reason: str) -> StoreError:
         return StoreError(
@@ -271,41 +254,20 @@ class SummaryStore:
             self.close()  # another process moved the file aside: what is written from now on belongs into the new one
         if self._connection is None:
             try:
-                self._connection = self._connect()
+                self._connection = self._connected()
             except (OSError, sqlite3.OperationalError) as error:
                 self._use_memory(error)
             except sqlite3.DatabaseError as error:
-                if not _is_corrupt(error):
+                if not store_file.is_corrupt(error):
                     raise
                 self._set_aside(error)
-                self._connection = self._connect()
+                self._connection = self._connected()
         assert self._connection is not None  # noqa: S101
         return self._connection
 
-    def _connect(self) -> sqlite3.Connection:
-        folder = self.path.parent
-        if not folder.is_dir():
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            folder.mkdir(mode=0o700, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL, 0o600))
-        connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, check_same_thread=False)
-        self._inode = self.path.stat().st_ino
-        try:
-            found = connection.execute("PRAGMA user_version").fetchone()[0]
-            if found > SCHEMA:
-                raise StoreError(
-                    f"{self.path}: written by a newer trsr-lite (schema {found}; this one knows {SCHEMA})",
-                    hint="upgrade trsr-lite, or choose another folder with `--cache-dir`",
-                )
-            if found < SCHEMA:
-                _use_wal(connection)
-                connection.executescript(f"BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
-            connection.execute("PRAGMA synchronous = NORMAL")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+    def _connected(self) -> sqlite3.Connection:
+        self._inode = store_file.make(self.path)  # first: one that is damaged must be known again, too
+        return store_file.connect(self.path, BUSY_SECONDS)
 
     def _use_memory(self, error: Exception | None = None) -> None:
         """From here on nothing is kept; what the file has can still be read, as far as it can be opened."""
@@ -320,7 +282,7 @@ class SummaryStore:
         self.close()
         self.persistent = False
         self._connection = memory
-        self._connection.executescript(TABLES)
+        self._connection.executescript(store_file.TABLES)
 
     def _set_aside(self, error: Exception) -> None:
         """Keep a damaged store under another name and begin a new one; another process may have done so already."""
@@ -329,7 +291,7 @@ class SummaryStore:
             return
         aside = self.path.with_name(f"{self.path.name}.corrupt-{time.time_ns()}")
         logger.warning("%s is damaged (%s): moved to %s, summaries are made again", self.path, error, aside.name)
-        for file in self._files():
+        for file in store_file.files(self.path):
             if file.exists():
                 file.replace(aside.with_name(file.name.replace(self.path.name, aside.name)))
 
@@ -338,27 +300,3 @@ class SummaryStore:
             return self.path.stat().st_ino != self._inode
         except OSError:
             return True
-
-    def _files(self) -> list[Path]:
-        return [self.path.with_name(self.path.name + suffix) for suffix in ("", "-wal", "-shm")]
-
-
-def _use_wal(connection: sqlite3.Connection) -> None:
-    """Switch the journal; SQLite does not wait for its own busy timeout here when two processes do so at once."""
-    deadline = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-
-
-def _is_corrupt(error: sqlite3.DatabaseError) -> bool:
-    return any(words in str(error) for words in ("not a database", "malformed"))
-
-
-def _is_locked(error: sqlite3.DatabaseError) -> bool:
-    return "locked" in str(error)

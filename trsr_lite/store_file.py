@@ -1,0 +1,97 @@
+"""The SQLite file of the summary store: made, opened, and what its errors mean.
+
+Invariant: only this user may read it, and a file of a newer schema is left as it is. What is written when, and what
+happens where that fails, is not decided here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import time
+from pathlib import Path
+
+from trsr_lite.errors import StoreError
+
+SCHEMA = 1
+TABLES = """
+CREATE TABLE IF NOT EXISTS summaries (key TEXT PRIMARY KEY, kind TEXT NOT NULL, text TEXT NOT NULL, made REAL NOT NULL)
+    WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS uses (user TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (user, key)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS digests (path TEXT PRIMARY KEY, size INTEGER, mtime INTEGER, digest TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS salts (salt TEXT NOT NULL);
+"""
+
+
+def make(path: Path) -> int:
+    """See to it that there is a file; returns its number, by which it is known again."""
+    folder = path.parent
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
+    return path.stat().st_ino
+
+
+def connect(path: Path, patience: float) -> sqlite3.Connection:
+    """A connection to a file that was made, which waits `patience` seconds for other processes.
+
+    Raises `StoreError` for a newer schema, else what SQLite raises.
+    """
+    connection = sqlite3.connect(path, timeout=patience, check_same_thread=False)
+    try:
+        found = connection.execute("PRAGMA user_version").fetchone()[0]
+        if found > SCHEMA:
+            raise StoreError(
+                f"{path}: written by a newer trsr-lite (schema {found}; this one knows {SCHEMA})",
+                hint="upgrade trsr-lite, or choose another folder with `--cache-dir`",
+            )
+        if found < SCHEMA:
+            _use_wal(connection, patience)
+            connection.executescript(f"BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
+        connection.execute("PRAGMA synchronous = NORMAL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def files(path: Path) -> list[Path]:
+    """The file and what SQLite keeps beside it."""
+    return [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]
+
+
+def may_exist(path: Path) -> bool:
+    """Whether there may be such a file; False only where it is known that there is none."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def is_corrupt(error: sqlite3.DatabaseError) -> bool:
+    """Whether the file is damaged, or no database."""
+    return any(words in str(error) for words in ("not a database", "malformed"))
+
+
+def is_locked(error: sqlite3.DatabaseError) -> bool:
+    """Whether another process holds the file."""
+    return "locked" in str(error)
+
+
+def _use_wal(connection: sqlite3.Connection, patience: float) -> None:
+    """Switch the journal; SQLite does not wait for its own busy timeout here when two processes do so at once."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if not is_locked(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
