@@ -66,11 +66,10 @@ class Dataset:
         self._corpus = corpus
         self._selection = selection
         self.popularity = _popularity(corpus, selection.training_users)
-        self._samplers: dict[str | None, Sampler] = {
+        self._of_all = Sampler(options.negatives, self.popularity)
+        self._of_kind = {
             kind: Sampler(options.negatives, self.popularity, rows) for kind, rows in corpus.kinds().items()
         }
-        if not self._samplers:  # nearly always
-            self._samplers[None] = Sampler(options.negatives, self.popularity)
 
     def __enter__(self) -> Dataset:
         return self
@@ -153,7 +152,8 @@ class Dataset:
         if not case.negatives:
             # Later items too: what the user went on to read is no example of what the user does not read.
             whole = self._corpus.case(int(self._selection.cases[number]))
-            sampler = self._samplers[self._corpus.kind(case.positives[0])]
+            kind = self._corpus.kind(case.positives[0]) if self._of_kind else None
+            sampler = self._of_kind[kind] if kind else self._of_all
             return sampler.sample(rng, wanted, set(whole.sequence))
         if not training or len(case.negatives) <= wanted:
             return list(case.negatives)
