@@ -21,7 +21,7 @@ from trsr_lite.conversion import converter, gguf, merge
 from trsr_lite.digests import file_digest
 from trsr_lite.engine import native
 from trsr_lite.engine.threads import default_threads
-from trsr_lite.training import base
+from trsr_lite.training import base, folder
 
 BASE, ADAPTER = "base.gguf", "summarizer-adapter.gguf"
 CARD = "README.md"
@@ -30,16 +30,16 @@ TYPE = "BF16"
 
 def summarizer(work: Path) -> None:
     """A bundle whose summarizer is the trained one; its recommender is the base."""
-    record, _ = merge.finished(work / "summarizer")
+    record, _ = folder.finished(work / "summarizer")
     place = work / "summaries"
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
     native.quantize(embedded.locate(offline=True), place / BASE, TYPE, default_threads())
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as saved:
         located = base.locate(record["base"]["name"], offline=True)
-        merge.save(base.load(located, base.torch.float32, offline=True), located, Path(folder), offline=True)
+        merge.save(base.load(located, base.torch.float32, offline=True), located, Path(saved), offline=True)
         script = converter.find(None, work / "cache", offline=False)
-        gguf.convert_adapter(script, work / "summarizer" / "adapter", Path(folder), place / ADAPTER)
+        gguf.convert_adapter(script, work / "summarizer" / "adapter", Path(saved), place / ADAPTER)
     file = gguf.entry(place / BASE, TYPE)
     adapted = gguf.entry(place / BASE, TYPE, gguf.entry(place / ADAPTER, "F16"))
     Bundle("summaries", adapted, file, trained=False).write(place)

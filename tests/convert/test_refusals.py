@@ -69,13 +69,13 @@ def test_a_scorer_computes_nothing_on_a_base_that_changed(run: Path) -> None:
 
 
 def test_a_base_of_the_hub_is_that_of_the_training_whatever_its_branch_has_now() -> None:
+    from trsr_lite.training.base import of_run
     from trsr_lite.training.options import TrainOptions
-    from trsr_lite.training.scorer import located_base
 
     options = TrainOptions(base="user/base", revision="main")
     record = {"base": {"name": "user/base", "revision": "0123abc"}}
-    assert located_base(record, options, offline=True).revision == "0123abc"
-    assert located_base({"base": {"digest": "b2:0"}}, options, offline=True).revision == "main"
+    assert of_run(record, options, offline=True).revision == "0123abc"
+    assert of_run({"base": {"digest": "b2:0"}}, options, offline=True).revision == "main"
 
 
 def test_a_summarizer_that_is_not_there_is_refused_before_work(run: Path, convert: Any, tmp_path: Path) -> None:

@@ -14,11 +14,9 @@ from typing import Any
 import torch
 
 from trsr_lite.errors import ModelError
-from trsr_lite.training import adapter, base
+from trsr_lite.training import adapter, base, folder
 from trsr_lite.training.base import Base
 from trsr_lite.training.options import LAYERS, TrainOptions
-from trsr_lite.training.scorer import check_base, located_base
-from trsr_lite.training.scorer import finished as finished  # for those who merge
 
 ALLOWED = frozenset(LAYERS)
 TOKENIZER_FILES = (
@@ -29,8 +27,8 @@ TOKENIZER_FILES = (
 
 def merge_run(run: Path, target: Path, *, offline: bool) -> None:
     """Write the merged model of a run to `target`, which appears whole."""
-    record, options = finished(run)
-    located = located_base(record, options, offline=offline)
+    record, options = folder.finished(run)
+    located = base.of_run(record, options, offline=offline)
     place = target.with_name(f".{target.name}.part")
     shutil.rmtree(place, ignore_errors=True)
     try:
@@ -52,7 +50,7 @@ def merge(
     else:
         check_adapter(trained)
         model = base.load(located, torch.float32, offline=offline)
-        check_base(located, model, known)
+        base.check_same(located, model, known)
         from peft import PeftModel
 
         model = PeftModel.from_pretrained(model, str(trained)).merge_and_unload(safe_merge=True)

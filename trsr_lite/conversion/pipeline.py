@@ -30,7 +30,7 @@ from trsr_lite.scoring import Calibration
 from trsr_lite.settings import Settings
 from trsr_lite.training import adapter, base, folder
 from trsr_lite.training.options import TrainOptions
-from trsr_lite.training.scorer import Scorer, check_base, finished
+from trsr_lite.training.scorer import Scorer
 
 OnStep = Callable[[str], None]
 REPORT, CARD = "report.json", "README.md"
@@ -57,7 +57,7 @@ class Conversion:
         staging.check(target, force=force)
         self.run, self.options, self.converter, self.offline = run, options, converter, offline
         self.on_step, self.data_dir = on_step or (lambda _: None), data_dir
-        self.record, train_options = finished(run)
+        self.record, train_options = folder.finished(run)
         self.lists = held_out(run)[: options.lists]
         self.trained = run / adapter.place(train_options)
         if not train_options.full:
@@ -220,7 +220,7 @@ class Conversion:
 
     def _save_base(self, place: Path) -> None:
         model = base.load(self.scorer.base, torch.float32, offline=self.offline)
-        check_base(self.scorer.base, model, self.record["base"])
+        base.check_same(self.scorer.base, model, self.record["base"])
         merge.save(model, self.scorer.base, place, offline=self.offline)
 
     def _merge(self, place: Path) -> None:

@@ -56,7 +56,7 @@ def find(
     as it is. Raises `ModelError` where there is no such model, or it is another by now.
     """
     if is_run(name):
-        record, options = merge.finished(Path(name))
+        record, options = folder.finished(Path(name))
         files = [file_digest(path) for path in sorted(_trained(name, options).iterdir())]
 
         def merged(whole: Path) -> None:
@@ -153,7 +153,7 @@ def adapter_on(name: str, known: Mapping[str, str]) -> Path | None:
     """The adapter (a folder of peft) of a run that was trained on the very base `known`; None if it is no such run."""
     if not is_run(name):
         return None
-    record, options = merge.finished(Path(name))
+    record, options = folder.finished(Path(name))
     if options.full or any(record["base"].get(key) != value for key, value in known.items() if key != "name"):
         return None
     return _trained(name, options)

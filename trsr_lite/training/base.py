@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from trsr_lite.errors import ModelError, SettingsError
 from trsr_lite.records import Item
 from trsr_lite.settings import Settings
 from trsr_lite.training import tree
+from trsr_lite.training.options import TrainOptions
 
 WEIGHTS = ("*.safetensors", "*.gguf")
 REMEMBERED = 1 << 16  # texts whose tokens are kept; items come again and again
@@ -75,6 +76,22 @@ def identity(base: Base, model: Any) -> dict[str, str]:
     if Path(base.path).is_dir():
         return {**facts, "digest": file_digest(*sorted(Path(base.path).glob("*.safetensors")))}
     return {**facts, "revision": str(model.config._commit_hash)}
+
+
+def of_run(record: Mapping[str, Any], options: TrainOptions, *, offline: bool) -> Base:
+    """Where the base of a run is: of a hub's, the very commit that was trained on, whatever its branch has now."""
+    return locate(options.base, revision=record["base"].get("revision") or options.revision, offline=offline)
+
+
+def check_same(located: Base, model: Any, known: Mapping[str, str]) -> None:
+    """Raise `ModelError` where the base is not the one that was trained on."""
+    found = identity(located, model)
+    for name, value in known.items():
+        if name != "name" and found.get(name) != value:
+            raise ModelError(
+                f"{located.name}: the base has changed since training: {name} is {found.get(name)}, and was {value}",
+                hint="get the base of the run, or train again on this one",
+            )
 
 
 def parameters(base: Base, *, offline: bool = False) -> int:

@@ -19,14 +19,15 @@ import os
 import platform
 import shutil
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from trsr_lite import __version__
-from trsr_lite.errors import SettingsError, TrsrError
-from trsr_lite.training.options import difference
+from trsr_lite.errors import ModelError, SettingsError, TrsrError
+from trsr_lite.training.options import TrainOptions, difference
 
 RUN = "run.json"
 LISTS = "lists.jsonl"
@@ -83,6 +84,18 @@ def check_same(folder: Path, record: Mapping[str, Any], facts: Mapping[str, Any]
                 f"{folder}: its {name} is no longer what it was: {_first_difference(value, before[name])}",
                 hint="bring it back, or start a new run with another `--output`",
             )
+
+
+def finished(run: Path) -> tuple[dict[str, Any], TrainOptions]:
+    """The record and the options of a run that has come to its end; options that are newer have their defaults."""
+    record = read(run)
+    if record.get("status") != "finished":
+        raise ModelError(f"{run}: is not finished", hint="continue it with `trsr-lite train --resume`")
+    names = {field.name for field in fields(TrainOptions)}
+    values = {name: value for name, value in record["config"]["options"].items() if name in names}
+    if "layers" in values:
+        values["layers"] = tuple(values["layers"])
+    return record, TrainOptions(**values)
 
 
 def write(folder: Path, record: Mapping[str, Any]) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,22 +95,18 @@ def train(
     weights = options.weights if isinstance(data, DataOptions) else {"text": 1.0}
     ready = learner.load(options, settings, weights, state.device, offline=offline)
 
-    def summarize(histories: Sequence[Sequence[Item]], settings: Settings) -> list[str | None]:
-        opened = Recommender.load(
-            options.summarizer,
-            cache_dir=cache_dir,
-            data_dir=data_dir,
-            offline=offline,
-            progress=progress,
-            **{name: getattr(settings, name) for name in settings.to_dict()},
-        )
-        with opened as recommender, processes.in_turn(state):
-            record["summarizer"] = recommender.bundle.summarizer.identity
-            rated = _rated(report, len(histories))
-            return [found.text for found in recommender.summaries(histories, progress=rated)]
-
+    load = partial(
+        Recommender.load,
+        options.summarizer,
+        cache_dir=cache_dir,
+        data_dir=data_dir,
+        offline=offline,
+        progress=progress,
+    )
     with contextlib.ExitStack() as opened:
-        source = _source(options, settings, data, ready.tokenizer, summarize, opened, heard)
+        source = _source(
+            options, settings, data, ready.tokenizer, _summarizer(load, record, state, report), opened, heard
+        )
         facts = {
             "base": base.identity(ready.located, ready.model),
             "answers": list(ready.objective.answers),
@@ -134,6 +131,21 @@ def train(
             plot.curves(output)
     state.wait_for_everyone()
     return Outcome(output, fitted.steps, fitted.best, seconds)
+
+
+def _summarizer(
+    load: Callable[..., Recommender], record: dict[str, Any], state: PartialState, report: OnProgress
+) -> Summarizer:
+    """Summaries of the model that `load` opens, which `record` then knows."""
+
+    def summarize(histories: Sequence[Sequence[Item]], settings: Settings) -> list[str | None]:
+        opened = load(**{name: getattr(settings, name) for name in settings.to_dict()})
+        with opened as recommender, processes.in_turn(state):
+            record["summarizer"] = recommender.bundle.summarizer.identity
+            rated = _rated(report, len(histories))
+            return [found.text for found in recommender.summaries(histories, progress=rated)]
+
+    return summarize
 
 
 def _source(
@@ -240,11 +252,11 @@ def _keep(
     offline: bool,
 ) -> None:
     """Save what was trained, read it back, and give it its name only if it still says the same."""
-    known = validation.score(fitted.model, probes, ready.objective, alone=True)
     staged, final = output / f".{adapter.place(options)}", output / adapter.place(options)
     with folder.disk(output):
         fitted.trainer.save_model(str(staged))
         if state.is_main_process:
+            known = validation.score(fitted.model, probes, ready.objective, alone=True)
             adapter.finish(staged, options)
             with _memory():
                 if not options.four_bit:

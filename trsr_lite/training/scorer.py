@@ -6,8 +6,8 @@ Invariant: prompts and summarizer are those of the run, and so are the settings 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,38 +22,8 @@ from trsr_lite.prompts import PROMPT_VERSION
 from trsr_lite.records import Item
 from trsr_lite.settings import Settings
 from trsr_lite.training import adapter, base, folder, validation
-from trsr_lite.training.base import Base
 from trsr_lite.training.objective import Objective
-from trsr_lite.training.options import TrainOptions
 from trsr_lite.training.rows import Row, build
-
-
-def finished(run: Path) -> tuple[dict[str, Any], TrainOptions]:
-    """The record and the options of a run that has come to its end; options that are newer have their defaults."""
-    record = folder.read(run)
-    if record.get("status") != "finished":
-        raise ModelError(f"{run}: is not finished", hint="continue it with `trsr-lite train --resume`")
-    names = {field.name for field in fields(TrainOptions)}
-    values = {name: value for name, value in record["config"]["options"].items() if name in names}
-    if "layers" in values:
-        values["layers"] = tuple(values["layers"])
-    return record, TrainOptions(**values)
-
-
-def located_base(record: Mapping[str, Any], options: TrainOptions, *, offline: bool) -> Base:
-    """Where the base of a run is: of a hub's, the very commit that was trained on, whatever its branch has now."""
-    return base.locate(options.base, revision=record["base"].get("revision") or options.revision, offline=offline)
-
-
-def check_base(located: Base, model: Any, known: Mapping[str, str]) -> None:
-    """Raise `ModelError` where the base is not the one that was trained on."""
-    found = base.identity(located, model)
-    for name, value in known.items():
-        if name != "name" and found.get(name) != value:
-            raise ModelError(
-                f"{located.name}: the base has changed since training: {name} is {found.get(name)}, and was {value}",
-                hint="get the base of the run, or train again on this one",
-            )
 
 
 class Scorer:
@@ -77,7 +47,7 @@ class Scorer:
         dtype: str | None = None,
         offline: bool = False,
     ) -> None:
-        self.record, self.options = finished(run)
+        self.record, self.options = folder.finished(run)
         if unquantized:
             self.options = replace(self.options, four_bit=False)
         if self.record["prompt_version"] != PROMPT_VERSION:
@@ -85,7 +55,7 @@ class Scorer:
                 f"{run}: trained on prompt version {self.record['prompt_version']}; this trsr-lite has {PROMPT_VERSION}"
             )
         self.settings = Settings.from_dict(self.record["config"]["settings"])
-        self.base = located_base(self.record, self.options, offline=offline)
+        self.base = base.of_run(self.record, self.options, offline=offline)
         self.tokenizer = base.HfTokenizer.load(self.base, offline=offline)
         self._trained = None if base_model else run / adapter.place(self.options)
         self._dtype, self._offline = getattr(torch, dtype or self.record["dtype"]), offline
@@ -104,7 +74,7 @@ class Scorer:
             )
         if self._trained is None or not self.options.full:  # all weights stand on no base
             bare = model if self._trained is None else model.get_base_model()
-            check_base(self.base, bare, self.record["base"])
+            base.check_same(self.base, bare, self.record["base"])
         return model
 
     def forget(self) -> None:
