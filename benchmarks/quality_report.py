@@ -24,6 +24,7 @@ from trsr_lite.bench.machine import facts
 from trsr_lite.datasets import dataset as datasets
 from trsr_lite.datasets import options as data_options
 from trsr_lite.datasets.options import DataOptions
+from trsr_lite.errors import SettingsError
 from trsr_lite.evaluation import lists as made
 from trsr_lite.evaluation import opening
 from trsr_lite.evaluation.evaluation import Evaluation, evaluate
@@ -68,7 +69,11 @@ def main() -> None:
     if arguments.only and arguments.output == OUTPUT:
         parser.error("--only makes a part of the page: name its --output")
     wanted = arguments.only or CELLS
-    tables = [section(name, measure(name, values, arguments)) for name, values in CELLS.items() if name in wanted]
+    try:
+        tables = [section(name, measure(name, values, arguments)) for name, values in CELLS.items() if name in wanted]
+    except SettingsError as error:  # such as answers of other models, which must not be mixed with these
+        hint = "delete it, or choose another folder with `--work` (make: WORK=DIR)"
+        raise SystemExit(f"Error: {error}\nhint: {hint}") from None
     page = "\n".join([*head(arguments), *(line for table in tables for line in table), *training()])
     arguments.output.write_text(f"{page}\n", encoding="utf-8")
     print(arguments.output)

@@ -210,8 +210,9 @@ class Contested(dict[str, Any]):
 def test_two_threads_may_close_at_once(make_recommender: Callable[..., Recommender], news_user: User) -> None:
     recommender = make_recommender()
     recommender.recommend(news_user)
-    recommender._models._engines = Contested(recommender._models._engines)
+    recommender._models._engines = engines = Contested(recommender._models._engines)
     recommender.close()
+    assert engines == {}
 
 
 # Files that vanish, memory that is not there
