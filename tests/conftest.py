@@ -6,6 +6,7 @@ import dataclasses
 import importlib.util
 import logging
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -32,6 +33,10 @@ NOISY = tuple(Path(__file__).parent / name for name in ("train", "convert"))
 
 hypothesis.settings.register_profile("tests", deadline=None, max_examples=60, database=None, derandomize=True)
 hypothesis.settings.load_profile("tests")
+
+# A shell starts background jobs deaf to Ctrl-C, and the programs that tests start would be so, too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
