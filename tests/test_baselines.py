@@ -11,7 +11,7 @@ import pytest
 from trsr_lite.datasets.dataset import Example
 from trsr_lite.errors import DataError, SettingsError
 from trsr_lite.evaluation import baselines
-from trsr_lite.evaluation.baselines import BM25, Popularity, Random, Ranker, TfIdf
+from trsr_lite.evaluation.baselines import BM25, Attributes, Popularity, Random, Ranker, TfIdf
 from trsr_lite.records import Item
 
 TEXTS = {
@@ -46,8 +46,14 @@ def bm25() -> Ranker:
     return BM25(ITEMS)
 
 
-RANKERS: list[Callable[[], Ranker]] = [Random, lambda: Popularity({"golf1": 3, "cook1": 5}), tf_idf, bm25]
-NAMES = ["random", "popularity", "tf-idf", "bm25"]
+RANKERS: list[Callable[[], Ranker]] = [
+    Random,
+    lambda: Popularity({"golf1": 3, "cook1": 5}),
+    lambda: Attributes(ITEMS),
+    tf_idf,
+    bm25,
+]
+NAMES = ["random", "popularity", "attributes", "tf-idf", "bm25"]
 
 
 @pytest.mark.parametrize("make", RANKERS, ids=NAMES)
@@ -66,11 +72,30 @@ def test_labels_decide_nothing(make: Callable[[], Ranker]) -> None:
     assert ranker.score(one).tolist() == ranker.score(other).tolist()
 
 
-@pytest.mark.parametrize("make", [tf_idf, bm25], ids=NAMES[2:])
+@pytest.mark.parametrize("make", [tf_idf, bm25], ids=NAMES[3:])
 def test_what_resembles_the_history_is_first(make: Callable[[], Ranker]) -> None:
     ranker = make()
     assert ranker.score(example("golf1 golf3", "film1 golf2 cook2")).argmax() == 1
     assert ranker.score(example("cook1 cook3", "film1 golf2 cook2")).argmax() == 2
+
+
+def test_shared_attributes_count_when_rare_and_new_and_titles_never() -> None:
+    def article(name: str, **attributes: str) -> Item:
+        return Item(name, {"title": "the same", **attributes})
+
+    wide, narrow = article("a", section="sport"), article("b", section="sport", subsection="golf")
+    golf, sport, cook = article("c", subsection="golf"), article("d", section="sport"), article("e", section="food")
+    other = article("f", subsection="sport")  # the same word as the value of another attribute
+    ranker = Attributes([wide, narrow, golf, sport, cook, other])
+
+    def scores(*history: Item) -> list[float]:
+        return ranker.score(Example("u", history, (golf, sport, cook, other), (1, 0, 0, 0))).tolist()
+
+    found = scores(narrow)
+    assert found == pytest.approx([np.log(7 / 3), np.log(7 / 4), 0, 0])
+    assert scores(narrow, narrow)[0] == pytest.approx(found[0] * (1 + baselines.DECAY))
+    older, newer = scores(golf, cook), scores(cook, golf)
+    assert newer[0] > older[0] and newer[2] < older[2]
 
 
 def test_tf_idf_prefers_what_resembles_newer_items() -> None:
@@ -88,7 +113,7 @@ def test_bm25_searches_for_the_newest_titles_only() -> None:
     assert not bm25().score(example(old + "cook1 cook2 cook3 cook1 cook2", "golf2")).any()
 
 
-@pytest.mark.parametrize("make", [tf_idf, bm25], ids=NAMES[2:])
+@pytest.mark.parametrize("make", [tf_idf, bm25], ids=NAMES[3:])
 def test_a_history_without_words_gives_ties(make: Callable[[], Ranker]) -> None:
     wordless = Item("dots", {"title": "… !"})
     need("sklearn")

@@ -497,7 +497,7 @@ def test_an_unknown_baseline_is_exit_code_2_with_those_that_are_known(run: Run, 
     assert (code, out) == (2, "")
     assert err.splitlines()[-2:] == [
         "Error: there is no baseline 'sasrec'",
-        "hint: choose of random, popularity, tfidf, bm25, embeddings",
+        "hint: choose of random, popularity, attributes, tfidf, bm25, embeddings",
     ]
 
 

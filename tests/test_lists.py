@@ -167,7 +167,7 @@ def test_popularity_is_left_out_of_a_file_and_said(write: Write) -> None:
 def test_an_unknown_baseline_is_refused_with_those_that_are_known(write: Write) -> None:
     with pytest.raises(SettingsError, match="no baseline 'sasrec'") as caught:
         opening.simple(("sasrec",), lists.of_file(str(write(line()))), seed=0)
-    assert caught.value.hint == "choose of random, popularity, tfidf, bm25, embeddings"
+    assert caught.value.hint == "choose of random, popularity, attributes, tfidf, bm25, embeddings"
 
 
 @pytest.mark.parametrize("name", ["tfidf", "bm25"])

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import math
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
@@ -54,6 +56,27 @@ class Popularity:
     def score(self, example: Example) -> Scores:
         """(candidates,) counts."""
         return np.array([self.counts.get(item.id, 0) for item in example.candidates], np.float64)
+
+
+class Attributes:
+    """Category match: the attribute values that a candidate shares with the history, rare and newer ones weighing more.
+
+    A value counts as a whole (category, brand); titles do not. Its weight is the inverse document frequency.
+    """
+
+    def __init__(self, items: Iterable[Item]) -> None:
+        known = list(items)
+        counts = Counter(value for item in known for value in _values(item))
+        self._weights = {value: math.log((len(known) + 1) / (count + 1)) for value, count in counts.items()}
+
+    def score(self, example: Example) -> Scores:
+        """(candidates,) weighted sums of shared values; 0 where nothing is shared."""
+        had: dict[tuple[str, str], float] = defaultdict(float)
+        for item, newness in zip(example.history, _weights(len(example.history)).tolist(), strict=True):
+            for value in _values(item):
+                had[value] += newness * self._weights[value]
+        sums = [sum(had.get(value, 0.0) for value in _values(item)) for item in example.candidates]
+        return np.array(sums, np.float64)
 
 
 class TfIdf:
@@ -135,6 +158,8 @@ def make(name: str, items: Iterable[Item], counts: Mapping[str, int] | None, see
         if counts is None:
             raise SettingsError("popularity needs training users, which a file of lists does not have")
         return Popularity(counts)
+    if name == "attributes":
+        return Attributes(items)
     if name == "tfidf":
         return TfIdf(items)
     if name == "bm25":
@@ -155,6 +180,10 @@ def _texts(items: Iterable[Item]) -> tuple[dict[str, int], list[str]]:
 
 def _text(item: Item) -> str:
     return " ".join(item.attributes.values())
+
+
+def _values(item: Item) -> list[tuple[str, str]]:
+    return [(name, value) for name, value in item.attributes.items() if name != "title"]
 
 
 def _weights(count: int) -> Scores:
