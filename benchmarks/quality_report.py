@@ -43,10 +43,9 @@ CELLS: dict[str, dict[str, Any]] = {
         for name, values in quality.SETS.items()
         for negatives in ("uniform", "popularity")
     },
-    "mind, 1 : 20, uniform negatives, of all users": {
-        **quality.SETS["mind"]["data"],
-        "negatives": "uniform",
-        **EVERYONE,
+    **{
+        f"{name}, 1 : 20, uniform negatives, of all users": {**values["data"], "negatives": "uniform", **EVERYONE}
+        for name, values in quality.SETS.items()
     },
     "mind, real impressions": IMPRESSIONS,
 }
