@@ -100,6 +100,26 @@ def test_each_system_has_its_folders(
     assert Path(folders.user_data_dir) == tmp_path / "home" / data
 
 
+# llama.cpp
+
+
+@pytest.mark.parametrize(("info", "anew"), [("CPU : AVX2 = 1 | ", True), ("CPU : AVX2 = 1 | AMX_INT8 = 1 | ", False)])
+def test_weights_are_laid_out_anew_but_for_amx_which_can_kill_the_process(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, info: str, anew: bool
+) -> None:
+    library, asked = native.library(), []
+    plain = library.llama_model_load_from_file
+
+    def spy(path: bytes, params: Any) -> Any:
+        asked.append(params.use_extra_bufts)
+        return plain(path, params)
+
+    monkeypatch.setattr(native, "system_info", lambda: info)
+    monkeypatch.setattr(library, "llama_model_load_from_file", spy)
+    native.Model(tiny).close()
+    assert asked == [anew]
+
+
 # doctor
 
 

@@ -29,6 +29,7 @@ from trsr_lite.errors import Closed, ModelError
 
 logger = logging.getLogger(__name__)
 
+AMX = "AMX_INT8 = 1"  # in llama.cpp's line on its CPU features
 GGUF_MAGIC = b"GGUF"
 UNTRUSTED_ATTRIBUTES = 8 | 16  # LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_USER_DEFINED
 
@@ -112,6 +113,9 @@ class Model:
         params = lib.llama_model_default_params()
         params.vocab_only = vocab_only
         params.n_gpu_layers = (-1 if offloads() else 0) if gpu_layers is None else gpu_layers
+        # AMX comes with these buffers. GCC 12 drops most of its tile configuration, and torch's oneDNN sets
+        # another one for the same thread: either way the process dies of an illegal instruction.
+        params.use_extra_bufts = AMX not in system_info()
         heard.errors.clear()
         self._handle = None
         try:
