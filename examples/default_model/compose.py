@@ -9,7 +9,7 @@ impressions`), the second of people and topics that the first does not have; `WO
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -23,7 +23,7 @@ from trsr_lite import Item, Settings, pairs, prompts, summarize
 from trsr_lite.pairs import Pair
 
 SEED = 6  # also of the two runs
-RANKING, WRITING, HELD_OUT = 1200, 1200, 300  # people: one half teaches to rank, another to write summaries
+TRAINING, HELD_OUT = 2000, 300  # people
 SHOWN, SHOWN_HELD_OUT = 8, 20  # besides the one that comes next
 PAIRS = {"block": 900, "merge": 500, "update": 200}
 HELD_OUT_PAIRS = {"block": 60, "merge": 25, "update": 15}
@@ -34,16 +34,17 @@ HELD_OUT_PAIRS = {"block": 60, "merge": 25, "update": 15}
 def main(work: Path) -> None:
     """Write data sets and pairs into WORK."""
     texts = read()
-    world, unknown = World(texts, held_out=False), World(texts, held_out=True)
-    _write_lists(_people(world, range(RANKING), SHOWN), work / "train")
-    _write_pairs(_people(world, range(RANKING, RANKING + WRITING), SHOWN), PAIRS, work / "pairs.jsonl")
-    measured = _people(unknown, range(HELD_OUT), SHOWN_HELD_OUT)
-    _write_lists(measured, work / "held_out")
-    _write_pairs(measured, HELD_OUT_PAIRS, work / "held_out_pairs.jsonl")
-
-
-def _people(world: World, numbers: Iterable[int], shown: int) -> list[Person]:
-    return [world.person(number, shown, SEED) for number in numbers]
+    for name, held_out, count, shown in (
+        ("train", False, TRAINING, SHOWN),
+        ("held_out", True, HELD_OUT, SHOWN_HELD_OUT),
+    ):
+        world = World(texts, held_out=held_out)
+        people = [world.person(number, shown, SEED + held_out) for number in range(count)]
+        _write_lists(people, work / name)
+        wanted = HELD_OUT_PAIRS if held_out else PAIRS
+        path = work / ("held_out_pairs.jsonl" if held_out else "pairs.jsonl")
+        path.unlink(missing_ok=True)
+        pairs.append(_chosen(people, wanted), path)
 
 
 def _write_lists(people: Sequence[Person], folder: Path) -> None:
@@ -60,7 +61,7 @@ def _write_lists(people: Sequence[Person], folder: Path) -> None:
     (folder / "impressions.jsonl").write_bytes(b"\n".join([*lines, b""]))
 
 
-def _write_pairs(people: Sequence[Person], wanted: dict[str, int], path: Path) -> None:
+def _chosen(people: Sequence[Person], wanted: dict[str, int]) -> list[Pair]:
     """As many pairs of each kind as wanted, spread over the people."""
     rng = np.random.default_rng(SEED)
     found: dict[str, list[Pair]] = {kind: [] for kind in wanted}
@@ -71,8 +72,7 @@ def _write_pairs(people: Sequence[Person], wanted: dict[str, int], path: Path) -
     for kind, count in wanted.items():
         order = rng.permutation(len(found[kind]))[:count]
         chosen += [found[kind][place] for place in sorted(order.tolist())]
-    path.unlink(missing_ok=True)
-    pairs.append(chosen, path)
+    return chosen
 
 
 def _pairs(person: Person) -> Iterator[Pair]:

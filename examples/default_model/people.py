@@ -1,10 +1,9 @@
 """People who read, buy and install: what they like, what they did, and what they were shown next.
 
 Each person has one to four topics of one domain, of different weight; the weights drift from the first item to the
-last; some items are noise, and shoppers come back to a brand. They are shown something of what they had before, next to
-items of other topics: far ones, others of the same area, and others that they had as well, by noise or for a weaker
-interest. Which one they take is drawn by how fond they are of its topic: having had a topic is not enough, its weight
-counts. Part of the weight is from the early items, which only a summary can know. Everything follows from the seed.
+last; some items are noise, and shoppers come back to a brand. What comes next is of a present interest or of an early
+one, which only a summary can know. It stands among items of other topics: far ones, and others of the same area.
+Everything follows from the seed.
 """
 
 from __future__ import annotations
@@ -20,16 +19,10 @@ DOMAIN_WEIGHTS = {"news": 0.4, "product": 0.4, "item": 0.2}
 GENERAL_NOUN = 0.15  # of the people whose items are called just that
 LENGTHS = ((2, 4, 0.2), (5, 9, 0.3), (10, 15, 0.25), (16, 30, 0.25))  # items of a history: from, to, share
 NOISE = 0.3  # at most so many of a person's items are of no interest of theirs
-KEPT = 2  # texts of each topic stay new to a person
-EARLY = 0.3  # of a present fondness is what was liked at first
-NOTICED, STRANGE = 0.03, 0.002  # fondness of a topic that was only noise, and of one never had
-FAMILIAR = (0.0, 0.25, 0.5)  # of the candidates that are of another topic the person had
+EARLY = 0.3  # of the next items are of what was liked at first
 SAME_BRAND = 0.5  # of a shopper's items are of a brand bought before, where the topic has it
-HARD = (0.0, 0.3, 0.6)  # of the rest that are of an area the person likes
+HARD = (0.0, 0.3, 0.6)  # of the candidates that are of an area the person likes
 VIEWS = (0.25, 0.2, 0.3, 0.25)  # how often items have all attributes, title and category, and description, title only
-
-
-Topic = tuple[str, str, str]  # domain, area, name
 
 
 @dataclass(frozen=True)
@@ -48,7 +41,7 @@ class World:
     """Texts by topic, of which a part is kept for people that no model is trained on."""
 
     def __init__(self, texts: Sequence[Text], *, held_out: bool) -> None:
-        topics: dict[Topic, list[Text]] = defaultdict(list)
+        topics: dict[tuple[str, str, str], list[Text]] = defaultdict(list)
         for text in texts:
             topics[text.domain, text.area, text.topic].append(text)
         kept = [topic for number, topic in enumerate(topics) if (number % 8 == 3) is held_out]
@@ -71,58 +64,47 @@ class World:
             topic = liked[int(rng.choice(len(liked), p=weights))]
             if rng.random() < noise:
                 topic = known[int(rng.integers(len(known)))]
-            if len(self._fresh(topic, history)) > KEPT:
-                history.append(self._new(topic, history, rng))
-        fondness = dict.fromkeys(map(_topic, history), NOTICED)
-        present = EARLY * first + (1 - EARLY) * last
-        fondness |= {topic: float(weight) for topic, weight in zip(liked, present, strict=True) if topic in fondness}
-        listed = self._listed(fondness, set(liked), history, shown + 1, rng)
-        odds = np.array([fondness.get(_topic(text), STRANGE) for text in listed])
-        clicked = listed.pop(int(rng.choice(len(listed), p=odds / odds.sum())))
+            history.append(self._new(topic, history, rng))
+        early = rng.random() < EARLY
+        touched = [index for index, topic in enumerate(liked) if any(_topic(text) == topic for text in history)]
+        weights = (first if early else last)[touched] if touched else last
+        topic = liked[(touched or range(len(liked)))[int(rng.choice(len(weights), p=weights / weights.sum()))]]
+        clicked = self._new(topic, history, rng)
+        others = self._others(liked, history, clicked, shown, rng)
         noun = "item" if rng.random() < GENERAL_NOUN else domain
         view = int(rng.choice(len(VIEWS), p=VIEWS))
-        return Person(f"p{number}", noun, view, tuple(history), clicked, tuple(listed))
+        return Person(f"p{number}", noun, view, tuple(history), clicked, tuple(others))
 
-    def _fresh(self, topic: Topic, history: Sequence[Text]) -> list[Text]:
-        return [text for text in self.topics[topic] if text not in history]
-
-    def _new(self, topic: Topic, history: Sequence[Text], rng: np.random.Generator) -> Text:
-        """A text of a topic that the person does not have yet."""
-        fresh = self._fresh(topic, history)
+    def _new(self, topic: tuple[str, str, str], history: Sequence[Text], rng: np.random.Generator) -> Text:
+        """A text of a topic that the person does not have yet; all of a topic may be used up."""
+        fresh = [text for text in self.topics[topic] if text not in history] or self.topics[topic]
         brands = {text.brand for text in history if text.brand}
         again = [text for text in fresh if text.brand in brands]
         pool = again if again and rng.random() < SAME_BRAND else fresh
         return pool[int(rng.integers(len(pool)))]
 
-    def _listed(
+    def _others(
         self,
-        fondness: dict[Topic, float],
-        liked: set[Topic],
+        liked: Sequence[tuple[str, str, str]],
         history: Sequence[Text],
+        clicked: Text,
         count: int,
         rng: np.random.Generator,
     ) -> list[Text]:
-        """The `count` texts a person is shown: the first of a topic they are fond of."""
-        had = list(fondness)
-        weights = np.array(list(fondness.values()))
-        fitting = had[int(rng.choice(len(had), p=weights / weights.sum()))]
-        others = [topic for topic in had if topic != fitting]
-        strange = [topic for topic in self.by_domain[fitting[0]] if topic not in fondness and topic not in liked]
+        had = {_topic(text) for text in history}
+        other = [topic for topic in self.by_domain[clicked.domain] if topic not in liked]
+        strange = [topic for topic in other if topic not in had]
         if sum(len(self.topics[topic]) for topic in strange) < 2 * count:  # a long history has something of everything
-            strange += others
+            strange = other
         areas = {topic[1] for topic in liked}
         near = [topic for topic in strange if topic[1] in areas]
-        familiar, hard = (shares[int(rng.integers(len(shares)))] for shares in (FAMILIAR, HARD))
-        found = [self._new(fitting, history, rng)]
+        hard = HARD[int(rng.integers(len(HARD)))]
+        found: list[Text] = []
         while len(found) < count:
-            if others and rng.random() < familiar:
-                topics = others
-            elif near and rng.random() < hard:
-                topics = near
-            else:
-                topics = strange
-            text = self._new(topics[int(rng.integers(len(topics)))], history, rng)
-            if text not in found:
+            topics = near if near and rng.random() < hard else strange
+            texts = self.topics[topics[int(rng.integers(len(topics)))]]
+            text = texts[int(rng.integers(len(texts)))]
+            if text not in found and text not in history:
                 found.append(text)
         return found
 
@@ -153,5 +135,5 @@ def attributes(text: Text, view: int) -> dict[str, str]:
     return {"title": text.title, **by_domain[text.domain][view]}
 
 
-def _topic(text: Text) -> Topic:
+def _topic(text: Text) -> tuple[str, str, str]:
     return text.domain, text.area, text.topic

@@ -124,7 +124,7 @@ def test_a_full_disk_keeps_earlier_checkpoints(
     with monkeypatch.context() as patch:
         plain = transformers.TrainerState.save_to_json
         patch.setattr(transformers.TrainerState, "save_to_json", after(1, fail, plain))
-        with pytest.raises(TrsrError, match="json: cannot be written: No space left on device") as caught:
+        with pytest.raises(TrsrError, match="json: No space left on device") as caught:
             fit(tmp_path / "run")
     assert "continue with `--resume`" in str(caught.value.hint)
     left_in_peace(tmp_path / "run", EVERY)
@@ -167,7 +167,7 @@ def test_a_file_that_cannot_be_written_is_one_line_whoever_writes_it(
 
 def test_an_output_that_cannot_be_made_is_one_line(fit: Fit, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(TrsrError, match="cannot be written"):
+    with pytest.raises(TrsrError, match=r"run: Not a directory$"):
         fit(tmp_path / "file" / "run")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from trsr_lite import disk
 from trsr_lite.cli import fields, options
 from trsr_lite.conversion.options import CHOICES, ConvertOptions
 from trsr_lite.engine.file_types import FILE_TYPES
@@ -94,7 +95,7 @@ def merge(run: str, output: str, force: bool, offline: bool) -> None:
     """Merge the adapter of RUN into its base, in float32, as a Hugging Face folder."""
     target = _free(output, force, model_folder=True)
     merging = _library("merge")
-    with _library("staging").disk(target):
+    with disk.checked(target):
         merging.merge_run(Path(run), target, offline=offline)
     click.echo(target)
 
@@ -118,7 +119,7 @@ def gguf(model: str, output: str, force: bool, file_type: str, llama_cpp: str | 
     """Write the Hugging Face folder MODEL as GGUF with llama.cpp's own converter."""
     target = _free(output, force)
     converter, step = _converter(llama_cpp, folders), _library("gguf")
-    with _library("staging").disk(target):
+    with disk.checked(target):
         step.convert(converter, Path(model), target, file_type)
     click.echo(target)
 
@@ -133,7 +134,7 @@ def quantize(model: str, output: str, force: bool, file_type: str) -> None:
     from trsr_lite.cli import tables
 
     target, step = _free(output, force), _library("gguf")
-    with _library("staging").disk(target):
+    with disk.checked(target):
         step.quantize(Path(model), target, file_type)
     tables.print_facts(str(target), step.tensor_types(target).items(), tables.console())
 

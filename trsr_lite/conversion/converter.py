@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
-from trsr_lite.conversion.staging import disk
+from trsr_lite import disk
 from trsr_lite.engine import native
 from trsr_lite.errors import ModelError
 
@@ -86,7 +86,7 @@ def find(folder: Path | None, cache: Path, *, offline: bool = False) -> Converte
 def _fetch(version: str, target: Path) -> None:
     """Download the source distribution and unpack the scripts alone, in one step."""
     with contextlib.ExitStack() as opened:
-        opened.enter_context(disk(target, hint="make room, or choose another folder with `--cache-dir`"))
+        opened.enter_context(disk.checked(target, hint="make room, or choose another folder with `--cache-dir`"))
         target.parent.mkdir(parents=True, exist_ok=True)
         place = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix=".fetch-", dir=target.parent)))
         archive, reason = _download(version, place, _without_building(version, place / "backend"))

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from trsr_lite import __version__, bundle, embedded, probes
+from trsr_lite import __version__, bundle, disk, embedded, probes
 from trsr_lite.bundle import Bundle, ModelFile
 from trsr_lite.conversion import card, gguf, merge, staging, summarizer, verify
 from trsr_lite.conversion.converter import Converter
 from trsr_lite.conversion.options import AUTO, AUTO_TYPES, ConvertOptions
 from trsr_lite.conversion.proof import Verification, describe, held_out, reference
-from trsr_lite.conversion.staging import AGAIN, Staging, disk
+from trsr_lite.conversion.staging import AGAIN, Staging
 from trsr_lite.digests import file_digest
 from trsr_lite.engine.rates import measure
 from trsr_lite.errors import SettingsError, TrsrError, VerificationError
@@ -299,7 +299,7 @@ class Conversion:
             verified={name: report[name] for name in ("reference", "lists", "thresholds", "steps")},
             versions={**self.record["versions"], **_versions(), "converter": self.converter.digest},
         )
-        with disk(self.staging.folder, hint=AGAIN):
+        with disk.checked(self.staging.folder, hint=AGAIN):
             made.write(self.staging.folder)
             (self.staging.folder / CARD).write_text(card.text(made, self.record), encoding="utf-8")
         files = {file.path.name for role in (recommender, summaries) for file in (role, role.adapter) if file}

@@ -12,10 +12,9 @@ from typing import Any
 import orjson
 import torch
 
-from trsr_lite import bundle, probes
+from trsr_lite import bundle, disk, probes
 from trsr_lite.conversion import gguf, verify
 from trsr_lite.conversion.options import STRICT, ConvertOptions
-from trsr_lite.conversion.staging import disk
 from trsr_lite.conversion.verify import Comparison, Margins
 from trsr_lite.digests import file_digest
 from trsr_lite.engine.llama import LlamaEngine
@@ -79,7 +78,7 @@ class Verification:
 
     def write(self, path: Path) -> None:
         """Keep the report."""
-        with disk(path):
+        with disk.checked(path):
             path.write_bytes(orjson.dumps(self.report, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
 
     def _judge(self, name: str, found: Comparison, *, quantized: bool) -> None:

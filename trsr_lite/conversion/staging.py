@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from safetensors import SafetensorError
 
+from trsr_lite import disk
 from trsr_lite.batch import lock
 from trsr_lite.batch.files import Place
 from trsr_lite.bundle import MANIFEST
@@ -25,7 +25,6 @@ from trsr_lite.errors import ModelError, SettingsError, TrsrError
 MARKS = "steps.json"
 WHOLE, REPLACED = "bundle", "replaced"  # what `finish` moves, on its way
 AGAIN = "finished steps are kept: make room, then run the same command again"
-ROOM = "make room, then run the same command again"
 
 
 def check(target: Path, *, force: bool) -> None:
@@ -37,24 +36,12 @@ def check(target: Path, *, force: bool) -> None:
 
 
 @contextmanager
-def disk(place: Path, *, step: str | None = None, hint: str = ROOM) -> Iterator[None]:
-    """What the file system refuses within this block, such as a full disk, as one line."""
-    lead = f"step {step}: " if step else ""
-    try:
-        yield
-    except OSError as error:
-        raise TrsrError(f"{lead}{error.filename or place}: {error.strerror or error}", hint=hint) from error
-    except SafetensorError as error:  # no OSError, also where the disk is full
-        raise TrsrError(f"{lead}{place}: cannot be written: {error}", hint=hint) from error
-
-
-@contextmanager
 def alone(target: Path) -> Iterator[None]:
     """Within this block no other conversion makes `target`; raises `SettingsError` where one does."""
     folder = beside(target)
     with contextlib.ExitStack() as held:
         try:
-            with disk(folder):
+            with disk.checked(folder):
                 folder.mkdir(parents=True, exist_ok=True)
             held.enter_context(lock.held(Place(str(folder))))
         except SettingsError:
@@ -80,7 +67,7 @@ class Staging:
     def __init__(self, target: Path, inputs: Mapping[str, Any], *, force: bool) -> None:
         self.target = target
         self.folder = beside(target)
-        with disk(self.folder):
+        with disk.checked(self.folder):
             self._undo_finish()
             check(target, force=force)
             inputs = orjson.loads(orjson.dumps(inputs))
@@ -117,7 +104,7 @@ class Staging:
             return done["value"]
         start = time.perf_counter()
         place = self.folder / f"making-{result or name}"
-        with disk(place, step=name, hint=AGAIN):
+        with disk.checked(place, step=name, hint=AGAIN):
             remove(place)
             value = make(place)
             if result:
@@ -132,7 +119,7 @@ class Staging:
         """Move the named files into the target, and forget the rest."""
         place = self.folder / WHOLE
         try:
-            with disk(self.target, hint=AGAIN):
+            with disk.checked(self.target, hint=AGAIN):
                 remove(place)
                 place.mkdir()
                 for name in names:

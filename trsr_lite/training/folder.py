@@ -13,9 +13,7 @@ been read back.
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
-import os
 import platform
 import shutil
 from collections.abc import Mapping
@@ -25,14 +23,14 @@ from typing import Any
 
 import orjson
 
-from trsr_lite import __version__
-from trsr_lite.errors import ModelError, SettingsError, TrsrError
+from trsr_lite import __version__, disk
+from trsr_lite.errors import ModelError, SettingsError
 from trsr_lite.training.options import TrainOptions, difference
 
 RUN = "run.json"
 LISTS = "lists.jsonl"
 SCHEMA = 1
-_TORCH_WRITER = "inline_container"  # the file of torch that every failed `torch.save` names
+ROOM = "finished checkpoints are kept: make room, then continue with `--resume`"
 
 
 def open_run(folder: Path, config: Mapping[str, Any], *, resume: bool, force: bool) -> dict[str, Any]:
@@ -51,7 +49,7 @@ def open_run(folder: Path, config: Mapping[str, Any], *, resume: bool, force: bo
         )
     if exists and not (folder / RUN).is_file():
         raise SettingsError(f"{folder}: is not a run, so `--force` does not delete it", hint="name another folder")
-    with disk(folder):
+    with disk.checked(folder, hint=ROOM):
         if exists:
             shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -103,26 +101,6 @@ def write(folder: Path, record: Mapping[str, Any]) -> None:
     beside = folder / f".{RUN}"
     beside.write_bytes(orjson.dumps(record, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     beside.replace(folder / RUN)
-
-
-@contextlib.contextmanager
-def disk(folder: Path) -> Any:
-    """Errors of the file system, such as a full disk, as one line."""
-    from safetensors import SafetensorError
-
-    hint = "finished checkpoints are kept: make room, then continue with `--resume`"
-    try:
-        yield
-    except OSError as error:
-        if error.errno is None:
-            raise
-        raise TrsrError(
-            f"{error.filename or folder}: cannot be written: {os.strerror(error.errno)}", hint=hint
-        ) from error
-    except (SafetensorError, RuntimeError) as error:  # theirs is no OSError, and torch's names no cause
-        if isinstance(error, RuntimeError) and _TORCH_WRITER not in str(error):
-            raise
-        raise TrsrError(f"{folder}: cannot be written: {error}", hint=hint) from error
 
 
 def _first_difference(now: Any, before: Any) -> str:

@@ -20,6 +20,7 @@ import torch
 import transformers
 from accelerate import PartialState
 
+from trsr_lite import disk
 from trsr_lite.datasets import dataset as datasets
 from trsr_lite.datasets.options import DataOptions
 from trsr_lite.errors import TrsrError
@@ -126,7 +127,7 @@ def train(
     seconds = time.perf_counter() - began
     if state.is_main_process:
         record |= {"status": "finished", "steps": fitted.steps, "best": fitted.best}
-        with folder.disk(output):
+        with disk.checked(output, hint=folder.ROOM):
             folder.write(output, {**record, SHORTENED: fitted.shortened, "seconds": seconds})
             plot.curves(output)
     state.wait_for_everyone()
@@ -223,7 +224,7 @@ def _fit(
         trainer.relocate(checkpoint)
     state.wait_for_everyone()
     fitter = trainer.make(model, schedule, options, ready.dtype, output, objective, validate, on_event, start)
-    with folder.disk(output), _memory():
+    with disk.checked(output, hint=folder.ROOM), _memory():
         fitter.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     lines = trainer.read_log(output)
     best = max((line for line in lines if METRIC in line), key=lambda line: line[METRIC])
@@ -253,7 +254,7 @@ def _keep(
 ) -> None:
     """Save what was trained, read it back, and give it its name only if it still says the same."""
     staged, final = output / f".{adapter.place(options)}", output / adapter.place(options)
-    with folder.disk(output):
+    with disk.checked(output, hint=folder.ROOM):
         fitted.trainer.save_model(str(staged))
         if state.is_main_process:
             known = validation.score(fitted.model, probes, ready.objective, alone=True)
