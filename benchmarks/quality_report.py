@@ -36,7 +36,6 @@ from trsr_lite.settings import STRATEGIES
 OUTPUT = Path(__file__).parents[1] / "docs" / "quality.md"
 COLUMNS = {"recall@3": "Recall@3", "recall@5": "Recall@5", "recall@10": "Recall@10", "mrr@10": "MRR@10", "auc": "AUC"}
 EVERYONE = {"test": 1.0, "validation": 0.0}  # nobody is left to count clicks or train on, but there are more lists
-IMPRESSIONS = {"dataset": "mind", "data": "mind/dev", "negatives": "impressions", **EVERYONE}
 CELLS: dict[str, dict[str, Any]] = {
     **{
         f"{name}, 1 : 20, {negatives} negatives": {**values["data"], "negatives": negatives}
@@ -47,7 +46,7 @@ CELLS: dict[str, dict[str, Any]] = {
         f"{name}, 1 : 20, uniform negatives, of all users": {**values["data"], "negatives": "uniform", **EVERYONE}
         for name, values in quality.SETS.items()
     },
-    "mind, real impressions": IMPRESSIONS,
+    "mind, real impressions": {"dataset": "mind", "data": "mind/dev", "negatives": "impressions", **EVERYONE},
 }
 
 
