@@ -21,7 +21,9 @@ def checked(place: Path, *, step: str | None = None, hint: str = ROOM) -> Iterat
     try:
         yield
     except OSError as error:
-        raise TrsrError(f"{lead}{error.filename or place}: {error.strerror or error}", hint=hint) from error
+        if error.errno is None:  # a library's own error, which no room mends
+            raise
+        raise TrsrError(f"{lead}{error.filename or place}: {error.strerror}", hint=hint) from error
     except (SafetensorError, RuntimeError) as error:  # theirs is no OSError, and torch's names no cause
         if isinstance(error, RuntimeError) and _TORCH_WRITER not in str(error):
             raise
