@@ -148,6 +148,15 @@ def findings(run: Run) -> dict[str, dict[str, str]]:
     return {finding["name"]: finding for finding in run("--json").json["findings"]}
 
 
+@pytest.mark.parametrize(("info", "unused"), [("AVX2 = 1 | ", False), ("AVX2 = 1 | AMX_INT8 = 1 | ", True)])
+def test_doctor_says_which_feature_is_left_unused(
+    run: Run, machine: Callable[..., None], info: str, unused: bool
+) -> None:
+    machine("linux", info=f"CPU : {info}")
+    said = findings(run)["processor features"]["found"]
+    assert "AVX2" in said and ("AMX is not used" in said) is unused
+
+
 @pytest.mark.parametrize(
     ("platform", "offloads", "info", "programs", "state", "words"),
     [

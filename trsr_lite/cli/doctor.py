@@ -110,7 +110,8 @@ def _llama() -> Iterator[Finding]:
     yield Finding("ok", "llama.cpp", f"llama-cpp-python {version}")
     advice = f"only to build llama-cpp-python again: {_here(GET_COMPILERS)}, {WHEELS}" if missing else ""
     yield Finding("note" if missing else "ok", "compilers", compilers, advice)
-    yield Finding("ok", "processor features", features(info))
+    unused = "; AMX is not used, because builds by GCC 12 die of it" if native.AMX in info else ""
+    yield Finding("ok", "processor features", f"{features(info)}{unused}")
     yield _offloading(offloads, backends(info))
 
 
