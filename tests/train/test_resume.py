@@ -260,3 +260,12 @@ def test_a_folder_that_cannot_be_continued_says_why(fit: Fit, tmp_path: Path, co
         (tmp_path / "run.json").write_text(content)
     with pytest.raises(SettingsError, match=said):
         fit(tmp_path, resume=True)
+
+
+def test_what_to_do_about_a_folder_that_is_no_run_depends_on_who_asks(fit: Fit, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as resumed:
+        fit(tmp_path, resume=True)
+    with pytest.raises(SettingsError) as named:
+        folder.finished(tmp_path)
+    assert resumed.value.hint == "start it without `--resume`"
+    assert named.value.hint == "name a folder that `trsr-lite train` made"

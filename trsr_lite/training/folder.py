@@ -39,7 +39,7 @@ def open_run(folder: Path, config: Mapping[str, Any], *, resume: bool, force: bo
     if folder.exists() and not folder.is_dir():
         raise SettingsError(f"{folder}: is a file, not a folder")
     if resume:
-        record = read(folder)
+        record = read(folder, hint="start it without `--resume`")
         if wrong := difference(_flat(config), _flat(record["config"])):
             raise SettingsError(f"{folder}: {wrong}", hint="repeat the run's own options, or choose another `--output`")
         return record
@@ -58,12 +58,12 @@ def open_run(folder: Path, config: Mapping[str, Any], *, resume: bool, force: bo
     return record
 
 
-def read(folder: Path) -> dict[str, Any]:
-    """The record of a run."""
+def read(folder: Path, *, hint: str = "name a folder that `trsr-lite train` made") -> dict[str, Any]:
+    """The record of a run; raises `SettingsError`, with the hint where there is none."""
     try:
         record: dict[str, Any] = orjson.loads((folder / RUN).read_bytes())
     except FileNotFoundError:
-        raise SettingsError(f"{folder}: not a run: it has no {RUN}", hint="start it without `--resume`") from None
+        raise SettingsError(f"{folder}: not a run: it has no {RUN}", hint=hint) from None
     except (OSError, orjson.JSONDecodeError) as error:
         raise SettingsError(f"{folder / RUN}: cannot be read: {error}") from error
     if record.get("schema", 0) > SCHEMA:
