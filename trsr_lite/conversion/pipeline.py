@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from trsr_lite import __version__, bundle, disk, embedded, probes
+from trsr_lite import __version__, bundle, disk, probes
 from trsr_lite.bundle import Bundle, ModelFile
 from trsr_lite.conversion import card, gguf, merge, staging, summarizer, verify
 from trsr_lite.conversion.converter import Converter
@@ -27,9 +27,7 @@ from trsr_lite.digests import file_digest
 from trsr_lite.engine.rates import measure
 from trsr_lite.errors import SettingsError, TrsrError, VerificationError
 from trsr_lite.scoring import Calibration
-from trsr_lite.settings import Settings
 from trsr_lite.training import adapter, base, folder
-from trsr_lite.training.options import TrainOptions
 from trsr_lite.training.scorer import Scorer
 
 OnStep = Callable[[str], None]
@@ -56,7 +54,7 @@ class Conversion:
     ) -> None:
         staging.check(target, force=force)
         self.run, self.options, self.converter, self.offline = run, options, converter, offline
-        self.on_step, self.data_dir = on_step or (lambda _: None), data_dir
+        self.on_step = on_step or (lambda _: None)
         self.record, train_options = folder.finished(run)
         self.lists = held_out(run)[: options.lists]
         self.trained = run / adapter.place(train_options)
@@ -68,7 +66,15 @@ class Conversion:
                 hint="convert without `--adapter-only`",
             )
         self.target, self.force = target, force
-        self.source = self._found_summarizer(train_options)
+        self.source = summarizer.of_run(
+            self.record,
+            train_options,
+            options,
+            converter,
+            staging.beside(target) / BASE,
+            data_dir=data_dir,
+            offline=offline,
+        )
         files = [*sorted(self.trained.iterdir()), run / folder.LISTS]
         self._inputs = {
             "run": {path.name: file_digest(path) for path in files},
@@ -182,29 +188,6 @@ class Conversion:
             return floating
         return self.staging.folder / f"{BASE if self.options.adapter_only else 'recommender'}-{file_type}.gguf"
 
-    def _found_summarizer(self, trained: TrainOptions) -> summarizer.Source:
-        """The model that will write summaries: on the shared base where it can be, else by itself."""
-        given, name = self.options.summarizer, self.options.summarizer or trained.summarizer
-        if self.options.adapter_only:
-            if own := summarizer.adapter_on(name, self.record["base"]):
-                return summarizer.Source(
-                    [file_digest(path) for path in sorted(own.iterdir())],
-                    adapter=lambda place: gguf.convert_adapter(self.converter, own, self.staging.folder / BASE, place),
-                )
-            unasked = Settings.from_dict(self.record["config"]["settings"]).strategy == "none"
-            if given is None and (unasked or name == trained.base):  # if nothing summarizes, the base stands in
-                own_adapter = embedded.copy_summarizer_adapter if name == trained.base == embedded.NAME else None
-                return summarizer.Source([name], adapter=own_adapter)
-        wrote = None if given else self.record.get("summarizer")  # nothing did where the strategy is none
-        return summarizer.find(
-            name,
-            self.options.summarizer_type,
-            self.converter,
-            wrote=wrote,
-            data_dir=self.data_dir,
-            offline=self.offline,
-        )
-
     def _summarizer(self, recommender: ModelFile) -> ModelFile:
         """What was found, in the bundle."""
         self.on_step("summarizer")
@@ -243,18 +226,7 @@ class Conversion:
                 proof.merged(self.staging.folder / MERGED)
             self.on_step("verify the float GGUF")
             proof.gguf(self.float_type, floating, with_adapter)
-            for number, name in enumerate(order, 1):
-                if name == self.float_type:
-                    proof.report.pop("lost", None)  # of a type that it replaces
-                    break
-                self.on_step(f"verify {name}")
-                try:
-                    proof.gguf(name, self._file(floating, name), with_adapter)
-                except VerificationError:
-                    if number == len(order):
-                        raise
-                    continue
-                break
+            chosen = proof.first(order, lambda name: self._file(floating, name), with_adapter, self.on_step)
         except VerificationError as error:
             kept = f"the files and {REPORT} are kept in {self.staging.folder}"
             try:
@@ -265,7 +237,7 @@ class Conversion:
             error.hint = f"{OTHER_TYPE if of_type else ''}{kept}"
             raise
         proof.write(self.staging.folder / REPORT)
-        return name, proof.report
+        return chosen, proof.report
 
     # The bundle
 

@@ -5,7 +5,7 @@ Invariant: the report holds every comparison that was made, also when a step fai
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,24 @@ class Verification:
             }
         finally:
             engine.close()
+
+    def first(
+        self, types: Sequence[str], file: Callable[[str], Path], adapter: Path | None, on_step: Callable[[str], None]
+    ) -> str:
+        """The first type whose file passes, or has passed; raises `VerificationError` where none does."""
+        for number, name in enumerate(types, 1):
+            if name in self.report["steps"]:  # judged before them, and it passed
+                self.report.pop("lost", None)  # of a type that it replaces
+                return name
+            on_step(f"verify {name}")
+            try:
+                self.gguf(name, file(name), adapter)
+            except VerificationError:
+                if number == len(types):
+                    raise
+            else:
+                return name
+        raise ValueError("no type to choose from")
 
     def write(self, path: Path) -> None:
         """Keep the report."""

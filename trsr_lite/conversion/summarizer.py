@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -17,10 +18,11 @@ from trsr_lite import bundle, embedded, hub, location
 from trsr_lite.bundle import ModelFile
 from trsr_lite.conversion import gguf, merge
 from trsr_lite.conversion.converter import Converter
-from trsr_lite.conversion.options import FLOATS
+from trsr_lite.conversion.options import FLOATS, ConvertOptions
 from trsr_lite.conversion.staging import remove
 from trsr_lite.digests import file_digest
 from trsr_lite.errors import ModelError
+from trsr_lite.settings import Settings
 from trsr_lite.training import adapter, base, folder
 from trsr_lite.training.options import TrainOptions
 
@@ -39,6 +41,32 @@ class Source:
     identity: list[str]
     write: Callable[[Path], str] | None = None
     adapter: Callable[[Path], None] | None = None
+
+
+def of_run(
+    record: Mapping[str, Any],
+    trained: TrainOptions,
+    options: ConvertOptions,
+    converter: Converter,
+    shared: Path,
+    *,
+    data_dir: Path | None,
+    offline: bool,
+) -> Source:
+    """The source for a recommender that was trained: on the base in `shared` where it can be, else by itself."""
+    given, name = options.summarizer, options.summarizer or trained.summarizer
+    if options.adapter_only:
+        if own := adapter_on(name, record["base"]):
+            return Source(
+                [file_digest(path) for path in sorted(own.iterdir())],
+                adapter=lambda place: gguf.convert_adapter(converter, own, shared, place),
+            )
+        unasked = Settings.from_dict(record["config"]["settings"]).strategy == "none"
+        if given is None and (unasked or name == trained.base):  # if nothing summarizes, the base stands in
+            own_adapter = embedded.copy_summarizer_adapter if name == trained.base == embedded.NAME else None
+            return Source([name], adapter=own_adapter)
+    wrote = None if given else record.get("summarizer")  # nothing did where the strategy is none
+    return find(name, options.summarizer_type, converter, wrote=wrote, data_dir=data_dir, offline=offline)
 
 
 def find(
