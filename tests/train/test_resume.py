@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from trsr_lite import SettingsError
-from trsr_lite.training import adapter, folder, trainer
+from trsr_lite import DataError, SettingsError
+from trsr_lite.training import adapter, folder, run, trainer
 
 from .conftest import EVERY, STEPS, Fit, log_of, program, tiny_examples, tiny_settings, validations, weights
 
@@ -226,6 +226,22 @@ def test_an_existing_folder_is_refused_and_stays(fit: Fit, stopped: Path) -> Non
 def test_force_replaces_a_run(fit: Fit, stopped: Path) -> None:
     fit(stopped, force=True, max_steps=2)
     assert [path.name for path in (stopped / "checkpoints").iterdir()] == ["checkpoint-2"]
+
+
+def test_a_run_that_cannot_start_leaves_nothing_and_what_it_was_to_replace(
+    fit: Fit, stopped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise DataError("no such data")
+
+    monkeypatch.setattr(run, "_source", broken)
+    before = {path: path.read_bytes() for path in stopped.rglob("*") if path.is_file()}
+    beside = sorted(stopped.parent.iterdir())
+    for output, force in ((stopped, True), (stopped.with_name("new"), False)):
+        with pytest.raises(DataError, match="no such data"):
+            fit(output, force=force, max_steps=2)
+    assert sorted(stopped.parent.iterdir()) == beside
+    assert {path: path.read_bytes() for path in stopped.rglob("*") if path.is_file()} == before
 
 
 def test_force_never_deletes_a_folder_that_is_not_a_run(fit: Fit, tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from typing import Any
 import orjson
 
 from trsr_lite import __version__, disk
-from trsr_lite.errors import ModelError, SettingsError
+from trsr_lite.errors import ModelError, SettingsError, TrsrError
 from trsr_lite.training.options import TrainOptions, difference
 
 RUN = "run.json"
@@ -51,11 +52,40 @@ def open_run(folder: Path, config: Mapping[str, Any], *, resume: bool, force: bo
         raise SettingsError(f"{folder}: is not a run, so `--force` does not delete it", hint="name another folder")
     with disk.checked(folder, hint=ROOM):
         if exists:
-            shutil.rmtree(folder)
+            shutil.rmtree(_replaced(folder), ignore_errors=True)
+            folder.rename(_replaced(folder))
         folder.mkdir(parents=True, exist_ok=True)
         record = {"schema": SCHEMA, "status": "running", "config": dict(config)}
         write(folder, record)
     return record
+
+
+@contextmanager
+def starting(folder: Path, *, undo: bool) -> Iterator[Callable[[], None]]:
+    """Gives what is called once the run has started: only then is the one that it replaces deleted.
+
+    With `undo`, a run that cannot start within this block leaves nothing, and the old one comes back.
+    """
+    started = False
+
+    def start() -> None:
+        nonlocal started
+        started = True
+        shutil.rmtree(_replaced(folder), ignore_errors=True)
+
+    try:
+        yield start
+    except TrsrError:
+        if undo and not started:
+            shutil.rmtree(folder, ignore_errors=True)
+            if _replaced(folder).is_dir():
+                _replaced(folder).rename(folder)
+        raise
+
+
+def _replaced(folder: Path) -> Path:
+    whole = folder.absolute()
+    return whole.with_name(f".{whole.name}.replaced")
 
 
 def read(folder: Path, *, hint: str = "name a folder that `trsr-lite train` made") -> dict[str, Any]:

@@ -94,8 +94,6 @@ def train(
     report, heard = progress or (lambda _: None), on_event if state.is_main_process else None
     report(Progress("load the base model", 0.0))
     weights = options.weights if isinstance(data, DataOptions) else {"text": 1.0}
-    ready = learner.load(options, settings, weights, state.device, offline=offline)
-
     load = partial(
         Recommender.load,
         options.summarizer,
@@ -105,6 +103,8 @@ def train(
         progress=progress,
     )
     with contextlib.ExitStack() as opened:
+        start = opened.enter_context(folder.starting(output, undo=state.is_main_process and not resume))
+        ready = learner.load(options, settings, weights, state.device, offline=offline)
         source = _source(
             options, settings, data, ready.tokenizer, _summarizer(load, record, state, report), opened, heard
         )
@@ -116,6 +116,7 @@ def train(
         }
         if resume:
             folder.check_same(output, record, facts)
+        start()
         dtype = str(ready.held).removeprefix("torch.")
         record |= {**facts, "dtype": dtype, "versions": folder.versions()}
         if state.is_main_process:
