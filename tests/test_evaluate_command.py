@@ -377,7 +377,7 @@ def test_exact_is_the_same_twice_and_says_so(run: Run, asked: list[str], tmp_pat
 
 @pytest.mark.parametrize(
     "change",
-    [("--test-negatives", "3"), ("--seed", "1"), ("--max-users", "5"), ("--exact",), ("--attributes", "title")],
+    [("--test-negatives", "3"), ("--seed", "1"), ("--max-users", "5"), ("--attributes", "title")],
     ids=lambda change: change[0],
 )
 def test_another_evaluation_needs_force(run: Run, asked: list[str], tmp_path: Path, change: tuple[str, ...]) -> None:
@@ -391,6 +391,18 @@ def test_another_evaluation_needs_force(run: Run, asked: list[str], tmp_path: Pa
     assert run(*asked, *change, "--output", tmp_path / "kept", "--force").code == 0
 
 
+def test_a_folder_takes_answers_of_more_systems(run: Run, asked: list[str], tmp_path: Path) -> None:
+    first = run(*asked, "--output", tmp_path / "kept", "--json").json
+    before = (tmp_path / "kept" / "outcomes.jsonl").read_bytes()
+    exact = run(*asked, "--exact", "--output", tmp_path / "kept", "--json").json
+    after = (tmp_path / "kept" / "outcomes.jsonl").read_bytes()
+    (name,) = set(exact["systems"]) - set(first["systems"])
+    new = [json.loads(line)["system"] for line in after.removeprefix(before).splitlines()]
+    assert new == [name] * first["lists"]
+    assert run(*asked, "--output", tmp_path / "kept", "--json").json == first  # with the seconds of the first time
+    assert (tmp_path / "kept" / "outcomes.jsonl").read_bytes() == after
+
+
 def test_other_data_and_another_model_are_another_evaluation(
     run: Run, tiny: Path, tiny_sliding: Path, data: Path, tmp_path: Path
 ) -> None:
@@ -400,7 +412,7 @@ def test_other_data_and_another_model_are_another_evaluation(
     arguments = ("--dataset", "jsonl", "--data", folder, "--max-users", "2", "-m", model, "--output", tmp_path / "kept")
     assert run(*arguments).code == 0
     shutil.copy(tiny_sliding, model)
-    assert "its systems differs" in run(*arguments).err
+    assert "its m is another system" in run(*arguments).err
     shutil.copy(tiny, model)
     with (folder / "interactions.jsonl").open("a") as file:
         file.write('{"user_id": "new", "item_id": "n1"}\n')

@@ -225,24 +225,49 @@ CHANGES: dict[str, Callable[[Example], Example]] = {
 def others() -> dict[str, tuple[Lists, list[Any], str]]:
     made = lists(25)
     return {
-        "data": (Lists(made.examples, made.items, None, {"made": "otherwise"}), systems(), "lists"),
-        "fewer lists": (lists(24), systems(), "numbers"),
-        **{name: (changed(made, change), systems(), "examples") for name, change in CHANGES.items()},
-        "another system": (made, [*systems(), Scripted("c", noisy(3))], "systems"),
-        "a changed system": (made, [Scripted("a", noisy(1), weights="new"), systems()[1]], "systems"),
+        "data": (Lists(made.examples, made.items, None, {"made": "otherwise"}), systems(), "lists differs"),
+        "fewer lists": (lists(24), systems(), "numbers differs"),
+        **{name: (changed(made, change), systems(), "examples differs") for name, change in CHANGES.items()},
+        "a changed system": (made, [Scripted("a", noisy(1), weights="new"), systems()[1]], "a is another system"),
+        "a new name and a changed system": (
+            made,
+            [Scripted("c", noisy(3)), Scripted("a", noisy(1), weights="new")],
+            "a is another system",
+        ),
     }
 
 
 @pytest.mark.parametrize("kind", others())
 def test_another_evaluation_is_named_and_left_alone(finished: Path, kind: str) -> None:
-    made, these, name = others()[kind]
+    made, these, what = others()[kind]
     before = content(finished)
     with pytest.raises(SettingsError) as caught:
         evaluated(finished, these, made)
-    assert str(caught.value) == f"{finished}: holds another evaluation: its {name} differs"
+    assert str(caught.value) == f"{finished}: holds another evaluation: its {what}"
     assert "--force" in str(caught.value.hint)
     assert content(finished) == before
     assert not any(system.asked for system in these)
+
+
+def test_other_systems_are_added_and_asked_alone(finished: Path) -> None:
+    """In any order, and without those that are there: a comparison is what was asked of it."""
+    before = content(finished)[LINES]
+    asked = [Scripted("c", noisy(3)), systems()[1]]
+    found = evaluated(finished, asked)
+    assert [system.asked for system in asked] == [USERS, []]
+    assert list(found.systems) == ["c", "b"]
+    alone = evaluated(None, [Scripted("c", noisy(3)), systems()[1]])
+    assert timeless(found) == timeless(alone)
+    assert content(finished)[LINES].startswith(before)
+    everything = [*systems(), Scripted("c", noisy(3))]
+    evaluated(finished, everything)
+    assert not any(system.asked for system in everything)
+
+
+def test_a_system_that_was_left_out_since_is_still_known(finished: Path) -> None:
+    evaluated(finished, [Scripted("c", noisy(3))])
+    with pytest.raises(SettingsError, match="its a is another system"):
+        evaluated(finished, [Scripted("a", noisy(1), weights="new")])
 
 
 @pytest.mark.parametrize("kind", others())
@@ -364,7 +389,7 @@ def test_a_full_disk_ends_the_evaluation_and_keeps_what_it_has(
 
 def test_another_seed_of_chance_is_another_evaluation(folder: Path) -> None:
     evaluated(folder, [Simple("random", Random(0), seed=0)])
-    with pytest.raises(SettingsError, match="its systems differs"):
+    with pytest.raises(SettingsError, match="its random is another system"):
         evaluated(folder, [Simple("random", Random(1), seed=1)])
 
 

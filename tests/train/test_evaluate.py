@@ -140,7 +140,7 @@ def test_a_run_that_was_trained_again_is_another_system(run: Run, trained: Path,
     changed["best"]["recall@3"] /= 2
     (copy / "run.json").write_text(json.dumps(changed))
     code, _, err = run(*arguments)
-    assert (code, "its systems differs" in err) == (2, True)
+    assert (code, "its first is another system" in err) == (2, True)
 
 
 # Data that a run may have seen

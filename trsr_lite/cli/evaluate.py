@@ -66,7 +66,7 @@ from trsr_lite.evaluation.options import BASELINES, PARTS, STUDIES
 @click.option("--catalog", metavar="FILE", help="That catalog [default: the items of the data set]")
 @options.settings
 @click.option("--exact", is_flag=True, help="One candidate at a time: reproducible to the bit, slower.")
-@click.option("--output", metavar="DIR", help="Keep every answer here; a stopped evaluation goes on.")
+@click.option("--output", metavar="DIR", help="Keep every answer here: a stopped evaluation goes on, models are added.")
 @click.option("--force", is_flag=True, help="Replace the evaluation in DIR.")
 @click.option("--report", metavar="FILE.html", help="Write figures, plots and ten lists as one page of HTML.")
 @options.machine

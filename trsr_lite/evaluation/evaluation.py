@@ -75,8 +75,9 @@ def evaluate(
 ) -> Evaluation:
     """Let every system rank every list.
 
-    With `output`, answers are kept there one by one, and an evaluation that was stopped goes on. The first system is
-    what the others are compared with. Raises `SettingsError` where `output` holds another evaluation.
+    With `output`, answers are kept there one by one: an evaluation that was stopped goes on, and one with other systems
+    asks only those that are new. The first system is what the others are compared with. Raises `SettingsError` where
+    `output` holds answers to other lists, or of another system of the same name.
     """
     names = [system.name for system in systems]
     outcomes, preparing = answers(lists, systems, output=output, force=force, progress=progress)

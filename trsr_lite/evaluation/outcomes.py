@@ -1,10 +1,11 @@
-"""Answers on disk: one line for each system and list, so that an evaluation can be stopped, continued and examined.
+"""Answers on disk: one line for each system and list, so that an evaluation can be stopped, continued, added to and
+examined.
 
     evaluation.json   what was asked: the data with their digests, a digest of the lists, the systems
     outcomes.jsonl    one line for each system and list: scores, labels, seconds, or why there are none
 
-Invariant: a line is whole or absent; a folder holds the answers of one evaluation only. Lists are known by their place
-in the data set, which no system and no order of work changes.
+Invariant: a line is whole or absent; a folder holds answers to the same lists only, and a name is one system. Lists are
+known by their place in the data set, which no system and no order of work changes.
 """
 
 from __future__ import annotations
@@ -78,7 +79,10 @@ class Outcome:
 
 
 class Outcomes:
-    """The outcomes of one evaluation: in a folder, or in memory without one."""
+    """The outcomes of one evaluation: in a folder, or in memory without one.
+
+    A folder also keeps what earlier evaluations of the same lists asked of other systems.
+    """
 
     def __init__(self, folder: Path | None, head: Mapping[str, Any], *, force: bool = False) -> None:
         self.folder = folder
@@ -113,7 +117,7 @@ class Outcomes:
     def _open(self, folder: Path, head: dict[str, Any], *, force: bool) -> None:
         path, lines = folder / HEAD, folder / LINES
         try:
-            _refuse_others(folder, head, force=force)
+            head = _with_known(folder, head, force=force)
             folder.mkdir(parents=True, exist_ok=True)
             if force:
                 lines.unlink(missing_ok=True)
@@ -142,17 +146,30 @@ class Outcomes:
             ) from error
 
 
-def _refuse_others(folder: Path, head: Mapping[str, Any], *, force: bool) -> None:
-    """Raise `SettingsError` where the folder holds anything but this evaluation, or with `force`, any evaluation."""
+def _with_known(folder: Path, head: dict[str, Any], *, force: bool) -> dict[str, Any]:
+    """The head with the systems that the folder knows besides.
+
+    Raises `SettingsError` where the folder holds anything but an evaluation of these lists, or a system of the same
+    name that is another; with `force`, anything but an evaluation.
+    """
     path = folder / HEAD
     if not path.exists():
         if folder.is_dir() and any(file.name != _BESIDE for file in folder.iterdir()):
             raise SettingsError(f"{folder}: is not an evaluation", hint="name another folder")
-    elif not force and (known := _object(path.read_bytes(), str(path))) != head:
-        if known.get("schema") != SCHEMA:
-            raise SettingsError(f"{folder}: holds an evaluation of another version of trsr-lite", hint=_HINT)
-        name = next(key for key in {**head, **known} if known.get(key) != head.get(key))
-        raise SettingsError(f"{folder}: holds another evaluation: its {name} differs", hint=_HINT)
+        return head
+    if force:
+        return head
+    known = _object(path.read_bytes(), str(path))
+    if known.get("schema") != SCHEMA:
+        raise SettingsError(f"{folder}: holds an evaluation of another version of trsr-lite", hint=_HINT)
+    for name, value in head.items():
+        if name != "systems" and known.get(name) != value:
+            raise SettingsError(f"{folder}: holds another evaluation: its {name} differs", hint=_HINT)
+    systems = _mapping(known.get("systems"), str(path))
+    for name, identity in head["systems"].items():
+        if systems.get(name, identity) != identity:
+            raise SettingsError(f"{folder}: holds another evaluation: its {name} is another system", hint=_HINT)
+    return {**head, "systems": {**systems, **head["systems"]}}
 
 
 def _read(path: Path) -> Iterator[Outcome]:
@@ -176,6 +193,10 @@ def _object(text: bytes, where: str) -> dict[str, Any]:
         data = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise SettingsError(f"{where}: cannot be read: {error}", hint=_HINT) from error
+    return _mapping(data, where)
+
+
+def _mapping(data: Any, where: str) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise SettingsError(f"{where}: cannot be read: it is no object", hint=_HINT)
     return data
