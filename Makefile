@@ -36,6 +36,7 @@ bench: $(VENV)/.test
 # DATA: the folder with mind/ and amazon-office/. Also MODELS="smollm2 BUNDLE RUN", BESIDE="none", USERS=N, SASREC=ENV, WORK=DIR.
 quality: $(VENV)/.test
 	@test -n "$(DATA)" || { echo "Error: DATA is missing: make quality DATA=DIR [MODELS=\"smollm2 BUNDLE\"] [BESIDE=none] [USERS=N]" >&2; exit 2; }
+	$(PIP) --constraint constraints.txt --editable '.[embeddings]'
 	$(BIN)/python -m benchmarks.quality_report --data "$(DATA)" --work "$(or $(WORK),build/quality)" \
 		$(foreach model,$(MODELS),-m $(model)) $(foreach strategy,$(BESIDE),--beside $(strategy)) \
 		$(if $(USERS),--max-users $(USERS)) $(if $(SASREC),--sasrec $(SASREC))

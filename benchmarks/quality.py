@@ -26,7 +26,7 @@ from trsr_lite.datasets.options import DataOptions
 from trsr_lite.evaluation import lists as made
 from trsr_lite.evaluation import opening
 from trsr_lite.evaluation.evaluation import evaluate
-from trsr_lite.evaluation.options import BASELINES
+from trsr_lite.evaluation.options import ALL_BASELINES
 from trsr_lite.training import run
 from trsr_lite.training.options import TrainOptions
 
@@ -69,7 +69,7 @@ def measure(name: str, strategy: str, negatives: str, seed: int, arguments: argp
         lists = made.of_dataset(dataset, "test", most=None, seed=seed)
         untrained = strategy == "none"  # the same for every strategy: it is asked once
         systems, notes = opening.run(str(place), lists, opened, Recommender.load, untrained=untrained, offline=True)
-        simple, _ = opening.simple(BASELINES, lists, seed=seed)
+        simple, _ = opening.simple(ALL_BASELINES, lists, seed=seed)
         scored = evaluate(lists, [*systems, *simple], output=place / "evaluation", notes=notes).to_dict()
     return {
         "training_rows": record["steps"] * training.batch_rows,

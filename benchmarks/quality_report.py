@@ -28,7 +28,7 @@ from trsr_lite.errors import SettingsError
 from trsr_lite.evaluation import lists as made
 from trsr_lite.evaluation import opening
 from trsr_lite.evaluation.evaluation import Evaluation, evaluate
-from trsr_lite.evaluation.options import BASELINES
+from trsr_lite.evaluation.options import ALL_BASELINES
 from trsr_lite.evaluation.systems import Model, System
 from trsr_lite.result import Progress
 from trsr_lite.settings import STRATEGIES
@@ -100,7 +100,7 @@ def measure(name: str, values: Mapping[str, Any], arguments: argparse.Namespace)
             untrained=False,
             offline=True,
         )
-        simple, more = opening.simple(BASELINES, lists, seed=options.seed)
+        simple, more = opening.simple(ALL_BASELINES, lists, seed=options.seed)
         systems += [other for system in systems for other in beside(system, arguments.beside)]
         systems += [*simple, *opening.scored(sasrec(values, place, arguments), [])]
         print(f"{name}: {len(lists.examples)} lists", flush=True)
@@ -184,13 +184,14 @@ def training() -> Iterator[str]:
         "of simple systems on the same lists. The last column is the learning curve: Recall@3 of the validation "
         "users.\n"
     )
-    columns = ("data, negatives, seed", "summaries", "rows", "lists", "trained", "untrained", *BASELINES, "validation")
+    asked = ("trained", "untrained", *ALL_BASELINES)
+    columns = ("data, negatives, seed", "summaries", "rows", "lists", *asked, "validation")
     yield f"| {' | '.join(columns)} |"
     yield f"|{'---|' * len(columns)}"
     for name, cell in sorted(cells.items()):
         data, strategy, negatives, seed, _ = name.split(":")
         trained = next(iter(cell["systems"]))
-        shown = [trained, f"{trained} (untrained)", *BASELINES]
+        shown = [trained, f"{trained} (untrained)", *ALL_BASELINES]
         values = (
             interval(cell["systems"][system]["recall@3"]) if system in cell["systems"] else "" for system in shown
         )
