@@ -135,7 +135,8 @@ def test_a_manifest_of_another_shape_is_refused(tmp_path: Path, content: str) ->
     assert "incomplete or of the wrong shape" in str(refused(tmp_path))
 
 
-NEWER = {"domains", "probes", "template", "base", "verified", "versions"}  # not in manifests of the first versions
+# Not in manifests of the first versions.
+NEWER = {"domains", "probes", "template", "base", "origin", "verified", "versions"}
 NEEDED = [*(name for name in Bundle.__dataclass_fields__ if name not in NEWER), "schema", "prompt_version"]
 
 

@@ -15,9 +15,12 @@ from typing import Any
 import pytest
 from commands import Run, runner
 
+from trsr_lite import bundle as bundles
 from trsr_lite import cli
 from trsr_lite.datasets import dataset as datasets
+from trsr_lite.datasets import origin
 from trsr_lite.datasets.options import DataOptions
+from trsr_lite.digests import file_digest
 from trsr_lite.engine.llama import LlamaEngine
 from trsr_lite.evaluation import lists
 from trsr_lite.prompts import DOMAINS
@@ -401,6 +404,32 @@ def test_a_folder_takes_answers_of_more_systems(run: Run, asked: list[str], tmp_
     assert new == [name] * first["lists"]
     assert run(*asked, "--output", tmp_path / "kept", "--json").json == first  # with the seconds of the first time
     assert (tmp_path / "kept" / "outcomes.jsonl").read_bytes() == after
+
+
+@pytest.mark.parametrize(
+    ("options", "warning"),
+    [
+        ((), None),
+        (("--test-negatives", "4", "--max-users", "9"), None),
+        (("--test", "0.4"), "it may have seen these users"),
+        (("--seed", "1"), "it may have seen these users"),
+        (("--part", "validation"), "its figures are flattered"),
+    ],
+    ids=lambda value: " ".join(value or ()) if isinstance(value, tuple) else "",
+)
+def test_a_bundle_that_may_have_seen_the_users_says_so(
+    run: Run, data: Path, tiny: Path, tmp_path: Path, options: tuple[str, ...], warning: str | None
+) -> None:
+    """It knows the files and the split of its training, though not where they were."""
+    with datasets.load(DataOptions("jsonl", str(data), test=0.5)) as dataset:
+        known = origin.of(vars(dataset.options), dataset.digests)
+    place = tmp_path / "mine"
+    place.mkdir()
+    file = bundles.load(Path(shutil.copy(tiny, place / "m.gguf")), file_digest).recommender
+    bundles.Bundle("mine", file, file, trained=True, origin=known).write(place)
+    asked = ("--dataset", "jsonl", "--data", data, "--test", "0.5", "-m", place, *options, "--json")
+    notes = [note for note in run(*asked).json["notes"] if "users" in note and note.startswith("mine ")]
+    assert [warning in note for note in notes] == [True] if warning else notes == []
 
 
 def test_other_data_and_another_model_are_another_evaluation(

@@ -66,6 +66,7 @@ class Bundle:
     probes: the recommender's tokens of `probes.TEXTS`, checked against its tokenizer; None if unknown.
     template: digest of all prompt text it was made with.
     base: what it was tuned from: name, and digest or revision.
+    origin: what it was trained on (`datasets.origin`); empty where nothing is known.
     verified: how its ranking compares with that of the model it was converted from.
     versions: of the programs that made it.
     """
@@ -83,6 +84,7 @@ class Bundle:
     probes: tuple[tuple[int, ...], ...] | None = None
     template: str | None = None
     base: Mapping[str, Any] = field(default_factory=dict)
+    origin: Mapping[str, Any] = field(default_factory=dict)
     verified: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, Any] = field(default_factory=dict)
 
@@ -101,6 +103,7 @@ class Bundle:
             "trained": self.trained,
             "domains": list(self.domains),
             "base": dict(self.base),
+            "origin": dict(self.origin),
             "settings": self.settings.to_dict(),
             "summarizer": entry(self.summarizer),
             "recommender": entry(self.recommender),
@@ -179,6 +182,7 @@ def _read(folder: Path, digest: Callable[[Path], str]) -> Bundle:
             probes=tuple(tuple(map(int, tokens)) for tokens in data["probes"]) if data.get("probes") else None,
             template=data.get("template"),
             base=data.get("base", {}),
+            origin=dict(data.get("origin", {})),
             verified=data.get("verified", {}),
             versions=data.get("versions", {}),
         )

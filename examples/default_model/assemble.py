@@ -61,7 +61,7 @@ def package(work: Path) -> None:
         for name in ("file", "digest", "size", "type", "sha256"):  # of the base: every machine writes its own
             manifest[role].pop(name, None)
     manifest["name"] = embedded.NAME
-    manifest["measured"] = {}
+    manifest["measured"], manifest["origin"] = {}, {}  # composed people are nobody whom an evaluation could meet again
     manifest["verified"].pop("steps", None)
     (target / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     shutil.copyfile(Path(__file__).parent / "card.md", target / CARD)

@@ -136,6 +136,9 @@ def test_a_manifest_is_complete_and_its_hashes_are_right(made: Any, kind: str, a
     assert manifest["settings"]["domain"] == "news"
     assert manifest["calibration"]["temperature"] > 0 and manifest["noise_floor"] >= 0
     assert manifest["base"]["digest"] == record["base"]["digest"] and "/" not in manifest["base"]["name"]
+    assert manifest["origin"]["files"] == record["data"]["files"]
+    assert manifest["origin"]["split"]["seed"] == record["config"]["data"]["seed"]
+    assert record["config"]["data"]["data"] not in json.dumps(manifest)  # nobody else's folder
     assert {"torch", "llama-cpp-python", "converter", "trsr-lite"} <= set(manifest["versions"])
     thresholds = manifest["verified"]["thresholds"]
     assert thresholds["max_margin"] == 0.05 and thresholds["max_recall_loss"] == 1 / LISTS, "one list may be lost"

@@ -23,6 +23,7 @@ from trsr_lite.conversion.converter import Converter
 from trsr_lite.conversion.options import AUTO, AUTO_TYPES, ConvertOptions
 from trsr_lite.conversion.proof import Verification, describe, held_out, reference
 from trsr_lite.conversion.staging import AGAIN, Staging
+from trsr_lite.datasets import origin
 from trsr_lite.digests import file_digest
 from trsr_lite.engine.rates import measure
 from trsr_lite.errors import SettingsError, TrsrError, VerificationError
@@ -268,6 +269,7 @@ class Conversion:
             probes=tuple(map(tuple, report["probes"])),
             template=probes.template(),
             base={**self.record["base"], "name": card.public_name(self.record["base"])},
+            origin=origin.of(self.record["config"]["data"], self.record["data"]["files"]),
             verified={name: report[name] for name in ("reference", "lists", "thresholds", "steps")},
             versions={**self.record["versions"], **_versions(), "converter": self.converter.digest},
         )

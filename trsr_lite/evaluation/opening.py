@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from trsr_lite.datasets import origin
 from trsr_lite.errors import SettingsError
 from trsr_lite.evaluation import baselines
 from trsr_lite.evaluation.lists import Lists
@@ -23,7 +24,6 @@ from trsr_lite.training import folder
 
 Load = Callable[[str], Recommender]
 """`Recommender.load` with the machine's options."""
-SPLIT = ("dataset", "locale", "min_items", "max_items", "max_users", "validation", "test", "seed")
 
 
 def is_run(name: str) -> bool:
@@ -75,11 +75,13 @@ def models(
             )
             systems, notes = [*systems, *found], [*notes, *said]
         else:
-            systems.append(_model(name, label, opened, load, domain=domain, exact=exact))
+            model = _model(name, label, opened, load, domain=domain, exact=exact)
+            systems.append(model)
+            notes += _seen(model.name, model.origin, lists)
     return systems, notes
 
 
-def _model(name: str, label: str, opened: ExitStack, load: Load, *, domain: str | None, exact: bool) -> System:
+def _model(name: str, label: str, opened: ExitStack, load: Load, *, domain: str | None, exact: bool) -> Model:
     """A bundle or GGUF; the lists are `domain` to it unless it was trained, and on others alone."""
     recommender = opened.enter_context(load(name))
     if domain and (not recommender.bundle.trained or domain in recommender.bundle.domains):
@@ -114,7 +116,8 @@ def run(
     if untrained:
         base = Scorer(Path(name), base_model=True, offline=offline)
         systems.append(Run(label, base, recommender, base_model=True))
-    return systems, _seen(label, scorer.record, lists)
+    record = scorer.record
+    return systems, _seen(label, origin.of(record["config"]["data"], record["data"]["files"]), lists)
 
 
 def simple(names: Sequence[str], lists: Lists, *, seed: int) -> tuple[list[System], list[str]]:
@@ -135,19 +138,16 @@ def scored(paths: Sequence[str], taken: Sequence[str]) -> list[System]:
     return [Scores(label if known.count(label) == 1 else path, path) for path, label in zip(paths, labels, strict=True)]
 
 
-def _seen(label: str, record: Mapping[str, Any], lists: Lists) -> list[str]:
-    """A warning where the run's own split is not the one that is ranked, or where it was chosen on these users."""
-    same = _split(lists.facts.get("options", {})) == _split(record["config"]["data"])
-    if not same or lists.facts.get("files") != record["data"]["files"]:
+def _seen(label: str, trained_on: Mapping[str, Any], lists: Lists) -> list[str]:
+    """A warning where a model's own split is not the one that is ranked, or where it was chosen on these users."""
+    if not trained_on:  # nothing is known of it
+        return []
+    facts = lists.facts
+    if origin.of(facts.get("options", {}), facts.get("files", {})) != trained_on:
         return [f"{label} was trained on other data or another split of them: it may have seen these users"]
-    if lists.facts["part"] == "validation":
+    if facts["part"] == "validation":
         return [f"{label} chose its checkpoint on these users: its figures are flattered"]
     return []
-
-
-def _split(options: Mapping[str, Any]) -> list[Any]:
-    """What decides which users are held out; users without an impression are no users of impressions."""
-    return [*(options.get(key) for key in SPLIT), options.get("negatives") == "impressions"]
 
 
 def _labels(names: Sequence[str]) -> list[str]:

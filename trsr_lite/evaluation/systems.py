@@ -106,6 +106,7 @@ class Model:
         self.settings = recommender.settings
         self._recommender, self._exact = recommender, exact
         bundle = recommender.bundle
+        self.origin = bundle.origin
         self.identity: dict[str, Any] = {
             "recommender": bundle.recommender.identity,
             "summarizer": bundle.summarizer.identity,
