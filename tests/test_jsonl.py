@@ -22,6 +22,9 @@ def lines(*documents: Any) -> bytes:
     return b"".join((one if isinstance(one, bytes) else json.dumps(one).encode()) + b"\n" for one in documents)
 
 
+KIND = "ids and numbers that are not negative"
+
+
 def act(user: Any, item: Any, time: Any = None) -> dict[str, Any]:
     return {"user_id": user, "item_id": item, **({} if time is None else {"time": time})}
 
@@ -187,6 +190,20 @@ def test_impressions_are_read_with_their_domain(tmp_path: Path) -> None:
     assert report.counts == {"item": 6, "impression": 2}
 
 
+def test_an_impression_may_say_what_each_candidate_is_worth(tmp_path: Path) -> None:
+    corpus, report = read_impressions(
+        tmp_path,
+        impression(relevance={"n4": 0.5, "n2": 3}),
+        impression(shown=["n1", "n3", "n2"], relevance={"n1": 9, "n2": 1}),  # n1 was read before: no candidate
+    )
+    first, second = (case for _, case in corpus.cases())
+    assert (first.positives, first.negatives, first.relevance) == ((1,), (2, 3), (3, 0, 0.5))
+    assert (second.positives, second.negatives, second.relevance) == ((1,), (2,), (1, 0))
+    assert not report.dropped
+    corpus, _ = read_impressions(tmp_path, impression())
+    assert corpus.case(0).relevance == ()
+
+
 @pytest.mark.parametrize(
     ("changes", "key"),
     [
@@ -196,6 +213,13 @@ def test_impressions_are_read_with_their_domain(tmp_path: Path) -> None:
         ({"domain": "films"}, ("impression", "domain is none of item, news, product")),
         ({"history": ["n1", "n99"]}, ("history item", "not in items.jsonl")),
         ({"shown": ["n3", "n99"]}, ("candidate", "not in items.jsonl")),
+        *(
+            ({"relevance": wrong}, ("impression", f"relevance is not an object of {KIND}"))
+            for wrong in ([1, 2, 3], {"n2": "much"}, {"n2": True}, {"n2": 1, "n3": -1})
+        ),
+        ({"relevance": {"n2": 1, "n5": 1}}, ("impression", "relevance has an id that was not shown")),
+        ({"relevance": {"n3": 1}}, ("impression", "a clicked candidate has no relevance above 0")),
+        ({"relevance": {"n2": 0, "n3": 1}}, ("impression", "a clicked candidate has no relevance above 0")),
     ],
 )
 def test_an_impression_that_cannot_be_used_is_counted_by_line(

@@ -23,7 +23,7 @@ def softmax_loss(index: int, over: list[int]) -> float:
     return -math.log(math.exp(MARGINS[index]) / sum(math.exp(MARGINS[other]) for other in over))
 
 
-LISTWISE = softmax_loss(1, [0, 1, 2]) + (softmax_loss(3, [3, 4, 6]) + softmax_loss(5, [5, 4, 6])) / 2
+LISTWISE = softmax_loss(1, [0, 1, 2]) + (softmax_loss(3, [3, 4, 5, 6]) + softmax_loss(5, [3, 4, 5, 6])) / 2
 
 
 def answer_loss(index: int) -> float:
@@ -38,8 +38,17 @@ def test_a_margin_is_yes_minus_no() -> None:
     assert margins(LOGITS, ANSWERS).tolist() == pytest.approx(MARGINS)
 
 
-def test_listwise_compares_each_positive_with_the_negatives_of_its_row() -> None:
+def test_listwise_wants_positives_to_share_the_softmax_of_their_row() -> None:
     assert Objective(ANSWERS, listwise=1.0)(LOGITS, TWO_ROWS).item() == pytest.approx(LISTWISE, rel=1e-5)
+
+
+def test_listwise_shares_by_relevance_where_it_is_known_and_answers_stay_clicks() -> None:
+    rows = [Row((1,), ((1,), (1,), (1,)), (0, 1, 0), relevance=(3.0, 5.0, 0.0)), Row((1,), ((1,),) * 4, (1, 0, 1, 0))]
+    graded = pack(rows)
+    expected = (3 * softmax_loss(0, [0, 1, 2]) + 5 * softmax_loss(1, [0, 1, 2])) / 8
+    expected += LISTWISE - softmax_loss(1, [0, 1, 2])
+    assert Objective(ANSWERS, listwise=1.0)(LOGITS, graded).item() == pytest.approx(expected, rel=1e-5)
+    assert Objective(ANSWERS, answer=1.0)(LOGITS, graded).item() == pytest.approx(ANSWER, rel=1e-5)
 
 
 def test_answer_is_cross_entropy_over_the_vocabulary_averaged_in_each_row() -> None:
@@ -79,11 +88,6 @@ def test_text_is_cross_entropy_with_the_weights_of_the_pack() -> None:
 def test_a_row_counts_once_however_many_candidates_it_has() -> None:
     level = torch.zeros(7, 5)
     assert Objective(ANSWERS, answer=1.0)(level, TWO_ROWS).item() == pytest.approx(2 * math.log(5))
-
-
-def test_a_row_without_negatives_adds_nothing_to_listwise() -> None:
-    part = pack([Row((1,), ((1,), (2,)), (1, 1))])
-    assert Objective(ANSWERS, listwise=1.0)(torch.randn(2, 5), part).item() == 0
 
 
 def test_the_loss_is_float32_and_stays_a_number_for_wide_logits() -> None:

@@ -205,6 +205,30 @@ def test_a_part_of_the_training_rows_shows_no_user_and_has_no_right_answer(tiny_
         assert all(1 in row.labels for row in lists.validation)
 
 
+def test_what_candidates_are_worth_is_learned_in_the_order_of_the_row(tiny_base: Path, tmp_path: Path) -> None:
+    write_data(tmp_path)
+    worth = {"n2": 4, "n30": 1, "n31": 3}
+    person = {"history": ["n0", "n1"], "clicked": ["n2"], "shown": ["n30", "n31"], "relevance": worth}
+    people = [{**person, "user_id": f"u{number}"} for number in range(12)]
+    (tmp_path / "impressions.jsonl").write_text("".join(json.dumps(one) + "\n" for one in people))
+    tokenizer = HfTokenizer.load(Base("tiny", str(tiny_base)), offline=True)
+    options = tiny_examples(tmp_path, negatives="impressions", train_negatives=2, validation=0.5, test=0)
+    with datasets.load(options) as dataset:
+        lists = Lists(dataset, tiny_settings(strategy="none"), tokenizer, None, 5)
+        free = Lists(dataset, tiny_settings(strategy="none"), tokenizer, None, 5, content_free=0.99)
+        shown = [(dataset.example(number), lists.row(number, 0)) for number in dataset.numbers("train")]
+        assert len({example.labels for example, _ in shown}) > 1  # in more than one order
+        for example, row in shown:
+            assert row.relevance == tuple(worth[item.id] for item in example.candidates)
+            assert row.shares == tuple(worth[item.id] / 8 for item in example.candidates)
+        assert free.row(free.train[0], 0).shares == (1 / 3, 1 / 3, 1 / 3)  # nobody is there to whom it is worth that
+    fewer = tiny_examples(tmp_path, negatives="impressions", train_negatives=1, validation=0.5, test=0)
+    with datasets.load(fewer) as dataset:
+        for number in dataset.numbers("train"):
+            example = dataset.example(number)
+            assert example.relevance == tuple(worth[item.id] for item in example.candidates)
+
+
 # A run
 
 

@@ -150,13 +150,8 @@ def test_a_candidate_reads_its_whole_prefix(folder: Path) -> None:
 
 
 def listwise(values: torch.Tensor, labels: Sequence[int]) -> torch.Tensor:
-    """The mean over positives of −log(e^m / (e^m + sum of e^negatives))."""
-    negatives = [value for value, label in zip(values, labels, strict=True) if label == 0]
-    terms = [
-        -torch.log(value.exp() / (value.exp() + sum((other.exp() for other in negatives), torch.zeros(()))))
-        for value, label in zip(values, labels, strict=True)
-        if label == 1
-    ]
+    """The mean over positives of −log(e^m / sum of e^m of all)."""
+    terms = [-torch.log(value.exp() / values.exp().sum()) for value, label in zip(values, labels, strict=True) if label]
     return torch.stack(terms).mean()
 
 

@@ -26,11 +26,13 @@ CREATE TABLE items (row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, attributes
 CREATE TABLE kinds (row INTEGER PRIMARY KEY, kind TEXT NOT NULL);
 CREATE TABLE users (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE);
 CREATE TABLE cases (number INTEGER PRIMARY KEY, user INTEGER NOT NULL, line INTEGER NOT NULL,
-                    history BLOB NOT NULL, positives BLOB NOT NULL, negatives BLOB NOT NULL, domain TEXT);
+                    history BLOB NOT NULL, positives BLOB NOT NULL, negatives BLOB NOT NULL, domain TEXT,
+                    relevance BLOB NOT NULL);
 CREATE INDEX cases_of_user ON cases (user);
 """
 _CASE = (
-    "SELECT users.id, history, positives, negatives, line, user, domain FROM cases JOIN users ON users.number = user "
+    "SELECT users.id, history, positives, negatives, line, user, domain, relevance "
+    "FROM cases JOIN users ON users.number = user "
 )
 
 
@@ -39,7 +41,8 @@ class Case:
     """One thing that a user did: item rows, the history oldest first.
 
     `negatives` are those that the source shows; empty means that they are drawn. `user` is the user's number, `domain`
-    what the items are, where the source says so.
+    what the items are, where the source says so; `relevance` is the worth of each candidate to the user, positives
+    first, and empty where the source knows of clicks alone.
     """
 
     user_id: str
@@ -49,6 +52,7 @@ class Case:
     line: int = 0
     user: int = 0
     domain: str | None = None
+    relevance: tuple[float, ...] = ()
 
     @property
     def sequence(self) -> tuple[int, ...]:
@@ -151,12 +155,14 @@ class Corpus:
         negatives: Sequence[int] = (),
         line: int = 0,
         domain: str | None = None,
+        relevance: Sequence[float] = (),
     ) -> None:
         """Store what a user did, at `line` of the source; a user may have several cases."""
         with self._open() as database:
             user = self._user(user_id)
-            values = (self.case_count, user, line, _packed(history), _packed(positives), _packed(negatives), domain)
-            database.execute("INSERT INTO cases VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+            rows = (_packed(history), _packed(positives), _packed(negatives))
+            values = (self.case_count, user, line, *rows, domain, np.asarray(relevance, "<f8").tobytes())
+            database.execute("INSERT INTO cases VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
             self.case_count += 1
 
     def add_sequence(self, user_id: str, rows: Sequence[int], line: int = 0) -> None:
@@ -247,8 +253,9 @@ def _mapped() -> Iterator[None]:
 
 
 def _case(values: Sequence[Any]) -> Case:
-    user_id, history, positives, negatives, line, user, domain = values
-    return Case(user_id, _rows(history), _rows(positives), _rows(negatives), line, user, domain)
+    user_id, history, positives, negatives, line, user, domain, relevance = values
+    graded = tuple(np.frombuffer(relevance, "<f8").tolist())
+    return Case(user_id, _rows(history), _rows(positives), _rows(negatives), line, user, domain, graded)
 
 
 def _packed(rows: Sequence[int]) -> bytes:

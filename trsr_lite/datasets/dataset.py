@@ -34,7 +34,8 @@ _READERS: dict[str, ModuleType] = {"mind": mind, "amazon-m2": amazon_m2, "jsonl"
 class Example:
     """A list to rank: `labels[i]` is 1 where `candidates[i]` is the user's; the history is oldest first.
 
-    `domain` is what the items are, where the data say so for each user.
+    `domain` is what the items are, where the data say so for each user, `relevance[i]` what `candidates[i]` is worth to
+    the user, empty where the data know of clicks alone.
     """
 
     user_id: str
@@ -42,6 +43,7 @@ class Example:
     candidates: tuple[Item, ...]
     labels: tuple[int, ...]
     domain: str | None = None
+    relevance: tuple[float, ...] = ()
 
 
 class Dataset:
@@ -114,7 +116,9 @@ class Dataset:
         history = self._corpus.items(case.history)
         items = self._corpus.items(candidates[index] for index in order)
         labels = tuple(int(index < len(case.positives)) for index in order)
-        return Example(case.user_id, tuple(history), tuple(items), labels, case.domain)
+        worth = dict(zip((*case.positives, *case.negatives), case.relevance, strict=True)) if case.relevance else {}
+        relevance = tuple(worth[candidates[index]] for index in order) if worth else ()
+        return Example(case.user_id, tuple(history), tuple(items), labels, case.domain, relevance)
 
     def examples(self, part: str, *, epoch: int = 0) -> Iterator[Example]:
         """Every example of a part, in order of the numbers."""

@@ -6,6 +6,7 @@ file; the users may come in any order. Nothing is sorted in memory but one user'
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Iterable, Iterator
 from itertools import groupby
@@ -26,7 +27,8 @@ FILES = ("items.jsonl", "interactions.jsonl")
 IMPRESSIONS = "impressions.jsonl"
 LAYOUT = (
     '`items.jsonl` (`{"id", "title", …}`) and `interactions.jsonl` (`{"user_id", "item_id", "time"?}`), or for '
-    '`--negatives impressions` `impressions.jsonl` (`{"user_id", "history", "clicked", "shown", "domain"?}`)'
+    '`--negatives impressions` `impressions.jsonl` (`{"user_id", "history", "clicked", "shown", "relevance"?, '
+    '"domain"?}`)'
 )
 LISTS = ("history", "clicked", "shown")
 CHUNK = 500
@@ -83,6 +85,7 @@ def _add_impressions(source: Source, corpus: Corpus, report: Report) -> None:
     for where, number, data in _objects(source, "impression", report):
         user_id, domain = _name(data.get("user_id")), data.get("domain")
         ids = {name: _names(data.get(name)) for name in LISTS}
+        grades, ungraded = _grades(data.get("relevance"), ids)
         wrong = [name for name, found in ids.items() if found is None]
         if not user_id:
             report.drop("impression", "user_id is missing or not text", where)
@@ -90,13 +93,18 @@ def _add_impressions(source: Source, corpus: Corpus, report: Report) -> None:
             report.drop("impression", f"domain is none of {', '.join(DOMAINS)}", where, str(domain))
         elif wrong:
             report.drop("impression", f"{wrong[0]} is not a list of ids", where)
+        elif ungraded:
+            report.drop("impression", ungraded, where)
         else:
             report.read("impression")
             history, clicked, shown = (
                 impressions.known(found or [], corpus, report, where, kind, FILES[0])
                 for kind, found in zip(("history item", "candidate", "candidate"), ids.values(), strict=True)
             )
-            impressions.add(Case(user_id, history, clicked, shown, number, domain=domain), corpus, report, where)
+            case = Case(user_id, history, clicked, shown, number, domain=domain)
+            rows = zip(grades, corpus.rows(list(grades)), strict=True) if grades else ()
+            relevance = {row: grades[name] for name, row in rows if row is not None}
+            impressions.add(case, corpus, report, where, relevance or None)
 
 
 def _known(chunk: list[tuple[str, str, float | None, int]], corpus: Corpus, report: Report) -> Iterator[Row]:
@@ -149,6 +157,24 @@ def _chunks(rows: Iterable[tuple[str, str, float | None, int]]) -> Iterator[list
 def _names(value: Any) -> list[str] | None:
     names = [_name(one) for one in value] if isinstance(value, list) else []
     return names if isinstance(value, list) and all(names) else None
+
+
+def _grades(value: Any, ids: dict[str, list[str] | None]) -> tuple[dict[str, float], str]:
+    """The relevance of candidates by id, and what is wrong with it: "" if nothing is."""
+    if value is None:
+        return {}, ""
+    if not isinstance(value, dict) or not all(map(_is_grade, value.values())):
+        return {}, "relevance is not an object of ids and numbers that are not negative"
+    clicked, shown = (ids[name] or [] for name in ("clicked", "shown"))
+    if not value.keys() <= {*clicked, *shown}:
+        return {}, "relevance has an id that was not shown"
+    if not all(value.get(name) for name in clicked):
+        return {}, "a clicked candidate has no relevance above 0"
+    return {name: float(grade) for name, grade in value.items()}, ""
+
+
+def _is_grade(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
 def _name(value: Any) -> str:

@@ -6,7 +6,7 @@ Invariant: summaries are made by the model that will serve, with the plan and th
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +30,17 @@ Summarizer = Callable[[Sequence[Sequence[Item]], Settings], Sequence["str | None
 
 @dataclass(frozen=True)
 class HeldOut:
-    """One list to rank, as the model sees it: the summary, the recent items, candidates and their labels."""
+    """One list to rank, as the model sees it: the summary, the recent items, candidates and their labels.
+
+    `relevance` is for training alone, and is not kept in files.
+    """
 
     summary: str | None
     recent: tuple[Item, ...]
     candidates: tuple[Item, ...]
     labels: tuple[int, ...]
     domain: str | None = None
+    relevance: tuple[float, ...] = ()
 
     def asked(self, settings: Settings, tokenizer: Tokenizer) -> Scoring:
         """Its prompts, in the nouns of its own domain where it has one."""
@@ -46,7 +50,8 @@ class HeldOut:
     def row(self, settings: Settings, tokenizer: Tokenizer) -> Row:
         """Its prompts as tokens."""
         own = settings.updated(domain=self.domain)
-        return build(self.recent, self.summary, self.candidates, self.labels, own, tokenizer)
+        row = build(self.recent, self.summary, self.candidates, self.labels, own, tokenizer)
+        return replace(row, relevance=self.relevance)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -120,7 +125,7 @@ class Lists:
 
     def _list(self, example: Example, summary: str | None) -> HeldOut:
         recent = split(example.history, **self.settings.cut).recent
-        return HeldOut(summary, recent, example.candidates, example.labels, example.domain)
+        return HeldOut(summary, recent, example.candidates, example.labels, example.domain, example.relevance)
 
 
 def _by_domain(dataset: Dataset, numbers: Sequence[int]) -> dict[str | None, list[int]]:

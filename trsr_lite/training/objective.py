@@ -18,7 +18,8 @@ from trsr_lite.training.rows import Pack
 class Objective:
     """`listwise`: softmax over the margins of one row's candidates. `answer`: cross-entropy of the yes/no token.
 
-    A row that shows no user has no right answer: `listwise` wants its candidates equal, `answer` leaves it out.
+    `listwise` is ListNet's (Cao et al. 2007): cross-entropy between what each candidate is worth and that softmax. A
+    row that shows no user has no right answer: `listwise` wants its candidates equal, `answer` leaves it out.
 
     Attributes
     ----------
@@ -37,10 +38,9 @@ class Objective:
         answers, text = logits[: len(pack.ends)], logits[len(pack.ends) :]
         total = logits.new_zeros(())
         if self.listwise and pack.candidates:
-            parts = zip(
-                margins(answers, self.answers).split(pack.candidates), pack.labels.split(pack.candidates), strict=True
-            )
-            total = total + self.listwise * sum((_listwise(*part) for part in parts), logits.new_zeros(()))
+            parts = margins(answers, self.answers).split(pack.candidates)
+            logs = torch.cat([log_softmax(part, dim=0) for part in parts])
+            total = total - self.listwise * pack.shares @ logs
         if self.answer and pack.candidates:
             yes, no = self.answers
             each = cross_entropy(answers, torch.where(pack.labels == 1, yes, no), reduction="none")
@@ -57,12 +57,3 @@ class Objective:
 def margins(logits: torch.Tensor, answers: tuple[int, int]) -> torch.Tensor:
     """logit(yes) − logit(no): (…, vocabulary) -> (…)."""
     return logits[..., answers[0]] - logits[..., answers[1]]
-
-
-def _listwise(margins: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean over the positives of −log p(positive among itself and the negatives); without any, all should be equal."""
-    if not labels.any():
-        return -log_softmax(margins, dim=0).mean()
-    negatives = margins[labels == 0]
-    losses = [-log_softmax(torch.cat((positive[None], negatives)), dim=0)[0] for positive in margins[labels == 1]]
-    return torch.stack(losses).mean()

@@ -29,15 +29,24 @@ class Row:
     suffixes: tokens of each candidate's end, or of one text to be learned.
     labels: 1 for the user's own candidates, 0 for the others, all 0 where no user is shown; empty for a text.
     dropped: recent items left out to fit the budget.
+    relevance: what each candidate is worth to the user, if more is known than the labels say.
     """
 
     prefix: tuple[int, ...]
     suffixes: tuple[tuple[int, ...], ...]
     labels: tuple[int, ...] = ()
     dropped: int = 0
+    relevance: tuple[float, ...] = ()
 
     def __len__(self) -> int:
         return len(self.prefix) + sum(map(len, self.suffixes))
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """(candidates,) the part of 1 that each should get: of its relevance, else its label; equal without a user."""
+        worth = self.relevance or self.labels
+        whole = sum(worth)
+        return tuple(one / whole if whole else 1 / len(worth) for one in worth)
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,7 @@ class Pack:
     trees: where each row's prefix and suffixes lie.
     ends: (C,) position of each candidate's last token, whose logits hold the answer.
     labels: (C,) 1 or 0.
+    shares: (C,) float32, 1 in sum for each row.
     candidates: number of candidates of each row.
     text_at, text_ids, text_weights: (N,) positions, the tokens that follow there, and what each counts: 1 in sum for
         each row.
@@ -60,6 +70,7 @@ class Pack:
     trees: tuple[Tree, ...]
     ends: torch.Tensor
     labels: torch.Tensor
+    shares: torch.Tensor
     candidates: tuple[int, ...]
     text_at: torch.Tensor
     text_ids: torch.Tensor
@@ -137,6 +148,7 @@ def pack(rows: Sequence[Row], answers: tuple[int, int] | None = None, *, whole_t
         trees=tuple(trees),
         ends=torch.tensor(ends, dtype=torch.long),
         labels=torch.tensor(labels, dtype=torch.long),
+        shares=torch.tensor([share for row in rows for share in row.shares], dtype=torch.float32),
         candidates=tuple(len(row.suffixes) for row in rows if row.labels),
         text_at=torch.tensor(at, dtype=torch.long),
         text_ids=torch.tensor(token_ids, dtype=torch.long),
