@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from train.conftest import tiny_options, tiny_settings
 
-from convert.conftest import LISTS
+from convert.conftest import LISTS, NEAR_TIES
 from trsr_lite import Item, ModelError, Recommender, User, probes
 from trsr_lite import bundle as bundles
 from trsr_lite.bundle import Bundle, ModelFile
@@ -99,7 +99,7 @@ def test_the_whole_way_with_a_tokenizer_that_llama_cpp_knows(
     data, output = training.tiny_examples(tiny_data), str(tmp_path / "bundle")
     train(training.tiny_options(folder), training.tiny_settings(), data, tmp_path / "run")
     asked = ["convert", str(tmp_path / "run"), "--output", output, "--recommender-type", "F16", "--offline"]
-    checkout = ["--llama-cpp", str(scripts.folder), "--summarizer", str(tiny)]
+    checkout = ["--llama-cpp", str(scripts.folder), "--summarizer", str(tiny), "--min-tau-float", str(NEAR_TIES)]
     assert cli([*asked, *checkout]) == 0, capsys.readouterr().err
     shown = capsys.readouterr()
     assert "Did the ranking survive?" in shown.out and "verify the float GGUF" in shown.err

@@ -44,7 +44,7 @@ def test_a_text_is_supervised_from_the_last_token_of_its_prompt() -> None:
 def test_a_pack_moves_to_a_device_whole() -> None:
     found = pack([USER]).to(torch.device("meta"))
     tensors = [value for value in vars(found).values() if isinstance(value, torch.Tensor)]
-    assert len(tensors) == 7
+    assert len(tensors) == 8
     assert {tensor.device.type for tensor in tensors} == {"meta"}
     assert found.trees == pack([USER]).trees
 
