@@ -22,7 +22,7 @@ def lines(*documents: Any) -> bytes:
     return b"".join((one if isinstance(one, bytes) else json.dumps(one).encode()) + b"\n" for one in documents)
 
 
-KIND = "ids and numbers that are not negative"
+GRADES = "ids and numbers that are not negative"
 
 
 def act(user: Any, item: Any, time: Any = None) -> dict[str, Any]:
@@ -197,11 +197,11 @@ def test_an_impression_may_say_what_each_candidate_is_worth(tmp_path: Path) -> N
         impression(shown=["n1", "n3", "n2"], relevance={"n1": 9, "n2": 1}),  # n1 was read before: no candidate
     )
     first, second = (case for _, case in corpus.cases())
-    assert (first.positives, first.negatives, first.relevance) == ((1,), (2, 3), (3, 0, 0.5))
-    assert (second.positives, second.negatives, second.relevance) == ((1,), (2,), (1, 0))
+    assert (first.positives, first.negatives, first.relevance) == ((1,), (2, 3), {1: 3, 2: 0, 3: 0.5})
+    assert (second.positives, second.negatives, second.relevance) == ((1,), (2,), {1: 1, 2: 0})
     assert not report.dropped
     corpus, _ = read_impressions(tmp_path, impression())
-    assert corpus.case(0).relevance == ()
+    assert corpus.case(0).relevance == {}
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_an_impression_may_say_what_each_candidate_is_worth(tmp_path: Path) -> N
         ({"history": ["n1", "n99"]}, ("history item", "not in items.jsonl")),
         ({"shown": ["n3", "n99"]}, ("candidate", "not in items.jsonl")),
         *(
-            ({"relevance": wrong}, ("impression", f"relevance is not an object of {KIND}"))
+            ({"relevance": wrong}, ("impression", f"relevance is not an object of {GRADES}"))
             for wrong in ([1, 2, 3], {"n2": "much"}, {"n2": True}, {"n2": 1, "n3": -1})
         ),
         ({"relevance": {"n2": 1, "n5": 1}}, ("impression", "relevance has an id that was not shown")),

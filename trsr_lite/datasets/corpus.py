@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -41,8 +41,8 @@ class Case:
     """One thing that a user did: item rows, the history oldest first.
 
     `negatives` are those that the source shows; empty means that they are drawn. `user` is the user's number, `domain`
-    what the items are, where the source says so; `relevance` is the worth of each candidate to the user, positives
-    first, and empty where the source knows of clicks alone.
+    what the items are, where the source says so; `relevance` is what each candidate is worth to the user, by row,
+    and empty where the source knows of clicks alone.
     """
 
     user_id: str
@@ -52,7 +52,7 @@ class Case:
     line: int = 0
     user: int = 0
     domain: str | None = None
-    relevance: tuple[float, ...] = ()
+    relevance: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def sequence(self) -> tuple[int, ...]:
@@ -155,13 +155,14 @@ class Corpus:
         negatives: Sequence[int] = (),
         line: int = 0,
         domain: str | None = None,
-        relevance: Sequence[float] = (),
+        relevance: Mapping[int, float] | None = None,
     ) -> None:
         """Store what a user did, at `line` of the source; a user may have several cases."""
         with self._open() as database:
             user = self._user(user_id)
             rows = (_packed(history), _packed(positives), _packed(negatives))
-            values = (self.case_count, user, line, *rows, domain, np.asarray(relevance, "<f8").tobytes())
+            graded = [relevance.get(row, 0.0) for row in (*positives, *negatives)] if relevance else []
+            values = (self.case_count, user, line, *rows, domain, np.asarray(graded, "<f8").tobytes())
             database.execute("INSERT INTO cases VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
             self.case_count += 1
 
@@ -253,9 +254,11 @@ def _mapped() -> Iterator[None]:
 
 
 def _case(values: Sequence[Any]) -> Case:
-    user_id, history, positives, negatives, line, user, domain, relevance = values
-    graded = tuple(np.frombuffer(relevance, "<f8").tolist())
-    return Case(user_id, _rows(history), _rows(positives), _rows(negatives), line, user, domain, graded)
+    user_id, *sequences, line, user, domain, graded = values
+    history, positives, negatives = map(_rows, sequences)
+    worth = np.frombuffer(graded, "<f8").tolist()
+    relevance = dict(zip((*positives, *negatives), worth, strict=True)) if worth else {}
+    return Case(user_id, history, positives, negatives, line, user, domain, relevance)
 
 
 def _packed(rows: Sequence[int]) -> bytes:

@@ -116,8 +116,7 @@ class Dataset:
         history = self._corpus.items(case.history)
         items = self._corpus.items(candidates[index] for index in order)
         labels = tuple(int(index < len(case.positives)) for index in order)
-        worth = dict(zip((*case.positives, *case.negatives), case.relevance, strict=True)) if case.relevance else {}
-        relevance = tuple(worth[candidates[index]] for index in order) if worth else ()
+        relevance = tuple(case.relevance[candidates[index]] for index in order) if case.relevance else ()
         return Example(case.user_id, tuple(history), tuple(items), labels, case.domain, relevance)
 
     def examples(self, part: str, *, epoch: int = 0) -> Iterator[Example]:

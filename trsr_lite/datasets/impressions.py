@@ -6,17 +6,14 @@ out, with its reason in the report.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from trsr_lite.datasets.corpus import Case, Corpus
 from trsr_lite.datasets.report import Report
 
 
-def add(case: Case, corpus: Corpus, report: Report, where: str, relevance: Mapping[int, float] | None = None) -> None:
-    """Store a case whose positives and negatives are as the source has them, repetitions included.
-
-    `relevance` is the worth of candidates by row, 0 for others; None where the source knows of clicks alone.
-    """
+def add(case: Case, corpus: Corpus, report: Report, where: str) -> None:
+    """Store a case whose positives and negatives are as the source has them, repetitions included."""
     history, chosen = set(case.history), set(case.positives)
     positives = tuple(row for row in dict.fromkeys(case.positives) if row not in history)
     others = [row for row in dict.fromkeys(case.negatives) if row not in chosen]
@@ -28,8 +25,7 @@ def add(case: Case, corpus: Corpus, report: Report, where: str, relevance: Mappi
         reason = "every candidate that was not clicked is in the history"
         report.leave_out("impression", reason if others else "no candidate that was not clicked", where)
     else:
-        graded = [] if relevance is None else [relevance.get(row, 0.0) for row in (*positives, *negatives)]
-        corpus.add_case(case.user_id, case.history, positives, negatives, case.line, case.domain, graded)
+        corpus.add_case(case.user_id, case.history, positives, negatives, case.line, case.domain, case.relevance)
 
 
 def known(ids: Sequence[str], corpus: Corpus, report: Report, where: str, kind: str, source: str) -> tuple[int, ...]:

@@ -101,10 +101,10 @@ def _add_impressions(source: Source, corpus: Corpus, report: Report) -> None:
                 impressions.known(found or [], corpus, report, where, kind, FILES[0])
                 for kind, found in zip(("history item", "candidate", "candidate"), ids.values(), strict=True)
             )
-            case = Case(user_id, history, clicked, shown, number, domain=domain)
-            rows = zip(grades, corpus.rows(list(grades)), strict=True) if grades else ()
-            relevance = {row: grades[name] for name, row in rows if row is not None}
-            impressions.add(case, corpus, report, where, relevance or None)
+            rows = corpus.rows(list(grades))
+            relevance = {row: grade for row, grade in zip(rows, grades.values(), strict=True) if row is not None}
+            case = Case(user_id, history, clicked, shown, number, domain=domain, relevance=relevance)
+            impressions.add(case, corpus, report, where)
 
 
 def _known(chunk: list[tuple[str, str, float | None, int]], corpus: Corpus, report: Report) -> Iterator[Row]:

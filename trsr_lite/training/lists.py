@@ -6,7 +6,7 @@ Invariant: summaries are made by the model that will serve, with the plan and th
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +50,7 @@ class HeldOut:
     def row(self, settings: Settings, tokenizer: Tokenizer) -> Row:
         """Its prompts as tokens."""
         own = settings.updated(domain=self.domain)
-        row = build(self.recent, self.summary, self.candidates, self.labels, own, tokenizer)
-        return replace(row, relevance=self.relevance)
+        return build(self.recent, self.summary, self.candidates, self.labels, own, tokenizer, self.relevance)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
