@@ -47,6 +47,7 @@ MODEL := examples/default_model
 resumed = $(if $(wildcard $(1)/run.json),--resume)
 
 default-model: $(VENV)/.test
+	$(PIP) --constraint constraints.txt --editable '.[embeddings]'
 	$(BIN)/python $(MODEL)/compose.py $(MADE)
 	$(BIN)/trsr-lite train --config $(MODEL)/summarizer.toml --pairs $(MADE)/pairs.jsonl --output $(MADE)/summarizer $(call resumed,$(MADE)/summarizer)
 	$(BIN)/python $(MODEL)/assemble.py summarizer $(MADE)

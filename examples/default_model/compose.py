@@ -17,6 +17,7 @@ import numpy as np
 import orjson
 from people import Person, World, attributes
 from references import Interest, of_block, of_notes, sentence
+from taste import Taste
 from texts import Text, read
 
 from trsr_lite import Item, Settings, pairs, prompts, summarize
@@ -24,7 +25,8 @@ from trsr_lite.pairs import Pair
 
 SEED = 6  # also of the two runs
 TRAINING, HELD_OUT = 2000, 300  # people
-SHOWN, SHOWN_HELD_OUT = 8, 20  # besides the one that comes next
+STRANGE, FAMILIAR = 8, 3  # of what is shown, besides a text of an interest
+STRANGE_HELD_OUT = 17
 PAIRS = {"block": 900, "merge": 500, "update": 200}
 HELD_OUT_PAIRS = {"block": 60, "merge": 25, "update": 15}
 
@@ -34,29 +36,32 @@ HELD_OUT_PAIRS = {"block": 60, "merge": 25, "update": 15}
 def main(work: Path) -> None:
     """Write data sets and pairs into WORK."""
     texts = read()
-    for name, held_out, count, shown in (
-        ("train", False, TRAINING, SHOWN),
-        ("held_out", True, HELD_OUT, SHOWN_HELD_OUT),
+    taste = Taste(texts)
+    for name, held_out, count, strange in (
+        ("train", False, TRAINING, STRANGE),
+        ("held_out", True, HELD_OUT, STRANGE_HELD_OUT),
     ):
         world = World(texts, held_out=held_out)
-        people = [world.person(number, shown, SEED + held_out) for number in range(count)]
-        _write_lists(people, work / name)
+        people = [world.person(number, strange, FAMILIAR, SEED + held_out) for number in range(count)]
+        _write_lists(people, taste, work / name)
         wanted = HELD_OUT_PAIRS if held_out else PAIRS
         path = work / ("held_out_pairs.jsonl" if held_out else "pairs.jsonl")
         path.unlink(missing_ok=True)
         pairs.append(_chosen(people, wanted), path)
 
 
-def _write_lists(people: Sequence[Person], folder: Path) -> None:
+def _write_lists(people: Sequence[Person], taste: Taste, folder: Path) -> None:
+    """What each shown text is worth is kept; what is worth most is clicked."""
     folder.mkdir(parents=True, exist_ok=True)
     items: dict[str, bytes] = {}
     lines = []
     for person in people:
-        for text in (*person.history, person.clicked, *person.shown):
+        for text in (*person.history, *person.shown):
             items[_id(text, person.view)] = orjson.dumps(_item(text, person.view))
-        lists = {"history": person.history, "clicked": [person.clicked], "shown": [person.clicked, *person.shown]}
-        ids = {name: [_id(text, person.view) for text in texts] for name, texts in lists.items()}
-        lines.append(orjson.dumps({"user_id": person.name, "domain": person.noun, **ids}))
+        history, shown = ([_id(text, person.view) for text in texts] for texts in (person.history, person.shown))
+        relevance = dict(zip(shown, taste.worth(person.history, person.shown).round(4).tolist(), strict=True))
+        lists = {"history": history, "clicked": [max(shown, key=relevance.__getitem__)], "shown": shown}
+        lines.append(orjson.dumps({"user_id": person.name, "domain": person.noun, **lists, "relevance": relevance}))
     (folder / "items.jsonl").write_bytes(b"\n".join([*items.values(), b""]))
     (folder / "impressions.jsonl").write_bytes(b"\n".join([*lines, b""]))
 

@@ -1,9 +1,9 @@
 """People who read, buy and install: what they like, what they did, and what they were shown next.
 
 Each person has one to four topics of one domain, of different weight; the weights drift from the first item to the
-last; some items are noise, and shoppers come back to a brand. What comes next is of a present interest or of an early
-one, which only a summary can know. It stands among items of other topics: far ones, and others of the same area.
-Everything follows from the seed.
+last; some items are noise, and shoppers come back to a brand. They are shown a text of a present interest or of an
+early one, which only a summary can know, among texts of other topics: far ones, others of the same area, and such as
+they had before, by interest or by noise. Everything follows from the seed.
 """
 
 from __future__ import annotations
@@ -27,13 +27,12 @@ VIEWS = (0.25, 0.2, 0.3, 0.25)  # how often items have all attributes, title and
 
 @dataclass(frozen=True)
 class Person:
-    """What one person did: `history`, then `clicked` and not the rest of what was `shown`."""
+    """What one person did, and was then shown."""
 
     name: str
     noun: str
     view: int
     history: tuple[Text, ...]
-    clicked: Text
     shown: tuple[Text, ...]
 
 
@@ -48,8 +47,8 @@ class World:
         self.topics = {topic: topics[topic] for topic in kept}
         self.by_domain = {name: [topic for topic in kept if topic[0] == name] for name in DOMAIN_WEIGHTS}
 
-    def person(self, number: int, shown: int, seed: int) -> Person:
-        """Person `number`, shown `shown` items besides the one that comes next."""
+    def person(self, number: int, strange: int, familiar: int, seed: int) -> Person:
+        """Person `number`, shown a text of an interest, `strange` ones of other topics, `familiar` ones of any had."""
         rng = np.random.default_rng([seed, number])
         domain = str(rng.choice(list(DOMAIN_WEIGHTS), p=list(DOMAIN_WEIGHTS.values())))
         known = self.by_domain[domain]
@@ -69,11 +68,12 @@ class World:
         touched = [index for index, topic in enumerate(liked) if any(_topic(text) == topic for text in history)]
         weights = (first if early else last)[touched] if touched else last
         topic = liked[(touched or range(len(liked)))[int(rng.choice(len(weights), p=weights / weights.sum()))]]
-        clicked = self._new(topic, history, rng)
-        others = self._others(liked, history, clicked, shown, rng)
+        shown = [self._new(topic, history, rng)]
+        shown += self._strange(liked, history, strange, rng)
         noun = "item" if rng.random() < GENERAL_NOUN else domain
         view = int(rng.choice(len(VIEWS), p=VIEWS))
-        return Person(f"p{number}", noun, view, tuple(history), clicked, tuple(others))
+        shown += self._familiar(history, shown, familiar, rng)
+        return Person(f"p{number}", noun, view, tuple(history), tuple(shown))
 
     def _new(self, topic: tuple[str, str, str], history: Sequence[Text], rng: np.random.Generator) -> Text:
         """A text of a topic that the person does not have yet; all of a topic may be used up."""
@@ -83,16 +83,11 @@ class World:
         pool = again if again and rng.random() < SAME_BRAND else fresh
         return pool[int(rng.integers(len(pool)))]
 
-    def _others(
-        self,
-        liked: Sequence[tuple[str, str, str]],
-        history: Sequence[Text],
-        clicked: Text,
-        count: int,
-        rng: np.random.Generator,
+    def _strange(
+        self, liked: Sequence[tuple[str, str, str]], history: Sequence[Text], count: int, rng: np.random.Generator
     ) -> list[Text]:
         had = {_topic(text) for text in history}
-        other = [topic for topic in self.by_domain[clicked.domain] if topic not in liked]
+        other = [topic for topic in self.by_domain[history[0].domain] if topic not in liked]
         strange = [topic for topic in other if topic not in had]
         if sum(len(self.topics[topic]) for topic in strange) < 2 * count:  # a long history has something of everything
             strange = other
@@ -106,6 +101,18 @@ class World:
             text = texts[int(rng.integers(len(texts)))]
             if text not in found and text not in history:
                 found.append(text)
+        return found
+
+    def _familiar(
+        self, history: Sequence[Text], shown: Sequence[Text], count: int, rng: np.random.Generator
+    ) -> list[Text]:
+        """Texts of topics that were had, each topic as likely as any; fewer where there are no more."""
+        known = {*history, *shown}
+        pools = {topic: [text for text in self.topics[topic] if text not in known] for topic in map(_topic, history)}
+        found: list[Text] = []
+        while len(found) < count and (topics := [topic for topic in pools if pools[topic]]):
+            pool = pools[topics[int(rng.integers(len(topics)))]]
+            found.append(pool.pop(int(rng.integers(len(pool)))))
         return found
 
 
