@@ -5,10 +5,10 @@ Invariant: summaries are made by the model that will serve, with the plan and th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -64,10 +64,18 @@ class HeldOut:
         return cls(data["summary"], recent, candidates, tuple(data["labels"]), data.get("domain"))
 
 
+class _Shown(NamedTuple):
+    """What the row of a training case shows, besides its candidates."""
+
+    user: bool
+    summary: bool
+
+
 class Lists:
     """Rows of a data set's training users, and of at most `validation_users` held-out ones, chosen by its seed.
 
-    `read` are the training users that a run will read: no other is summarized. None: all.
+    `read` are the epochs and numbers of the training rows that a run will read: who is not shown with a summary in one
+    of them is not summarized. None: every training user in the first epoch.
     """
 
     def __init__(
@@ -78,7 +86,7 @@ class Lists:
         summarizer: Summarizer | None,
         validation_users: int,
         *,
-        read: Collection[int] | None = None,
+        read: Iterable[tuple[int, int]] | None = None,
         drop_summaries: float = 0.0,
         content_free: float = 0.0,
     ) -> None:
@@ -92,10 +100,12 @@ class Lists:
                     f"{dataset.options.data}: no {part} user is left",
                     hint="give more users, or change `--validation`, `--test`, `--min-items` or `--max-items`",
                 )
-        numbers = [*(self.train if read is None else read), *held_out]
-        self._summaries: dict[int, str | None] = dict.fromkeys(numbers)
+        rows = [(0, number) for number in self.train] if read is None else list(read)
+        self.domains = {dataset.domain(number) or settings.domain for number in {*held_out, *(row[1] for row in rows)}}
+        summarized = sorted({number for epoch, number in rows if self._shown(number, epoch).summary})
+        self._summaries: dict[int, str | None] = dict.fromkeys([*summarized, *held_out])
         if summarizer:
-            for domain, members in _by_domain(dataset, numbers).items():
+            for domain, members in _by_domain(dataset, self._summaries).items():
                 texts = summarizer(list(dataset.histories(members)), settings.updated(domain=domain))
                 self._summaries.update(zip(members, texts, strict=True))
         self.lists = [self._list(dataset.example(number), self._summaries[number]) for number in held_out]
@@ -103,13 +113,12 @@ class Lists:
 
     def row(self, number: int, epoch: int) -> Row:
         """The row of a training case; negatives, their order and what is left out change with the epoch."""
-        without_summary, without_user = np.random.default_rng([self.dataset.options.seed, epoch, number]).random(2)
-        example = self.dataset.example(number, epoch=epoch)
-        if without_user < self.content_free:
-            shown = HeldOut(None, (), example.candidates, (0,) * len(example.candidates), example.domain)
-        else:
-            shown = self._list(example, None if without_summary < self.drop_summaries else self._summaries[number])
-        return shown.row(self.settings, self.tokenizer)
+        example, shown = self.dataset.example(number, epoch=epoch), self._shown(number, epoch)
+        if not shown.user:
+            nobody = HeldOut(None, (), example.candidates, (0,) * len(example.candidates), example.domain)
+            return nobody.row(self.settings, self.tokenizer)
+        summary = self._summaries[number] if shown.summary else None
+        return self._list(example, summary).row(self.settings, self.tokenizer)
 
     def metrics(self, scores: Sequence[np.ndarray[Any, Any]]) -> dict[str, float]:
         """Validation metrics of the scores of `validation`."""
@@ -118,16 +127,20 @@ class Lists:
     def facts(self) -> dict[str, Any]:
         """What `run.json` says of the data."""
         counts = {name: len(self.dataset.numbers(name)) for name in ("train", "validation", "test")}
-        domains = sorted({self.dataset.domain(number) or self.settings.domain for number in self._summaries})
-        facts = {"files": self.dataset.digests, "cases": counts, "domains": domains}
+        facts = {"files": self.dataset.digests, "cases": counts, "domains": sorted(self.domains)}
         return {**facts, "report": self.dataset.report.to_dict()}
+
+    def _shown(self, number: int, epoch: int) -> _Shown:
+        without_summary, without_user = np.random.default_rng([self.dataset.options.seed, epoch, number]).random(2)
+        user = bool(without_user >= self.content_free)
+        return _Shown(user, user and bool(without_summary >= self.drop_summaries))
 
     def _list(self, example: Example, summary: str | None) -> HeldOut:
         recent = split(example.history, **self.settings.cut).recent
         return HeldOut(summary, recent, example.candidates, example.labels, example.domain, example.relevance)
 
 
-def _by_domain(dataset: Dataset, numbers: Sequence[int]) -> dict[str | None, list[int]]:
+def _by_domain(dataset: Dataset, numbers: Iterable[int]) -> dict[str | None, list[int]]:
     found: dict[str | None, list[int]] = {}
     for number in numbers:
         found.setdefault(dataset.domain(number), []).append(number)

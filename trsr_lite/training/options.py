@@ -56,7 +56,7 @@ class TrainOptions:
     answer_weight: weight of the answer loss in objective `both`.
     whole_text: learn every token of every prompt instead of the answers alone, as the paper does.
     drop_summaries: part of the training rows that are shown without their summary, so that the model also ranks well
-        with strategy `none`.
+        with strategy `none`; who is never shown with one is not summarized.
     content_free: part of the training rows that show no user, whose candidates should all be equal: for a model that
         has no favourites among items it never saw.
     full: train all weights instead of an adapter.

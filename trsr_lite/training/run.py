@@ -179,7 +179,7 @@ def _source(
         tokenizer,
         summarizer,
         options.validation_users,
-        read=_order(dataset.numbers("train"), options).read,
+        read=_order(dataset.numbers("train"), options).read(),
         drop_summaries=options.drop_summaries,
         content_free=options.content_free,
     )

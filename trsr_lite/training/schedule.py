@@ -6,7 +6,7 @@ be continued anywhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,11 +37,12 @@ class Order:
         planned = self.epochs * self.per_epoch
         return min(planned, self.max_steps or planned)
 
-    @property
-    def read(self) -> list[int]:
-        """The cases that some step reads, as they stand in `numbers`: all, but in a run that ends in its first pass."""
-        places = np.sort(self._pass(0)[: self.steps * self.batch_rows])
-        return [self.numbers[place] for place in places]
+    def read(self) -> Iterator[tuple[int, int]]:
+        """The epoch and the number of every case that a step reads, step by step."""
+        for epoch in range(self.epochs):
+            steps = min(self.steps - epoch * self.per_epoch, self.per_epoch)
+            for place in self._pass(epoch)[: max(steps, 0) * self.batch_rows]:
+                yield epoch, self.numbers[place]
 
     def of(self, step: int) -> tuple[int, list[int]]:
         """The epoch of a step, and the numbers of its cases."""
