@@ -7,10 +7,13 @@ import errno
 import json
 import logging
 import random
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,7 @@ from trsr_lite import (
     Settings,
     SettingsError,
     TrsrError,
+    lines,
     summarize,
 )
 from trsr_lite.batch import BatchOptions, Report, local, lock, run
@@ -173,6 +177,32 @@ def test_parquet_in_and_out_says_what_json_lines_say(desk: Desk, write: Callable
     assert found == desk.lines()
 
 
+def test_parquet_has_dates_decimals_and_missing_values_and_a_bad_value_spoils_its_row_alone(
+    desk: Desk, tmp_path: Path
+) -> None:
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    entry = {
+        "id": pa.string(),
+        "title": pa.string(),
+        "price": pa.decimal128(5, 2),
+        "out": pa.date32(),
+        "pages": pa.float64(),
+    }
+    schema = pa.schema({name: pa.list_(pa.struct(entry)) for name in ("history", "candidates")})
+    one = {"title": "A", "price": Decimal("1.50"), "out": date(2026, 1, 2), "pages": float("nan")}
+    rows = [{name: [{"id": f"{name}{n}", **one} for n in range(5)] for name in schema.names} for _ in range(3)]
+    ids = pa.array([b"u0", b"\xff", b"u2"]).view(pa.string())
+    table = pa.Table.from_pylist(rows, schema).append_column("user_id", ids)
+    parquet.write_table(table, tmp_path / "users.parquet")
+    report = desk.batch(tmp_path / "users.parquet", format="jsonl")
+    assert [line["user_id"] for line in desk.lines()] == ["u0", "u2"]
+    assert report.counts.bad == 1 and report.failed == 0
+    assert desk.rejects()[0]["row"] == 2 and "value that cannot be read" in desk.rejects()[0]["reason"]
+    assert any(
+        "1.50" in prompt and "2026-01-02" in prompt and "nan" not in prompt.lower() for prompt in desk.fake.prompts
+    )
+
+
 def test_an_address_works_like_a_path(desk: Desk, write: Callable[..., Path], tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     users = write(user("u"), "{", user("v"))
@@ -273,7 +303,7 @@ def test_another_kind_of_file_is_refused(desk: Desk, write: Callable[..., Path],
 def test_a_line_without_end_is_one_bad_row(
     desk: Desk, write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inputs, "LINE_BYTES", 2000)
+    monkeypatch.setattr(lines, "LONGEST", 2000)
     huge = json.dumps({**user("b"), "history": items("b", 200)})
     assert len(huge) > 4000
     report = desk.batch(write(user("a", 3), huge, user("c", 3)))
@@ -326,9 +356,55 @@ def test_a_users_file_that_changes_under_the_plan_is_noticed(tmp_path: Path, wri
     source, folder = inputs.source(str(write(user("a"), user("b")))), Place(str(tmp_path / "plan"))
     rules = plans.Rules(Settings(), own_candidates=True)
     plans.make(source, folder, rules, 4)
-    write(user("a"))
-    with pytest.raises(DataError, match="has changed"):
-        plans.users(source, next(iter(plans.read(folder))), rules)
+    partition = next(iter(plans.read(folder)))
+    assert [one.user_id for one in plans.users(source, partition, rules)] == ["a", "b"]
+    for changed in ([user("a")], [user("b"), user("a")], [user("a", 4), user("b", 4)], ['{"user_id": "a', "{"], []):
+        write(*changed)
+        with pytest.raises(DataError, match="has changed"):
+            plans.users(source, partition, rules)
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_a_users_file_that_is_replaced_by_another_order_stops_the_run(
+    desk: Desk, write: Callable[..., Path], tmp_path: Path, suffix: str
+) -> None:
+    """Otherwise some users would come twice and others never, without a word."""
+    rows = [user(f"u{number}", 7) for number in range(4)]
+
+    def put(rows: list[Row]) -> Path:
+        if suffix == "jsonl":
+            return write(*rows)
+        pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+        parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "users.parquet")
+        return tmp_path / "users.parquet"
+
+    def script(prompt: str) -> str:  # while the first partition is worked
+        put(rows[::-1])
+        return " x."
+
+    users = put(rows)
+    desk.fake = FakeEngine(script=script)
+    with pytest.raises(DataError, match="partition 1: the users file has changed"):
+        desk.batch(users, partition_users=2, format="jsonl")
+    assert [line["user_id"] for line in desk.lines()] == ["u0", "u1"]
+    put(rows)
+    desk.fake = FakeEngine()
+    desk.batch(users, partition_users=2, format="jsonl", resume=True)
+    assert [line["user_id"] for line in desk.lines()] == ["u0", "u1", "u2", "u3"]
+
+
+def test_a_full_temporary_folder_is_said(
+    tmp_path: Path, write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(plans._Seen, "earlier", full)
+    source, folder = inputs.source(str(write(user("a")))), Place(str(tmp_path / "plan"))
+    with pytest.raises(TrsrError, match="temporary folder: database or disk is full") as caught:
+        plans.make(source, folder, plans.Rules(Settings(), own_candidates=True), 4)
+    assert "TMPDIR" in caught.value.hint
+    assert list((tmp_path / "plan").iterdir()) == []
 
 
 # Stopping and going on
@@ -707,5 +783,6 @@ def test_a_catalog_that_changed_is_named_and_refused(desk: Desk, write: Callable
     desk.fake = FakeEngine(script=script)
     with pytest.raises(DataError, match="the catalog has changed since the batch was begun"):
         desk.batch(users, catalog=str(catalog), partition_users=1)
+    assert desk.lines() == []  # what was ranked from either state is not kept as if it were of the first
     with pytest.raises(SettingsError, match=r"ranking\.catalog was 'b2:.* and is now 'b2:"):
         desk.batch(users, catalog=str(catalog), partition_users=1, resume=True)

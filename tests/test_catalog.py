@@ -12,6 +12,8 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import closing
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from commands import Run, runner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trsr_lite import Catalog, DataError, Item, Retrieval, SettingsError, StoreError
+from trsr_lite import Catalog, DataError, Item, Retrieval, SettingsError, StoreError, lines
 from trsr_lite.catalog import changes, file, words, writer
 from trsr_lite.catalog.likeness import Folding, diverse
 
@@ -208,6 +210,23 @@ def test_parquet_has_times_decimals_and_missing_values(tmp_path: Path) -> None:
         assert catalog.get("7") == Item("7", {"title": "A", "price": "1.50", "tags": "a, b"}, time.timestamp())
 
 
+def test_a_value_of_parquet_that_cannot_be_read_spoils_its_row_alone(tmp_path: Path) -> None:
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    columns = {
+        "id": pyarrow.array([b"p1", b"\xff", b"p3", b"p4"]).view(pyarrow.string()),
+        "title": pyarrow.array(["One", "Two", "Three", "Four"]),
+        "added": pyarrow.array([0, 0, 1 << 41, 0], pyarrow.timestamp("s")),  # milliseconds by mistake: the year 71,000
+        "codes": pyarrow.array([[Decimal("1.5")]] * 4),
+    }
+    parquet.write_table(pyarrow.table(columns), tmp_path / "items.parquet")
+    outcome = changes.build([tmp_path / "items.parquet"], tmp_path / "c")
+    kept = [json.loads(line) for line in outcome.rejects.read_text().splitlines()]
+    assert [row["where"].rsplit(": ")[-1] for row in kept] == ["row 2", "row 3"]
+    assert all("value that cannot be read" in row["reason"] for row in kept)
+    with Catalog(tmp_path / "c") as catalog:
+        assert catalog.get("p4").attributes["codes"] == "1.5"
+
+
 def test_without_pyarrow_parquet_names_its_pip_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     (tmp_path / "items.parquet").write_bytes(b"PAR1")
@@ -287,9 +306,32 @@ def test_a_file_that_gives_no_items_is_refused_by_name(tmp_path: Path, name: str
 
 def test_bad_rows_are_never_written_over_an_input(build: Build, tmp_path: Path) -> None:
     source = write(tmp_path / "bad.jsonl", BAD)
-    with pytest.raises(SettingsError, match="would be written over"):
-        changes.build([source], tmp_path / "c", rejects=source)
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
+    for name in ("bad.jsonl", "sub/../bad.jsonl", "link/bad.jsonl", "link/c"):
+        with pytest.raises(SettingsError, match="would be written over"):
+            changes.build([source], tmp_path / "c", rejects=tmp_path / name)
     assert source.read_text().splitlines() == BAD
+
+
+def test_every_line_that_an_open_quote_takes_along_is_counted_and_kept(tmp_path: Path) -> None:
+    rows = [f"p{number},Title {number}" for number in range(200)]
+    rows[49] = 'p49,"Title 49'
+    (tmp_path / "items.csv").write_text("\n".join(["id,title", *rows, ""]))
+    outcome = changes.build([tmp_path / "items.csv"], tmp_path / "c")
+    assert (outcome.changes.new, outcome.rejected) == (49, 151)
+    kept = [json.loads(line) for line in outcome.rejects.read_text().splitlines()]
+    assert [row["row"] for row in kept] == rows[49:]
+    assert kept[0]["where"].endswith("items.csv:51") and "up to line 201" in kept[0]["reason"]
+
+
+def test_a_line_without_end_is_one_bad_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "LONGEST", 100)
+    huge = json.dumps({"id": "p2", "title": "x" * 450})
+    source = write(tmp_path / "items.jsonl", [{"id": "p1", "title": "One"}, huge, {"id": "p3", "title": "Three"}])
+    outcome = changes.build([source], tmp_path / "c")
+    assert (outcome.changes.new, outcome.rejected) == (2, 1)
+    assert "jsonl:2" in outcome.rejects.read_text() and "is longer than" in outcome.rejects.read_text()
 
 
 # Files and faults
@@ -346,6 +388,15 @@ def test_a_build_that_is_killed_leaves_nothing_and_the_next_one_cleans_up(tmp_pa
     assert len(Catalog(target)) == 5
 
 
+def test_what_an_earlier_process_of_the_same_number_left_is_no_obstacle(tmp_path: Path) -> None:
+    """In a container every process may be number 1."""
+    source, target = write(tmp_path / "items.jsonl", SHOP), tmp_path / "shop.catalog"
+    left = tmp_path / f".{target.name}.{os.getpid()}.building"
+    file.create(left).close()
+    changes.build([source], target)
+    assert len(Catalog(target)) == 5 and not left.exists()
+
+
 def add_and_be_killed(path: Path) -> None:
     """What was added is half written to the file, and so is what it needs to be as it was."""
     more = write(path.with_name("more.jsonl"), [{"id": f"n{n}", "title": f"New {n}"} for n in range(3000)])
@@ -372,6 +423,36 @@ def test_after_an_addition_that_was_killed_reading_goes_on(build: Build) -> None
     add_and_be_killed(path)
     assert digest(path) == before
     state(path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
+@pytest.mark.parametrize("before", ["kept", "deleted", "damaged"])
+def test_what_a_killed_addition_left_is_never_played_into_a_new_catalog(
+    build: Build, tmp_path: Path, before: str
+) -> None:
+    path = build()
+    add_and_be_killed(path)
+    if before == "deleted":
+        path.unlink()
+    elif before == "damaged":
+        path.write_bytes(b"x" * 5000)
+    rows = [{"id": f"m{n}", "title": f"Modern {n}"} for n in range(900)]
+    build(rows, "other")
+    changes.build([tmp_path / "other.jsonl"], path, force=True)
+    assert not Path(f"{path}-journal").exists()
+    assert digest(path) == digest(tmp_path / "other.catalog")
+    assert state(path) == state(tmp_path / "other.catalog")
+
+
+def test_a_catalog_that_is_being_changed_is_not_replaced(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = build()
+    before = digest(path)
+    monkeypatch.setattr(file, "BUSY_SECONDS", 0)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="locked"):
+            build(SHOP[:2], force=True)
+    assert digest(path) == before
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
@@ -652,6 +733,12 @@ def test_a_reprint_is_folded_and_another_text_under_the_same_title_is_not() -> N
     assert folding.is_new(item("e", "Daily briefing 2"))
 
 
+def test_chinese_and_japanese_texts_under_one_title_are_told_apart() -> None:
+    folding = Folding()
+    texts = ("暴风雨袭击海岸列车停运", "现代艺术博物馆春天开放", "暴风雨袭击海岸列车停运了")
+    assert [folding.is_new(item(text, "今日新闻", text=text)) for text in texts] == [True, True, False]
+
+
 def test_items_without_a_title_are_folded_by_their_whole_text() -> None:
     folding = Folding()
     assert folding.is_new(item("a", kind="shoe", text="red"))
@@ -683,6 +770,18 @@ def test_the_commands_build_change_and_describe_a_catalog(run: Run, tmp_path: Pa
     assert (facts["schema"], facts["items"], facts["version"]) == (1, 2, file.SCHEMA)
     assert facts["digest"] == digest(path) and facts["attributes"] == ["title", "category", "text"]
     assert "digest" in run("info", path).out
+
+
+def test_a_file_of_ids_may_begin_with_a_mark_and_must_be_text(build: Build, run: Run, tmp_path: Path) -> None:
+    path = build()
+    (tmp_path / "ids").write_bytes("\ufeffp1\r\np2\r\n".encode())
+    assert run("remove", path, "--ids", tmp_path / "ids", "--json").json["removed"] == 2
+    (tmp_path / "ids").write_bytes(b"p3\n\xe9\n")
+    outcome = run("remove", path, "--ids", tmp_path / "ids")
+    assert outcome.code == 4 and "ids: is not UTF-8 text (byte 3)" in outcome.err
+    with pytest.raises(DataError, match="no item has the id"):
+        changes.remove(["\udce9"], path)
+    assert len(Catalog(path)) == 3
 
 
 def test_what_cannot_be_ends_with_its_code_and_a_hint(run: Run, tmp_path: Path) -> None:

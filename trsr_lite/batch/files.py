@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from trsr_lite import arrow
 from trsr_lite.errors import DataError, TrsrError
 
 TEMPORARY = ".tmp"
@@ -153,7 +154,7 @@ class Place:
             system.delete_file(path)
 
     def _remote(self) -> tuple[Any, str]:
-        fs = arrow("pyarrow.fs", f"to open {self.address}")
+        fs = arrow.module("pyarrow.fs", f"{self}: opening it")
         try:
             system, path = fs.FileSystem.from_uri(self.address)
         except (ValueError, OSError) as error:
@@ -163,13 +164,3 @@ class Place:
     def _remote_file(self) -> Any:
         system, path = self._remote()
         return io.BufferedReader(system.open_input_file(path), 1 << 20)
-
-
-def arrow(module: str, purpose: str) -> Any:
-    """A module of pyarrow, or `TrsrError` with the line that installs it."""
-    import importlib
-
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise TrsrError(f"pyarrow is missing, {purpose}", hint="pip install 'trsr-lite[parquet]'") from error

@@ -9,17 +9,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 import orjson
 
-from trsr_lite.batch.files import Place, arrow
+from trsr_lite import arrow, lines
+from trsr_lite.batch.files import Place
 from trsr_lite.errors import DataError
 from trsr_lite.records import LINES_SUFFIXES, User
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
-LINE_BYTES = 1 << 26  # a longer line is no user but a broken file
 ROWS_AT_ONCE = 256
 CHUNK = 1 << 20
 BOM = b"\xef\xbb\xbf"
@@ -43,6 +42,11 @@ class Row:
         if not user.user_id:
             raise DataError(f"{self.where}.user_id: missing")
         return user
+
+    @property
+    def digest(self) -> bytes:
+        """Of what a row that is a user says."""
+        return hashlib.blake2b(orjson.dumps(self.data, default=repr), digest_size=16).digest()
 
     @property
     def user_id(self) -> str | None:
@@ -95,22 +99,16 @@ class LinesSource:
         """Every line that is not blank."""
         with self.place.open() as file:
             file.seek(offset)
-            while line := self._line(file):
-                start, offset = offset, offset + len(line)
-                if not _whole(line):
-                    while (more := self._line(file)) and not _whole(more):
-                        offset += len(more)
-                    offset += len(more)
-                    yield Row(number, start, self._where(number), error=f"is longer than {LINE_BYTES >> 20} MiB")
-                elif line.strip():
-                    yield self._row(number, start, line if start else line.removeprefix(BOM))
-                number += 1
-
-    def _line(self, file: BinaryIO) -> bytes:
-        try:
-            return file.readline(LINE_BYTES)
-        except OSError as error:
-            raise DataError(f"{self.place}: cannot be read: {error.strerror or error}") from error
+            try:
+                for line, size in lines.read(file):
+                    start, offset = offset, offset + size
+                    if size > len(line):
+                        yield Row(number, start, self._where(number), error=lines.TOO_LONG)
+                    elif line.strip():
+                        yield self._row(number, start, line if start else line.removeprefix(BOM))
+                    number += 1
+            except OSError as error:
+                raise DataError(f"{self.place}: cannot be read: {error.strerror or error}") from error
 
     def _where(self, number: int) -> str:
         return f"{self.place}:{number}"
@@ -135,11 +133,10 @@ class ParquetSource:
 
     def rows(self, number: int = 1, offset: int = 0) -> Iterator[Row]:
         """Every row; row groups before the offset are not read."""
-        parquet = arrow("pyarrow.parquet", f"to read {self.place}")
-        lib = arrow("pyarrow.lib", f"to read {self.place}")
+        parquet, lib = (arrow.module(f"pyarrow.{name}", f"{self.place}: Parquet") for name in ("parquet", "lib"))
         with self.place.open() as file:
             try:
-                table = parquet.ParquetFile(file)
+                table = parquet.ParquetFile(file, buffer_size=arrow.BUFFER)
                 missing = {"user_id", "history"} - set(table.schema_arrow.names)
                 if missing:
                     raise DataError(f"{self.place}: has no column {min(missing)!r}")
@@ -148,23 +145,10 @@ class ParquetSource:
                 while groups and first + table.metadata.row_group(groups[0]).num_rows <= offset:
                     first += table.metadata.row_group(groups.pop(0)).num_rows
                 for batch in table.iter_batches(ROWS_AT_ONCE, row_groups=groups, columns=columns):
-                    rows = batch.to_pylist() if first + batch.num_rows > offset else ()
-                    for place, data in enumerate(rows, first):
+                    rows = arrow.rows(batch) if first + batch.num_rows > offset else ()
+                    for place, (data, error) in enumerate(rows, first):
                         if place >= offset:
-                            yield Row(place + 1, place, f"{self.place}: row {place + 1}", _plain(data))
+                            yield Row(place + 1, place, f"{self.place}: row {place + 1}", data, error)
                     first += batch.num_rows
-            except (lib.ArrowException, OSError) as error:
-                raise DataError(f"{self.place}: cannot be read as Parquet: {error}") from error
-
-
-def _whole(line: bytes) -> bool:
-    return len(line) < LINE_BYTES or line.endswith(b"\n")
-
-
-def _plain(value: Any) -> Any:
-    """Parquet's values as JSON has them: times as text."""
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, dict):
-        return {name: _plain(entry) for name, entry in value.items()}
-    return [_plain(entry) for entry in value] if isinstance(value, list) else value
+            except (lib.ArrowException, OSError) as fault:
+                raise DataError(f"{self.place}: cannot be read as Parquet: {fault}") from fault

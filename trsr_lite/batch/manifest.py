@@ -22,7 +22,7 @@ from trsr_lite.prompts import PROMPT_VERSION
 from trsr_lite.recommender import Recommender
 from trsr_lite.records import Item
 
-SCHEMA = 1
+SCHEMA = 2
 MANIFEST = "batch.json"
 
 

@@ -13,10 +13,12 @@ from typing import Any
 
 import orjson
 
-from trsr_lite.batch.files import Place, arrow
+from trsr_lite import arrow
+from trsr_lite.batch.files import Place
 from trsr_lite.result import Result
 
 Line = Mapping[str, Any]
+PURPOSE = "writing Parquet"
 
 
 def line(result: Result) -> dict[str, Any]:
@@ -46,13 +48,12 @@ def write(lines: Sequence[Line], folder: Place, number: int, suffix: str) -> Non
         if suffix == "jsonl":
             file.writelines(orjson.dumps(row) + b"\n" for row in lines)
         else:
-            purpose = "to write Parquet"
-            table = arrow("pyarrow", purpose).Table.from_pylist(list(lines), schema=_schema())
-            arrow("pyarrow.parquet", purpose).write_table(table, file)
+            table = arrow.module("pyarrow", PURPOSE).Table.from_pylist(list(lines), schema=_schema())
+            arrow.module("pyarrow.parquet", PURPOSE).write_table(table, file)
 
 
 def _schema() -> Any:
-    pa = arrow("pyarrow", "to write Parquet")
+    pa = arrow.module("pyarrow", PURPOSE)
     entry = {
         "rank": pa.int32(),
         "id": pa.string(),

@@ -1,6 +1,7 @@
 """The users file read once, before any model runs: which rows make which partition, and which are rejected.
 
-    plan.jsonl     {"number": 0, "users": 64, "row": 1, "offset": 0, "rows": 66, "skip": [17, 40]}
+    plan.jsonl     {"number": 0, "users": 64, "row": 1, "offset": 0, "rows": 66, "skip": [17, 40],
+                    "digest": "0f…"}
     rejects.jsonl  {"row": 17, "user_id": "u9", "reason": "users.jsonl:17.history: is empty"}
 
 Invariant: every row of the file is in exactly one partition, or in the rejects with its reason; of rows that name the
@@ -11,9 +12,10 @@ a user with a huge history is one alone, and those come last: nobody waits for t
 from __future__ import annotations
 
 import hashlib
+import itertools
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 
 import orjson
@@ -21,7 +23,7 @@ import orjson
 from trsr_lite import prompts
 from trsr_lite.batch.files import Place
 from trsr_lite.batch.input import Row, Source
-from trsr_lite.errors import DataError
+from trsr_lite.errors import DataError, TrsrError
 from trsr_lite.records import User
 from trsr_lite.settings import Settings
 
@@ -42,6 +44,7 @@ class Partition:
     row, offset: where its first row is, for `Source.rows`.
     rows: how many rows to read.
     skip: numbers of rows in between that are not its users.
+    digest: of what its users' rows say.
     """
 
     number: int
@@ -50,6 +53,7 @@ class Partition:
     offset: int
     rows: int
     skip: tuple[int, ...] = ()
+    digest: str = ""
 
 
 @dataclass
@@ -91,7 +95,7 @@ class Rules:
 def make(source: Source, folder: Place, rules: Rules, partition_users: int) -> Counts:
     """Write the plan and the rejects into the folder; raises `DataError` at the first reject where that is strict."""
     counts = Counts()
-    with (folder / REJECTS).writing() as rejects, (folder / PLAN).writing() as plan, closing(_Seen()) as seen:
+    with (folder / REJECTS).writing() as rejects, (folder / PLAN).writing() as plan, _Seen.opened() as seen:
         cutter = _Cutter(partition_users)
 
         def write(partition: Partition) -> None:
@@ -144,16 +148,15 @@ def read(folder: Place) -> Iterator[Partition]:
 
 def users(source: Source, partition: Partition, rules: Rules) -> list[User]:
     """The users of a partition; raises `DataError` where the file is no longer the one that was planned."""
-    found: list[User] = []
     skip = set(partition.skip)
-    for read, row in enumerate(source.rows(partition.row, partition.offset)):
-        if read == partition.rows:
-            break
-        if row.number not in skip:
-            found.append(rules.user(row))
-    if len(found) != partition.users:
-        raise DataError(f"partition {partition.number}: the users file has changed while it was worked")
-    return found
+    read = itertools.islice(source.rows(partition.row, partition.offset), partition.rows)
+    rows = [row for row in read if row.number not in skip]
+    if len(rows) != partition.users or _digest(row.digest for row in rows) != partition.digest:
+        raise DataError(
+            f"partition {partition.number}: the users file has changed since the batch was begun",
+            hint="put the old one back and use `--resume`, or begin in another folder",
+        )
+    return [rules.user(row) for row in rows]
 
 
 @dataclass
@@ -165,11 +168,13 @@ class _Cutter:
     users: int = 0
     rows: int = 0
     skipped: list[int] = field(default_factory=list)
+    digests: list[bytes] = field(default_factory=list)
 
     def add(self, row: Row) -> Partition | None:
         """Take a user; the partition that this one completes."""
         self.first = self.first or row
         self.users, self.rows = self.users + 1, self.rows + 1
+        self.digests.append(row.digest)
         return self.end() if self.users == self.size else None
 
     def skip(self, row: Row) -> Partition | None:
@@ -184,18 +189,43 @@ class _Cutter:
         """What was begun, as a partition."""
         if not self.first:
             return None
-        done = Partition(0, self.users, self.first.number, self.first.offset, self.rows, tuple(self.skipped))
-        self.first, self.users, self.rows, self.skipped = None, 0, 0, []
+        done = Partition(
+            0,
+            self.users,
+            self.first.number,
+            self.first.offset,
+            self.rows,
+            tuple(self.skipped),
+            _digest(self.digests),
+        )
+        self.first, self.users, self.rows, self.skipped, self.digests = None, 0, 0, [], []
         return done
+
+
+def _digest(digests: Iterable[bytes]) -> str:
+    return hashlib.blake2b(b"".join(digests), digest_size=20).hexdigest()
 
 
 class _Seen:
     """Ids of users so far and users that come last, in a temporary database that spills to disk."""
 
-    def __init__(self) -> None:
-        self._connection = sqlite3.connect("")  # private to this connection, on disk where it grows, deleted at close
+    @classmethod
+    @contextmanager
+    def opened(cls) -> Iterator[_Seen]:
+        """For the time of a block; raises `TrsrError` where the temporary folder is full."""
+        try:
+            # Private to this connection, on disk where it grows, deleted at close.
+            with closing(sqlite3.connect("")) as connection:
+                yield cls(connection)
+        except sqlite3.Error as error:
+            raise TrsrError(
+                f"the temporary folder: {error}", hint="make room there, or name another folder in TMPDIR"
+            ) from error
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
         self._connection.executescript(
-            "CREATE TABLE ids (id BLOB PRIMARY KEY, row INTEGER) WITHOUT ROWID; CREATE TABLE late (row, offset);"
+            "CREATE TABLE ids (id BLOB PRIMARY KEY, row INTEGER) WITHOUT ROWID;CREATE TABLE late (row, offset, digest);"
         )
         self._pending = 0
 
@@ -211,13 +241,9 @@ class _Seen:
 
     def postpone(self, row: Row) -> None:
         """Remember a user for the end."""
-        self._connection.execute("INSERT INTO late VALUES (?, ?)", (row.number, row.offset))
+        self._connection.execute("INSERT INTO late VALUES (?, ?, ?)", (row.number, row.offset, _digest([row.digest])))
 
     def postponed(self) -> Iterator[Partition]:
         """Partitions of one user each."""
-        for row, offset in self._connection.execute("SELECT row, offset FROM late ORDER BY row"):
-            yield Partition(0, 1, row, offset, 1)
-
-    def close(self) -> None:
-        """Forget everything."""
-        self._connection.close()
+        for row, offset, digest in self._connection.execute("SELECT row, offset, digest FROM late ORDER BY row"):
+            yield Partition(0, 1, row, offset, 1, digest=digest)

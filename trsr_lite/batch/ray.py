@@ -95,8 +95,8 @@ class _Actor:
         row: dict[str, Any] = dict.fromkeys(("error", "kind", "hint"), "")
         try:
             self._worker = self._worker or Worker(self._job, self._threads)
-            skip = tuple(int(number) for number in fields.pop("skip"))
-            partition = Partition(**{name: int(value) for name, value in fields.items()}, skip=skip)
+            skip, digest = tuple(int(number) for number in fields.pop("skip")), str(fields.pop("digest"))
+            partition = Partition(**{name: int(value) for name, value in fields.items()}, skip=skip, digest=digest)
             row.update(asdict(self._worker.work(partition)))
         except TrsrError as error:
             row.update({"error": str(error), "kind": type(error).__name__, "hint": error.hint or ""})

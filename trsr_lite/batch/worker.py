@@ -91,6 +91,7 @@ class Worker:
             lines.append(self._line(user, cancel))
             if on_user:
                 on_user()
+        self._check_catalog()  # nothing that was ranked from another state of it is kept
         output.write(lines, self._folder, partition.number, self._job.suffix)
         failed = sum(line["error"] is not None for line in lines)
         return Done(partition.number, len(users), failed, time.perf_counter() - start)

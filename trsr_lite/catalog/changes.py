@@ -74,6 +74,7 @@ def build(
                 writer.finish()
                 connection.execute("COMMIT")
                 connection.execute("VACUUM INTO ?", (str(whole),))  # a sixth less: merging has left free pages
+            file.settle(target)
             _commit(whole, target)
     finally:
         place.unlink(missing_ok=True)
@@ -162,9 +163,16 @@ def _changing(target: Path) -> Iterator[Writer]:
 def _rejecting(target: Path, rejects: str | Path | None, sources: Sequence[str | Path], *, strict: bool) -> Rejects:
     path = Path(rejects) if rejects else target.with_name(f"{target.name}.rejects.jsonl")
     for other in (target, *map(Path, sources)):
-        if path.absolute() == other.absolute():
+        if _same(path, other):
             raise SettingsError(f"{path}: bad rows would be written over {other}", hint="name another with `--rejects`")
     return Rejects(path, strict=strict)
+
+
+def _same(path: Path, other: Path) -> bool:
+    """Whether two names are of one file, by way of links or of a disk that does not tell case as well."""
+    if path.exists() and other.exists():
+        return path.samefile(other)
+    return path.resolve() == other.resolve()
 
 
 def _outcome(writer: Writer, rejected: Rejects) -> Outcome:
@@ -196,9 +204,14 @@ def _commit(place: Path, target: Path) -> None:
 
 def _forget_stopped(target: Path) -> None:
     """Delete what builds of this catalog left that were killed."""
-    import psutil
-
     for left in target.parent.glob(f".{target.name}.*.*"):
         number, kind = left.name.split(".")[-2:]
-        if kind in BUILDING and number.isdecimal() and not psutil.pid_exists(int(number)):
+        if kind in BUILDING and number.isdecimal() and not _runs(int(number)):
             left.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    """Whether another process has this number; what has this one's is of an earlier one, as happens in containers."""
+    import psutil
+
+    return process != os.getpid() and psutil.pid_exists(process)

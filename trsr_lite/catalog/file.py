@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from trsr_lite.errors import DataError, StoreError
@@ -95,6 +95,17 @@ def begin(connection: sqlite3.Connection, path: Path) -> None:
         with closing(sqlite3.connect(f"{real.as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS)) as writer:
             writer.execute("SELECT 1 FROM facts").fetchone()  # SQLite rolls back before anything is read
         connection.execute("BEGIN")
+
+
+def settle(path: Path) -> None:
+    """End what a killed process began with the catalog that another file is about to replace.
+
+    SQLite would play a journal that is left into the new file. Raises `StoreError` where a change is under way.
+    """
+    if path.exists():
+        with suppress(DataError), closing(connect(path, write=True)) as connection, mapped(path):
+            connection.execute("BEGIN IMMEDIATE")
+    path.with_name(f"{path.name}-journal").unlink(missing_ok=True)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
+from trsr_lite.catalog.words import spaced
 from trsr_lite.records import Item
 
 SHARED = 0.5  # of the words of the shorter one
@@ -39,7 +40,7 @@ class Folding:
 
 def words(text: str) -> Words:
     """The different words, without case and accents; signs that are no words stand for themselves."""
-    plain = text.casefold()
+    plain = spaced(text).casefold()
     if not plain.isascii():
         parts = unicodedata.normalize("NFKD", plain)
         plain = "".join(character for character in parts if not unicodedata.combining(character))

@@ -73,7 +73,7 @@ def _unwritable(path: Path, error: OSError) -> StoreError:
 
 def _shown(raw: Any) -> str:
     """The row as text that any editor can show."""
-    text = raw.decode("utf-8", "backslashreplace") if isinstance(raw, bytes) else _as_json(raw)
+    text = raw[:LONGEST].decode("utf-8", "backslashreplace") if isinstance(raw, bytes) else _as_json(raw)
     return text.rstrip("\r\n")[:LONGEST]
 
 

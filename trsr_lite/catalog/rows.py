@@ -7,10 +7,6 @@ file is held in memory.
 from __future__ import annotations
 
 import csv
-import datetime
-import decimal
-import importlib
-import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +16,8 @@ from typing import IO, Any, NamedTuple
 
 import orjson
 
-from trsr_lite.errors import DataError, SettingsError
+from trsr_lite import arrow, lines
+from trsr_lite.errors import DataError
 from trsr_lite.records import LINES_SUFFIXES, Item
 
 STDIN = "-"
@@ -70,9 +67,12 @@ def reader_of(path: str | Path) -> Callable[[str], Iterator[Row]]:
 def _json_lines(path: str) -> Iterator[Row]:
     with _opened(path) as (file, name, size):
         done = 0
-        for number, line in enumerate(file, 1):
-            done += len(line)
+        for number, (line, length) in enumerate(lines.read(file), 1):
+            done += length
             where, fraction = f"{name}:{number}", min(1.0, done / size)
+            if length > len(line):
+                yield Row(where, None, DataError(f"{where}: {lines.TOO_LONG}"), line, fraction)
+                continue
             text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
             if text.isspace():
                 continue
@@ -87,28 +87,39 @@ def _json_lines(path: str) -> Iterator[Row]:
 
 def _csv(path: str) -> Iterator[Row]:
     with _opened(path) as (file, name, size):
-        done = 0
+        done, held = 0, list[bytes]()  # held: lines since the last row
 
-        def lines() -> Iterator[str]:
+        def texts() -> Iterator[str]:
             nonlocal done
-            for number, line in enumerate(file, 1):
-                done += len(line)
+            for number, (line, length) in enumerate(lines.read(file), 1):
+                done += length
+                held.append(line)
                 # Bytes that are not UTF-8 become lone surrogates, which no item may have: only their row is bad.
                 yield (line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line).decode("utf-8", "surrogateescape")
 
-        table = csv.reader(lines(), strict=True)
+        table = csv.reader(texts(), strict=True)
         header = _header(table, name)
         while True:
-            where = f"{name}:{table.line_num + 1}"
+            first = table.line_num + 1
+            held.clear()
             try:
                 values = next(table, None)
             except csv.Error as error:  # the reader goes on with the next line
-                yield Row(where, None, DataError(f"{where}: not valid CSV: {error}"), "", min(1.0, done / size))
+                yield from _spoiled(name, first, held, error, min(1.0, done / size))
                 continue
+            where = f"{name}:{first}"
             if values is None:
                 return
             if values:
                 yield _row(where, values, header, min(1.0, done / size))
+
+
+def _spoiled(name: str, first: int, held: Sequence[bytes], error: csv.Error, fraction: float) -> Iterator[Row]:
+    """Every line that the reader took for one broken row: a quote that nothing closes takes those behind it along."""
+    span = f" (read as one row up to line {first + len(held) - 1})" if len(held) > 1 else ""
+    for number, line in enumerate(held, first):
+        where = f"{name}:{number}"
+        yield Row(where, None, DataError(f"{where}: not valid CSV: {error}{span}"), line, fraction)
 
 
 def _row(where: str, values: Sequence[str], header: Sequence[str], fraction: float) -> Row:
@@ -135,36 +146,23 @@ def _header(table: Iterator[list[str]], name: str) -> list[str]:
 
 
 def _parquet(path: str) -> Iterator[Row]:
-    try:
-        parquet = importlib.import_module("pyarrow.parquet")
-        broken: Any = importlib.import_module("pyarrow").ArrowException
-    except ImportError as error:
-        raise SettingsError(
-            f"{path}: Parquet needs the package pyarrow, which is not installed",
-            hint="pip install 'trsr-lite[parquet]'",
-        ) from error
+    parquet, lib = (arrow.module(f"pyarrow.{name}", f"{path}: Parquet") for name in ("parquet", "lib"))
     with _opened(path) as (file, name, _):
         try:
-            table = parquet.ParquetFile(file)
+            table = parquet.ParquetFile(file, buffer_size=arrow.BUFFER)
             count, number = table.metadata.num_rows, 0
             if "id" not in table.schema_arrow.names:
                 raise DataError(f"{name}: no column is called `id`: {', '.join(table.schema_arrow.names)[:200]}")
             for batch in table.iter_batches(batch_size=BATCH):
-                for data in batch.to_pylist():
+                for values, reason in arrow.rows(batch):
                     number += 1
-                    values = {column: _plain(value) for column, value in data.items()}
-                    yield _of_dict(f"{name}: row {number}", values, number / count)
-        except (broken, OSError, ValueError) as error:
+                    where, fraction = f"{name}: row {number}", number / count
+                    if values is None:
+                        yield Row(where, None, DataError(f"{where}: {reason}"), None, fraction)
+                    else:
+                        yield _of_dict(where, values, fraction)
+        except (lib.ArrowException, OSError) as error:
             raise DataError(f"{name}: cannot be read as Parquet: {error}") from error
-
-
-def _plain(value: Any) -> Any:
-    """What JSON would have: times and decimals as text; writers of tables mean a missing value by NaN."""
-    if isinstance(value, float) and math.isnan(value):
-        return None
-    if isinstance(value, (datetime.datetime, datetime.date)):
-        return value.isoformat()
-    return str(value) if isinstance(value, decimal.Decimal) else value
 
 
 def _of_dict(where: str, data: Mapping[str, Any], fraction: float) -> Row:

@@ -103,7 +103,7 @@ class Writer:
 
     def _stored(self, ids: Iterable[str]) -> dict[str, tuple[int, bytes]]:
         """(row, stored content) of the ids that are there."""
-        wanted, found = list(ids), dict[str, tuple[int, bytes]]()
+        wanted, found = [item_id for item_id in ids if _is_text(item_id)], dict[str, tuple[int, bytes]]()
         for start in range(0, len(wanted), VARIABLES):
             part = wanted[start : start + VARIABLES]
             marks = ",".join("?" * len(part))
@@ -141,3 +141,12 @@ class Writer:
 def _size(item: Item) -> int:
     """Bytes of text: what the size of a catalog is measured against."""
     return sum(len(text.encode()) for text in item.attributes.values())
+
+
+def _is_text(item_id: str) -> bool:
+    """Whether it can be an id: a command line gives bytes that are not UTF-8 as lone surrogates."""
+    try:
+        item_id.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

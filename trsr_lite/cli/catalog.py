@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from trsr_lite.cli import options
-from trsr_lite.errors import SettingsError
+from trsr_lite.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
     from trsr_lite.catalog.changes import Outcome
@@ -74,18 +74,26 @@ def add(catalog: str, files: Sequence[str], rejects: str | None, strict: bool, a
 @command.command("remove")
 @click.argument("catalog")
 @click.argument("ids", nargs=-1, metavar="[ID…]")
-@click.option("--ids", "file", metavar="FILE", type=click.File(encoding="utf-8"), help="One id a line; `-` is stdin.")
+@click.option("--ids", "file", metavar="FILE", type=click.File("rb"), help="One id a line; `-` is stdin.")
 @click.option("--missing-ok", is_flag=True, help="Pass over ids that are not there.")
 @options.as_json
 def remove(catalog: str, ids: Sequence[str], file: Any, missing_ok: bool, as_json: bool) -> None:
     """Take items out of CATALOG by their ids."""
     from trsr_lite.catalog import changes
 
-    lines = (line.strip() for line in file or ())
-    wanted = [*ids, *(line for line in lines if line)]
+    wanted = [*ids, *_lines(file)] if file else list(ids)
     if not wanted:
         raise SettingsError("no id is given", hint="name them, or give a file of them with `--ids`")
     _print(catalog, changes.remove(wanted, catalog, missing_ok=missing_ok), as_json=as_json)
+
+
+def _lines(file: IO[bytes]) -> list[str]:
+    """The lines that are not blank."""
+    try:
+        text = file.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file.name}: is not UTF-8 text (byte {error.start:,})") from None
+    return [line for line in map(str.strip, text.split("\n")) if line]
 
 
 @command.command("info")
