@@ -29,6 +29,7 @@ from trsr_lite import (
 )
 from trsr_lite.bundle import ModelFile
 from trsr_lite.cache import SummaryStore
+from trsr_lite.result import Skipped
 from trsr_lite.turns import Turns
 
 Make = Callable[..., Recommender]
@@ -185,6 +186,23 @@ def test_a_forgotten_user_is_not_summarized_behind_the_back(
     assert store.info()["summaries"] == 0
 
 
+def test_a_forgotten_user_is_not_summarized_by_work_that_was_replaced_while_it_waited(
+    make_recommender: Make, news_user: User, reader: User, article: Item, store: SummaryStore
+) -> None:
+    recommender = make_recommender()
+    with recommender._turns.take():  # a call in the foreground
+        updated = recommender.update(reader, article)
+        until(lambda: recommender._turns._waiting)
+        for item in news_user.history[15:20]:
+            updated = recommender.update(updated, item)
+        thread = threading.Thread(target=recommender.forget, args=(reader.user_id,))
+        thread.start()
+        until(lambda: any(not turn.background for turn in recommender._turns._waiting))
+    thread.join(PATIENCE)
+    until(lambda: not threads())
+    assert (store.info()["summaries"], store.info()["users"]) == (0, 0)
+
+
 def test_what_fails_in_the_background_is_logged_without_texts_and_raised_nowhere(
     make_recommender: Make, reader: User, article: Item, fake: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -326,6 +344,19 @@ def test_models_stay_together_only_within_half_of_the_memory(
         assert [engine.room for engine in engines] == [limit - 100, limit - (200 if alone else 300)]
 
 
+@pytest.mark.parametrize(("limit", "alone"), [(600, False), (599, True)])
+def test_describing_keeps_to_the_memory_too(
+    fake_recommender: Recommender, idle: Any, engines: list[FakeEngine], limit: int, alone: bool
+) -> None:
+    fake_recommender.bundle = dataclasses.replace(
+        fake_recommender.bundle,
+        summarizer=dataclasses.replace(fake_recommender.bundle.summarizer, size=100),
+        recommender=dataclasses.replace(fake_recommender.bundle.recommender, size=200),
+    )
+    assert set(idle(max_memory=limit).describe()) == {"summarizer", "recommender"}
+    assert [engine.closed for engine in engines] == [alone, False]
+
+
 def test_weights_beyond_the_limit_are_refused_before_they_are_loaded(
     idle: Any, fake_recommender: Recommender, news_user: User, engines: list[FakeEngine]
 ) -> None:
@@ -423,6 +454,25 @@ def test_a_budget_that_allows_no_new_summary_uses_the_newest_stored_one(
     assert result.skipped is not None and result.skipped.blocks == 1
 
 
+def test_what_was_made_before_time_ran_out_counts_as_made_now(
+    make_recommender: Make, news_user: User, fake: Any, timers: list[Any]
+) -> None:
+    settings = Settings(strategy="recurrent")
+    make_recommender(settings).summarize(dataclasses.replace(news_user, history=news_user.history[:5]))
+    texts = iter([" tea.", " milk."])
+
+    def slow(prompt: str) -> str:
+        if text := next(texts, None):
+            return text
+        timers[-1].function()
+        raise Cancelled("by the engine, in the middle of the third text")
+
+    fake.script = slow
+    result = make_recommender(settings).recommend(news_user, budget=3600.0)
+    assert [node.source for node in result.nodes] == ["cache", "fresh", "fresh"]
+    assert (result.stats.summary_calls, result.stats.summary_cache_hits) == (2, 1)
+
+
 def test_a_user_without_any_summary_is_ranked_by_recent_items_in_haste(
     make_recommender: Make, news_user: User, fake: Any, timers: list[Any]
 ) -> None:
@@ -458,6 +508,22 @@ def test_waiting_for_others_counts_against_the_budget(
     thread.join(PATIENCE)
     assert result.recommendations == () and result.skipped is not None
     assert len(result.skipped.candidates) == 12 and result.skipped.blocks == 4
+
+
+def test_a_call_that_had_no_turn_in_time_says_so_where_a_catalog_was_to_be_asked(
+    fake_recommender: Recommender, news_user: User
+) -> None:
+    catalog = types.SimpleNamespace(check=lambda _: None, retrieve=lambda *_: pytest.fail("no time for it"))
+    cold, done = dataclasses.replace(news_user, history=news_user.history[:3]), list[Any]()
+    with fake_recommender._turns.take():  # others have the whole time
+        thread = threading.Thread(
+            target=lambda: done.append(fake_recommender.recommend(cold, catalog=catalog, budget=0.0))  # type: ignore[arg-type]
+        )
+        thread.start()
+        thread.join(PATIENCE)
+    (result,) = done
+    assert (result.recommendations, result.skipped) == ((), Skipped(blocks=0, candidates=()))
+    assert result.to_dict()["skipped"] == {"blocks": 0, "candidates": []}
 
 
 def test_cancelling_is_not_mistaken_for_a_budget_that_is_used_up(

@@ -164,6 +164,18 @@ def test_a_user_who_was_worked_can_be_forgotten(desk: Desk, write: Callable[...,
         assert recommender.forget("u") == 3  # two blocks and their merge
 
 
+def test_so_can_a_user_whose_turn_to_be_ranked_never_came(desk: Desk, write: Callable[..., Path]) -> None:
+    class Stopped(FakeEngine):
+        def margins(self, *arguments: Any, **options: Any) -> Any:
+            raise Killed
+
+    desk.fake = Stopped()
+    with pytest.raises(Killed):
+        desk.batch(write(user("u"), user("v")))
+    with desk.open() as recommender:
+        assert recommender.forget("v") == 3
+
+
 def test_parquet_in_and_out_says_what_json_lines_say(desk: Desk, write: Callable[..., Path], tmp_path: Path) -> None:
     pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     rows = [user(f"u{number}") for number in range(5)]

@@ -1,7 +1,5 @@
 """Chat templates: only the template's own text may become control tokens."""
 
-from datetime import datetime
-
 import pytest
 from tiny_gguf import CHATML_TEMPLATE
 
@@ -53,9 +51,9 @@ def test_a_loop_over_messages_may_break() -> None:
     assert chat.frame(template, "", "") == ("a", "b")
 
 
-def test_a_template_may_tell_the_date() -> None:
+def test_a_template_that_tells_the_date_tells_the_same_on_every_day() -> None:
     before, _ = chat.frame("{{ strftime_now('%d %b %Y') }}: {{ messages[0].content }}", "", "")
-    assert datetime.strptime(before, "%d %b %Y: ")
+    assert before == "26 Jul 2024: "
 
 
 @pytest.mark.parametrize(

@@ -83,10 +83,10 @@ def open_window(monkeypatch: pytest.MonkeyPatch, news_user: User, make_recommend
     monkeypatch.syspath_prepend(str(EXAMPLE))
     windows: list[Any] = []
 
-    def open_it(screen: Screen, load: Any = None, **options: Any) -> Any:
+    def open_it(screen: Screen, load: Any = None, user: User = news_user, **options: Any) -> Any:
         from window import Window
 
-        windows.append(Window(news_user, load or (lambda _: make_recommender()), screen=screen.name, **options))
+        windows.append(Window(user, load or (lambda _: make_recommender()), screen=screen.name, **options))
         _kept.append(windows[-1])
         windows[-1].root.focus_force()
         windows[-1].ranking.tree.focus_set()
@@ -154,6 +154,17 @@ def test_why_shows_every_summary_its_source_and_its_articles(ranked: Any, news_u
     assert len(re.findall("from the store", shown(ranked, "Why"))) == len(ranked.result.nodes)
 
 
+def test_an_article_read_twice_and_times_that_are_no_dates_are_shown_as_they_are(
+    open_window: Open, screen: Screen, news_user: User
+) -> None:
+    history = [replace(item, time=1.7e12 + number) for number, item in enumerate(news_user.history)]
+    history[8] = replace(history[4], time=history[8].time)
+    window = open_window(screen, user=replace(news_user, history=tuple(history)))
+    wait(window, lambda: idle(window))
+    assert re.findall(r"Articles (\d+) to (\d+)", shown(window, "Why"))[:2] == [("1", "5"), ("6", "10")]
+    assert f"1. {history[0].title}\n1700000000000 · " in shown(window, "History")
+
+
 def test_the_arrow_keys_choose_the_article_that_is_shown_whole(ranked: Any, screen: Screen, news_user: User) -> None:
     third = next(item for item in news_user.candidates if item.id == order(ranked)[2])
     screen.press("Down", "Down")
@@ -194,6 +205,29 @@ def test_reading_an_article_changes_the_ranking_and_can_be_taken_back(
     assert order(window) == before
     assert shown(window, "History").startswith("23. ")
     assert window.user == news_user
+
+
+def test_until_a_shorter_history_is_ranked_why_shows_what_the_list_rests_on(
+    open_window: Open, screen: Screen, fake: FakeEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    go = threading.Event()
+    go.set()
+    fake.margin = lambda prompt: float(go.wait(HANG))
+    window = open_window(screen)
+    wait(window, lambda: idle(window))
+    for left in (11, 10):
+        screen.press("Home", "Return")
+        wait(window, lambda left=left: len(order(window)) == left and idle(window))
+    assert "Articles 21 to 25" in shown(window, "Why")
+    go.clear()
+    screen.press("ctrl+z")
+    wait(window, lambda: len(order(window)) == 11)
+    window.root.update()
+    assert capsys.readouterr().err == ""
+    assert "Articles 21 to 25" in shown(window, "Why")
+    go.set()
+    wait(window, lambda: idle(window))
+    assert "Articles 21" not in shown(window, "Why")
 
 
 def test_an_article_that_does_not_fit_at_the_end_of_the_history_is_said_and_leaves_all_as_it_was(

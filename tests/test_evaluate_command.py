@@ -503,6 +503,19 @@ def test_what_cannot_be_asked_is_exit_code_2(run: Run, tiny: Path, arguments: li
     assert said in err
 
 
+def test_only_a_setting_that_was_typed_is_refused_as_idle_for_a_run(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text("{}")
+    (tmp_path / "config.toml").write_text('domain = "news"\n')
+    monkeypatch.setenv("TRSR_LITE_CONFIG", str(tmp_path / "config.toml"))
+    asked = ("-m", tmp_path / "run", "--lists", tmp_path / "none")
+    assert run(*asked).code == 4  # the lists are missing: the strategy of the environment is no hindrance either
+    code, _, err = run(*asked, "--domain", "news")
+    assert (code, "`--domain` changes nothing" in err) == (2, True)
+
+
 def test_missing_data_are_exit_code_4(run: Run, tiny: Path, tmp_path: Path) -> None:
     for arguments in (("--dataset", "jsonl", "--data", tmp_path / "none"), ("--lists", tmp_path / "none")):
         code, out, err = run(*arguments, "-m", tiny)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import types
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -252,6 +253,67 @@ def test_progress_names_stages_and_fractions(fake_recommender: Recommender, news
     fake_recommender.recommend(news_user, progress=seen.append)
     assert {progress.stage for progress in seen} >= {"summarize", "score"}
     assert all(0.0 <= progress.fraction <= 1.0 for progress in seen)
+
+
+def test_progress_counts_all_texts_and_no_time_of_loading(
+    fake_recommender: Recommender, store: SummaryStore, news_user: User, fake: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = types.SimpleNamespace(now=100.0)
+    for module in ("call", "models"):
+        monkeypatch.setattr(f"trsr_lite.{module}.time", types.SimpleNamespace(perf_counter=lambda: clock.now))
+
+    def open_engine(file: ModelFile, vocab_only: bool, on_load: Any) -> FakeEngine:
+        clock.now += 1000.0
+        return dataclasses.replace(fake, identity=file.digest)
+
+    def script(prompt: str) -> str:
+        clock.now += 2.0
+        return " tea."
+
+    fake.script = script
+    seen: list[Progress] = []
+    with Recommender(fake_recommender.bundle, store, open_engine) as recommender:
+        recommender.recommend(news_user, progress=seen.append)
+        texts = [progress for progress in seen if progress.stage == "summarize" and progress.fraction]
+        assert [progress.fraction for progress in texts] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+        assert [progress.rate for progress in texts] == [0.5] * 5  # the scripted engine counts prompts
+
+
+def test_loading_is_announced_where_a_model_is_opened_and_nowhere_else(
+    fake_recommender: Recommender, store: SummaryStore, news_user: User, opened: Opened
+) -> None:
+    seen: list[Progress] = []
+    fake_recommender.recommend(news_user, progress=seen.append)
+    assert [progress.stage for progress in seen].count("load") == len(opened) == 2
+    seen.clear()
+    store.clear()
+    fake_recommender.recommend(news_user, progress=seen.append)
+    assert {progress.stage for progress in seen} == {"summarize", "score"}
+
+
+# Many histories
+
+
+def test_summaries_of_many_are_linked_to_their_users_before_any_is_made(
+    fake_recommender: Recommender, store: SummaryStore, fake: Any, news_user: User
+) -> None:
+    history = news_user.history
+    shared, rest = history[:5], history[5:10]
+
+    def script(prompt: str) -> str:
+        if len(fake.prompts) == 3:
+            raise Cancelled("in the middle of the third text")
+        return " tea."
+
+    fake.script = script
+    with pytest.raises(Cancelled):
+        fake_recommender.summaries([shared + rest, shared, history[10:15]], user_ids=["a", "b", None])
+    assert (store.info()["summaries"], store.info()["users"]) == (2, 2)
+
+
+def test_as_many_users_are_named_as_there_are_histories(fake_recommender: Recommender, news_user: User) -> None:
+    with pytest.raises(ValueError, match="2 histories have 1 user ids"):
+        fake_recommender.summaries([news_user.history] * 2, user_ids=["a"])
 
 
 # JSON

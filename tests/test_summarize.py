@@ -336,9 +336,32 @@ def test_work_is_counted(store: SummaryStore, fake: FakeEngine) -> None:
 
 
 def test_progress_is_reported(store: SummaryStore, fake: FakeEngine) -> None:
-    seen: list[tuple[int, int]] = []
+    seen: list[tuple[int, float]] = []
     run([items(10)], Settings(), store, fake, on_progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(1, 2), (2, 2), (1, 1)]
+    assert [(done, round(total, 6)) for done, total in seen] == [(1, 3), (2, 3), (3, 3)]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_progress_grows_from_round_to_round_to_its_end_however_long_texts_are(
+    store: SummaryStore, strategy: str
+) -> None:
+    class Tokens(FakeEngine):
+        def generate(self, prompts: Sequence[Sequence[int]], **options: Any) -> list[str]:
+            told, lengths = options.pop("on_progress"), list(map(len, prompts))
+            texts = super().generate(prompts, **options)
+            for done in range(0, sum(lengths) + 1, 7):
+                told(done, sum(lengths))
+            told(sum(lengths), sum(lengths))
+            return texts
+
+    seen: list[tuple[int, float]] = []
+    work, settings = Work(), ITEM_BLOCKS.updated(strategy=strategy)
+    options: dict[str, Any] = {"work": work, "on_progress": lambda done, total: seen.append((done, total))}
+    run([items(9), items(4, "Other")], settings, store, Tokens(script=even), **options)
+    shares = [done / total for done, total in seen]
+    assert shares == pytest.approx(sorted(shares), abs=1e-12)
+    assert (shares[0], shares[-1]) == (0.0, pytest.approx(1.0))
+    assert seen[-1][0] == work.prompt_tokens
 
 
 # Interruption

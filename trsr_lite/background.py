@@ -45,6 +45,7 @@ class Background:
         self._summarize, self._unload, self._unload_after = summarize, unload, unload_after
         self._changed = threading.Condition()
         self._tasks: list[_Task] = []
+        self._at_hand: _Task | None = None  # also where another has replaced it meanwhile
         self._unload_at: float | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -62,7 +63,8 @@ class Background:
     def drop(self, user_id: str | None = None) -> None:
         """Forget every wish, or those for one user."""
         with self._changed:
-            tasks = [task for task in self._tasks if user_id in (None, task.user.user_id)]
+            at_hand = [self._at_hand] if self._at_hand else []
+            tasks = [task for task in [*self._tasks, *at_hand] if user_id in (None, task.user.user_id)]
             self._tasks = [task for task in self._tasks if task not in tasks]
         for task in tasks:
             task.stop.cancel()
@@ -108,7 +110,7 @@ class Background:
         with self._changed:
             while not self._closed:
                 if self._tasks:
-                    task = self._tasks[0]
+                    self._at_hand = task = self._tasks[0]
                     return lambda: self._attempt(task)
                 if self._unload_at is None:
                     break
@@ -132,6 +134,7 @@ class Background:
 
     def _done(self, task: _Task) -> None:
         with self._changed:
+            self._at_hand = None
             if task in self._tasks:
                 self._tasks.remove(task)
 

@@ -14,6 +14,7 @@ from trsr_lite.engine.base import Prompt, Segment
 from trsr_lite.errors import ModelError
 
 MARK = "TRSR-LITE-MESSAGE"
+TODAY = datetime(2024, 7, 26)  # a prompt must be the same on every day; Llama 3's template falls back to this one
 THOUGHT = re.compile(r"<think>.*?</think>", re.DOTALL)
 
 
@@ -47,7 +48,7 @@ def frame(template: str | None, bos: str, eos: str) -> Frame:
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
     )
-    environment.globals.update(raise_exception=refuse, strftime_now=lambda form: datetime.now().strftime(form))
+    environment.globals.update(raise_exception=refuse, strftime_now=TODAY.strftime)
     try:
         text = environment.from_string(template).render(
             messages=[{"role": "user", "content": MARK}],

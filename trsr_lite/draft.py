@@ -29,6 +29,7 @@ class Draft:
     Attributes
     ----------
     candidates: those to rank, in their given order; none where only a summary is wanted.
+    begun: whether the call had its turn; without, nothing was looked up in a catalog, and nothing scored.
     uncovered: newest complete blocks of the history that the summary does not cover.
     work: what was generated for it.
     seconds: of each stage.
@@ -36,6 +37,7 @@ class Draft:
 
     user: User
     candidates: Sequence[Item] = ()
+    begun: bool = True
     summary: Summary = field(default_factory=Summary)
     uncovered: int = 0
     scored: Scored = field(default_factory=Scored)
@@ -66,14 +68,14 @@ class Draft:
             },
             stats=self._stats(settings),
             hint=bundle.hint,
-            skipped=Skipped(self.uncovered, left) if self.uncovered or left else None,
+            skipped=Skipped(self.uncovered, left) if self.uncovered or left or not self.begun else None,
         )
 
     def _stats(self, settings: Settings) -> Stats:
         return Stats(
             history_items=len(self.user.history),
             blocks=len(split(self.user.history, **settings.cut).complete),
-            summary_calls=self.summary.calls,
+            summary_calls=self.work.calls,
             summary_cache_hits=self.summary.hits,
             prefix_tokens=self.scored.prefix_tokens,
             candidate_tokens=self.scored.candidate_tokens,

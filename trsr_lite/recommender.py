@@ -20,7 +20,7 @@ from trsr_lite.background import Background
 from trsr_lite.blocks import split
 from trsr_lite.bundle import Bundle
 from trsr_lite.cache import SummaryStore
-from trsr_lite.call import Call
+from trsr_lite.call import Call, announced
 from trsr_lite.cancellation import Cancellation, Deadline
 from trsr_lite.candidates import found, given, to_rank
 from trsr_lite.draft import Draft
@@ -72,7 +72,7 @@ class Recommender:
                 raise SettingsError(f"{name} is {value}; it must be above 0")
         self.bundle, self.store = bundle, store
         self.settings = settings or bundle.settings
-        self._models = Models(bundle, open_engine, None if max_memory == math.inf else max_memory)
+        self._models = Models(bundle, announced(open_engine), None if max_memory == math.inf else max_memory)
         self._turns = Turns()
         self._background = Background(self._summarize_behind, self._unload, _ending(unload_after))
 
@@ -129,8 +129,8 @@ class Recommender:
         as `retrieve` says (a number of items, or a `Retrieval`), where it fits a prompt. `exact` makes margins
         reproducible to the bit, and slower. Within `budget` seconds, waiting included, up to half of the time goes to
         missing summaries, then the newest stored one serves, and candidates are scored in their order as long as there
-        is time; `Result.skipped` says what was left out. Raises `DataError`, `SettingsError`, `ModelError`,
-        `Cancelled`, `Closed`.
+        is time; `Result.skipped` says what was left out. A call that gets no turn in time ranks nothing, and looks
+        nothing up in the catalog. Raises `DataError`, `SettingsError`, `ModelError`, `Cancelled`, `Closed`.
         """
         user = _user(user)
         items = to_rank(candidates, user, catalog, retrieve)
@@ -164,7 +164,8 @@ class Recommender:
                 call.ended("score")
                 draft.seconds = call.seconds
         except NoTurn:  # others had the whole time
-            draft.summary, draft.uncovered = self._summarizer.newest(user)
+            draft.begun = False
+            draft.summary, draft.uncovered = self._summarizer.newest(user, draft.work)
         return draft.result(self.bundle, self.settings, k=k, exact=exact)
 
     def summarize(
@@ -187,22 +188,27 @@ class Recommender:
         self,
         histories: Sequence[Sequence[Item]],
         *,
+        user_ids: Sequence[str | None] | None = None,
         progress: OnProgress | None = None,
         cancel: Cancellation | None = None,
         whole_rounds: bool = False,
     ) -> list[Summary]:
         """Preference summaries of many histories, generated together; each summary is kept as soon as it is made.
 
-        With `whole_rounds`, in rounds that are kept whole, so that stopped work ends in the same texts (see
+        `user_ids` say whose each history is, so that `forget` can delete what is made; without, it is nobody's. With
+        `whole_rounds`, in rounds that are kept whole, so that stopped work ends in the same texts (see
         `summarize.summarize`).
         """
+        if user_ids is not None and len(user_ids) != len(histories):
+            raise ValueError(f"{len(histories)} histories have {len(user_ids)} user ids")
         with self._call(cancel, progress) as call:
             made: list[Summary] = []
             report = call.stage("summarize")
             for start in range(0, len(histories), TOGETHER):
                 part = histories[start : start + TOGETHER]
                 _check_texts([item for history in part for item in history], self.settings)
-                made += self._summarizer.together(part, call, Work(), whole_rounds=whole_rounds)
+                ids = user_ids and user_ids[start : start + TOGETHER]
+                made += self._summarizer.together(part, call, Work(), user_ids=ids, whole_rounds=whole_rounds)
                 report(len(made), len(histories))
         return made
 
@@ -244,8 +250,7 @@ class Recommender:
         """What `inspect` shows of each model: architecture, parameters, context length."""
         files = {"summarizer": self.bundle.summarizer, "recommender": self.bundle.recommender}
         with self._call() as call:
-            report = call.stage("load", rated=False)
-            return {role: dict(self._models.get(file, report).describe()) for role, file in files.items()}
+            return {role: dict(call.use(file).describe()) for role, file in files.items()}
 
     def forget(self, user_id: str) -> int:
         """Delete every stored summary that only this user's history rests on; returns how many.

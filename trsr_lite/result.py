@@ -23,7 +23,8 @@ class Progress(NamedTuple):
     ----------
     stage: `prepare: …`, `fetch …`, `load`, `summarize`, `score`.
     fraction: from 0 to 1.
-    rate: tokens a second in this stage so far (histories a second in `summaries`); None where it is not known.
+    rate: tokens a second in this stage so far, loading apart (histories a second in `summaries`); None where it is not
+        known.
     """
 
     stage: str
@@ -60,7 +61,8 @@ class Skipped:
     Attributes
     ----------
     blocks: newest complete blocks of the history that the summary does not cover; all where there is none.
-    candidates: those that were not scored, in their given order.
+    candidates: those that were not scored, in their given order; none of a catalog where no turn came in time, because
+        nothing was looked up then.
     """
 
     blocks: int

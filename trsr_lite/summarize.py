@@ -7,9 +7,10 @@ most `fan_in` summaries. All missing nodes that are ready, of all users, are gen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import takewhile
 
 from trsr_lite import cache, chat, prompts
@@ -23,6 +24,9 @@ from trsr_lite.settings import Settings
 ROUND = 128
 """Summaries in one round: batches are full but for its end, and no more than this is lost where work is stopped."""
 ROUNDING = 2  # a text may have so many tokens less than were generated for it
+
+OnTokens = Callable[[int, float], None]
+"""Called with the tokens done so far, and about how many all that is missing will take."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +71,16 @@ class Summary:
 
 @dataclass
 class Work:
-    """Generated tokens of one `summarize` call, for statistics."""
+    """What one `summarize` call has generated, for statistics; `made` are the keys of its summaries."""
 
-    calls: int = 0
+    made: set[str] = field(default_factory=set)
     generated_tokens: int = 0
     prompt_tokens: int = 0
+
+    @property
+    def calls(self) -> int:
+        """How many summaries that are."""
+        return len(self.made)
 
 
 def plan(history: Sequence[Item], settings: Settings, summarizer: str) -> Node | None:
@@ -92,7 +101,7 @@ def summarize(
     summarizer: str,
     engine: Callable[[], Engine],
     *,
-    on_progress: OnProgress | None = None,
+    on_progress: OnTokens | None = None,
     cancel: Cancellation | None = None,
     work: Work | None = None,
     whole_rounds: bool = False,
@@ -110,12 +119,13 @@ def summarize(
     texts = dict(cached)
     missing = _missing(roots, texts)
     above = _above(orders) if whole_rounds else {}
+    progress = _Rounds(on_progress, len(missing)) if on_progress else None
     while missing:
         ready = [node for node in missing.values() if all(child.key in texts for child in node.children)]
         if whole_rounds:
             ready = sorted(ready, key=lambda node: (-above[node.key], node.key))[:ROUND]
         with store.together() if whole_rounds else nullcontext():
-            _generate(ready, texts, settings, store, engine(), on_progress, cancel, work)
+            _generate(ready, texts, settings, store, engine(), progress and progress.next(len(ready)), cancel, work)
         missing = {key: node for key, node in missing.items() if key not in texts}
     summaries, claimed = [], set(cached)
     for order in orders:
@@ -125,10 +135,16 @@ def summarize(
     return summaries
 
 
-def newest(history: Sequence[Item], settings: Settings, store: SummaryStore, summarizer: str) -> tuple[Summary, int]:
+def newest(
+    history: Sequence[Item],
+    settings: Settings,
+    store: SummaryStore,
+    summarizer: str,
+    made: AbstractSet[str] = frozenset(),
+) -> tuple[Summary, int]:
     """The stored summary of as much of a history's beginning as there is one of; generates nothing.
 
-    Also how many complete blocks it does not cover.
+    Also how many complete blocks it does not cover. `made` are keys of what was stored just now, which is fresh.
     """
     complete = split(history, **settings.cut).complete
     if settings.strategy == "none" or not complete:
@@ -145,8 +161,9 @@ def newest(history: Sequence[Item], settings: Settings, store: SummaryStore, sum
     for count in range(len(roots), 0, -1):
         if roots[count - 1].key in known:
             order = ordered(roots[count - 1])
-            cached = store.get(node.key for node in order)
-            return _summary(order, cached, cached, 0), len(complete) - count
+            texts = store.get(node.key for node in order)
+            cached = texts.keys() - made
+            return _summary(order, texts, cached, len(texts) - len(cached)), len(complete) - count
     return Summary(), len(complete)
 
 
@@ -191,7 +208,7 @@ def _generate(
         text = prompts.finish(asked[index][1], chat.without_thoughts(continuation), cut=cut)
         store.put(nodes[index].key, nodes[index].kind, text)
         texts[nodes[index].key] = text
-        work.calls += 1
+        work.made.add(nodes[index].key)
         work.generated_tokens += length
 
     engine.generate(
@@ -204,7 +221,30 @@ def _generate(
     )
 
 
-def _summary(order: Sequence[Node], texts: dict[str, str], cached: dict[str, str], calls: int) -> Summary:
+class _Rounds:
+    """Progress of all that is missing, from that of the rounds in which it is made.
+
+    What later rounds will read is not known yet: every text counts alike, so that the share made never goes back.
+    """
+
+    def __init__(self, on_progress: OnTokens, texts: int) -> None:
+        self._on_progress, self._texts = on_progress, texts
+        self._made = self._tokens = 0
+
+    def next(self, texts: int) -> OnProgress:
+        """The callback of the next round, in which so many texts are made."""
+        made, tokens = self._made, self._tokens
+        self._made += texts
+
+        def report(done: int, total: int) -> None:
+            self._tokens = tokens + done
+            share = (made + texts * done / max(total, 1)) / self._texts
+            self._on_progress(self._tokens, self._tokens / share if share else total)
+
+        return report
+
+
+def _summary(order: Sequence[Node], texts: dict[str, str], cached: Container[str], calls: int) -> Summary:
     """What is known of a plan, whose nodes are in `order`, the root last."""
     nodes = tuple(
         NodeText(

@@ -14,11 +14,10 @@ from trsr_lite.bundle import ModelFile
 from trsr_lite.cache import SummaryStore
 from trsr_lite.call import Call
 from trsr_lite.cancellation import Deadline
-from trsr_lite.engine.base import OnProgress
 from trsr_lite.errors import Cancelled
 from trsr_lite.records import Item, User
 from trsr_lite.settings import Settings
-from trsr_lite.summarize import Summary, Work
+from trsr_lite.summarize import OnTokens, Summary, Work
 
 
 @dataclass(frozen=True)
@@ -31,8 +30,7 @@ class Summarizer:
 
     def of(self, user: User, call: Call, work: Work) -> Summary:
         """The summary of one user."""
-        if user.user_id:
-            self.store.link(user.user_id, summarize.keys(user.history, self.settings, self.file.identity))
+        self._link(user.user_id, user.history)
         return self.together([user.history], call, work, on_progress=call.stage("summarize"))[0]
 
     def in_time(self, until: Deadline, user: User, call: Call, work: Work) -> tuple[Summary, int]:
@@ -43,11 +41,11 @@ class Summarizer:
                 return self.of(user, limited, work), 0
         except Cancelled:
             call.stop.check()  # not the time, but the caller
-            return self.newest(user)
+            return self.newest(user, work)
 
-    def newest(self, user: User) -> tuple[Summary, int]:
+    def newest(self, user: User, work: Work) -> tuple[Summary, int]:
         """The newest stored summary, and how many complete blocks it does not cover; generates nothing."""
-        return summarize.newest(user.history, self.settings, self.store, self.file.identity)
+        return summarize.newest(user.history, self.settings, self.store, self.file.identity, work.made)
 
     def together(
         self,
@@ -55,10 +53,16 @@ class Summarizer:
         call: Call,
         work: Work,
         *,
-        on_progress: OnProgress | None = None,
+        user_ids: Sequence[str | None] | None = None,
+        on_progress: OnTokens | None = None,
         whole_rounds: bool = False,
     ) -> list[Summary]:
-        """Summaries of several histories, generated in the same batches (see `summarize.summarize`)."""
+        """Summaries of several histories, generated in the same batches (see `summarize.summarize`).
+
+        `user_ids` say whose each history is; those without one are nobody's, and no user's to forget.
+        """
+        for user_id, history in zip(user_ids or (), histories, strict=user_ids is not None):
+            self._link(user_id, history)
         return summarize.summarize(
             histories,
             self.settings,
@@ -70,3 +74,7 @@ class Summarizer:
             work=work,
             whole_rounds=whole_rounds,
         )
+
+    def _link(self, user_id: str | None, history: Sequence[Item]) -> None:
+        if user_id:
+            self.store.link(user_id, summarize.keys(history, self.settings, self.file.identity))

@@ -165,12 +165,14 @@ def why(result: Result, history: Sequence[Item], entry: Recommendation | None) -
             (f"Rank {entry.rank}: {entry.item.title}\n", "heading"),
             (f"The model's yes against no: {entry.margin:+.2f}, shown as {entry.score:.2f}.{level}\n", ""),
         ]
-    number = {item.id: place for place, item in enumerate(history, 1)}
+    end = 0
     for node in result.nodes:
         source = {"cache": "from the store", "fresh": "made now"}[node.source]
         if node.items:
-            places = [number[item.id] for item in node.items]
-            about = f"Articles {places[0]} to {places[-1]}"
+            size = len(node.items)  # blocks are in order; an id may come twice, and does not tell the place
+            start = next(place for place in range(end, len(history)) if history[place : place + size] == node.items)
+            end = start + size
+            about = f"Articles {start + 1} to {end}"
         else:
             about = f"{len(node.notes)} summaries together"
         pieces += [(f"{about}", "heading"), (f"   {source}\n", "muted"), (f"{node.text}\n", "")]
@@ -183,6 +185,16 @@ def history_of(history: Sequence[Item]) -> list[Piece]:
     pieces: list[Piece] = []
     for place in range(len(history), 0, -1):
         item = history[place - 1]
-        day = "just now" if item.time is None else f"{datetime.fromtimestamp(item.time, timezone.utc):%d %b %Y}"
-        pieces += [(f"{place}. {item.title}\n", ""), (f"{day} · {item.attributes.get('category', '')}\n", "muted")]
+        about = f"{_day(item.time)} · {item.attributes.get('category', '')}"
+        pieces += [(f"{place}. {item.title}\n", ""), (f"{about}\n", "muted")]
     return pieces
+
+
+def _day(time: float | None) -> str:
+    """The day of a time; the bare number where that is none, such as milliseconds since 1970."""
+    if time is None:
+        return "just now"
+    try:
+        return f"{datetime.fromtimestamp(time, timezone.utc):%d %b %Y}"
+    except (ValueError, OverflowError, OSError):
+        return f"{time:.0f}"

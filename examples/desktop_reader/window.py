@@ -10,13 +10,13 @@ import contextlib
 import queue
 import time
 import tkinter as tk
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from tkinter import messagebox, ttk
 
 from look import Look
 from panels import Article, Ranking, Texts, history_of, summary_of, why
-from trsr_lite import Result, TrsrError, User
+from trsr_lite import Item, Result, TrsrError, User
 from worker import Ended, Event, Forgotten, Load, Moved, Ranked, Worker
 
 TITLE = "Desktop reader"
@@ -35,6 +35,7 @@ class Window:
     def __init__(self, user: User, load: Load, *, scale: float | None = None, screen: str | None = None) -> None:
         self.user = user
         self.result: Result | None = None
+        self._read: Sequence[Item] = ()  # the history that the result is for; the user's may be another by now
         self._undo: list[User] = []
         self._before: list[str] = []  # the order of the list that the next one is compared with
         self._job, self._started = 0, 0.0
@@ -117,13 +118,13 @@ class Window:
         self.texts.show("History", history_of(self.user.history))
         self.menu.entryconfigure("Undo", state="normal" if self._undo else "disabled")
 
-    def _show_result(self, result: Result) -> None:
+    def _show_result(self, result: Result, history: Sequence[Item]) -> None:
         entries = {entry.item.id: entry for entry in result.recommendations}
         kept = [item_id for item_id in entries if item_id in self._before]
         was = [item_id for item_id in self._before if item_id in entries]
         changes = {item_id: was.index(item_id) - place for place, item_id in enumerate(kept)}
         untouched = self.result is None and self.ranking.chosen == self.ranking.order[0]
-        self.result = result
+        self.result, self._read = result, history
         self.ranking.show([entry.item for entry in result.recommendations], entries, changes)
         if untouched:
             self.ranking.choose(self.ranking.order[0])
@@ -136,7 +137,7 @@ class Window:
         self.article.show(next((item for item in self.user.candidates if item.id == item_id), None))
         if self.result:
             entry = next((entry for entry in self.result.recommendations if entry.item.id == item_id), None)
-            self.texts.show("Why", why(self.result, self.user.history, entry))
+            self.texts.show("Why", why(self.result, self._read, entry))
 
     def _poll(self) -> None:
         self._timer = self.root.after(POLL, self._poll)
@@ -164,7 +165,7 @@ class Window:
     def _finish(self, event: Event) -> None:
         self._busy(False)
         if isinstance(event, Ranked):
-            self._show_result(event.result)
+            self._show_result(event.result, event.history)
             spent = time.monotonic() - self._started
             count = len(event.result.recommendations)
             self.status.configure(text=f"{count} articles ranked in {spent:.1f} s")

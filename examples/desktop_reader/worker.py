@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from trsr_lite import Cancellation, Cancelled, Progress, Recommender, Result, User
+from trsr_lite import Cancellation, Cancelled, Item, Progress, Recommender, Result, User
 
 
 class Moved(NamedTuple):
@@ -22,9 +22,10 @@ class Moved(NamedTuple):
 
 
 class Ranked(NamedTuple):
-    """A job is done."""
+    """A job is done: the candidates are ranked for this history."""
 
     job: int
+    history: Sequence[Item]
     result: Result
 
 
@@ -62,7 +63,7 @@ class Worker:
         """Rank the user's candidates; returns the job's number."""
 
         def work(recommender: Recommender, progress: Callable[[Progress], None], stop: Cancellation) -> Event:
-            return Ranked(job, recommender.recommend(user, progress=progress, cancel=stop))
+            return Ranked(job, user.history, recommender.recommend(user, progress=progress, cancel=stop))
 
         job = self._submit(work)
         return job

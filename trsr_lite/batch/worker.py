@@ -85,7 +85,8 @@ class Worker:
         start = time.perf_counter()
         self._check_catalog()
         users = plan.users(self._source, partition, self._job.rules)
-        self._recommender.summaries([user.history for user in users], cancel=cancel, whole_rounds=True)
+        histories, ids = [user.history for user in users], [user.user_id for user in users]
+        self._recommender.summaries(histories, user_ids=ids, cancel=cancel, whole_rounds=True)
         lines = []
         for user in users:
             lines.append(self._line(user, cancel))

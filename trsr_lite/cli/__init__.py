@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import sys
 import traceback
 from collections.abc import Mapping
@@ -95,6 +96,8 @@ def main(arguments: list[str] | None = None) -> None:
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     debug = "--debug" in (sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # as on stderr, a letter that an encoding lacks ends no command
     try:
         result: Any = group.main(arguments, prog_name="trsr-lite", standalone_mode=False)
         sys.stdout.flush()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from trsr_lite.cli import fields as generated
 from trsr_lite.cli import options
@@ -176,10 +177,11 @@ def _refuse(names: Sequence[str], chosen: Mapping[str, Any]) -> None:
     runs = [name for name in names if opening.is_run(name)]
     if chosen["untrained"] and not runs:
         raise SettingsError("`--untrained` is the base of a run, and none is given", hint="give `-m RUN`")
-    idle = [name for name in (*options.SETTING_NAMES, "exact") if chosen[name]] if len(runs) == len(names) else []
-    if idle:
+    source = click.get_current_context().get_parameter_source  # the environment and the config file are for all models
+    given = [name for name in (*options.SETTING_NAMES, "exact") if source(name) is ParameterSource.COMMANDLINE]
+    if given and len(runs) == len(names):
         raise SettingsError(
-            f"`--{idle[0].replace('_', '-')}` changes nothing: a run brings its own settings and is ranked by torch"
+            f"`--{given[0].replace('_', '-')}` changes nothing: a run brings its own settings and is ranked by torch"
         )
 
 

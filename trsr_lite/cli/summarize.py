@@ -66,7 +66,9 @@ def _write_pairs(path: str, as_json: bool, chosen: dict[str, Any]) -> None:
         session.load(chosen, progress) as recommender,
         session.naming(chosen),
     ):
-        found = recommender.summaries([user.history for user in users], progress=progress)
+        found = recommender.summaries(
+            [user.history for user in users], user_ids=[user.user_id for user in users], progress=progress
+        )
     written = pairs.append(pairs.of(node for summary in found for node in summary.nodes), Path(path))
     if as_json:
         tables.print_json({"schema": 1, "users": len(users), "pairs": written, "file": path})
