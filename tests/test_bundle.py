@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,14 @@ import pytest
 from trsr_lite import FakeEngine, ModelError, Settings, User, probes
 from trsr_lite import bundle as bundles
 from trsr_lite.bundle import MANIFEST, SCHEMA, Bundle, ModelFile
+from trsr_lite.conversion import card
 from trsr_lite.digests import file_digest
+from trsr_lite.models import opener
 from trsr_lite.prompts import PROMPT_VERSION
 from trsr_lite.scoring import Calibration
 
 REMOVED = object()
+FACTS = ("measured", "base", "origin", "verified", "versions")
 
 
 def full_bundle(folder: Path) -> Bundle:
@@ -119,6 +123,34 @@ def test_what_is_not_there_is_refused_with_a_way_out(tmp_path: Path) -> None:
     assert error.hint is not None and "smollm2" in error.hint
 
 
+def test_what_cannot_be_looked_at_is_refused(tmp_path: Path) -> None:
+    refused(tmp_path / ("x" * 300))
+
+
+class OnBadDisk(io.BytesIO):
+    def read(self, *_: object) -> bytes:
+        raise OSError(5, "Input/output error")  # which names no file
+
+
+@pytest.mark.parametrize("reason", ["Permission denied", "Input/output error"])
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: str) -> None:
+    path = changed(tmp_path) / "summarizer.gguf"
+    whole = Path.open
+
+    def open_file(self: Path, *arguments: Any, **options: Any) -> Any:
+        if self.suffix != ".gguf":
+            return whole(self, *arguments, **options)
+        if reason == "Permission denied":
+            raise PermissionError(13, reason, str(self))
+        return OnBadDisk()
+
+    monkeypatch.setattr(Path, "open", open_file)
+    for place in (path, tmp_path):
+        assert str(refused(place)) == f"{path}: cannot be read: {reason}"
+    with pytest.raises(ModelError, match=rf"summarizer\.gguf: cannot be read: {reason}"):
+        opener(None, file_digest)(ModelFile(path, "b2:1", 18), False, None)
+
+
 def test_a_folder_without_a_manifest_is_no_bundle(tmp_path: Path) -> None:
     assert "it has no manifest.json" in str(refused(tmp_path))
 
@@ -160,6 +192,8 @@ def test_a_manifest_that_lacks_an_entry_is_refused_by_its_name(tmp_path: Path, n
         {"noise_floor": "x"},
         {"noise_floor": None},
         {"calibration": {"temperature": "x", "bias": 0.0}},
+        {"name": 5},
+        *({name: value} for name in FACTS for value in ("ab", [], None)),
     ],
     ids=str,
 )
@@ -278,6 +312,27 @@ def with_adapter(folder: Path) -> Bundle:
 def test_an_adapter_is_read_back_as_written(tmp_path: Path) -> None:
     bundle = with_adapter(tmp_path)
     assert bundles.load(tmp_path, file_digest) == bundle
+
+
+def test_a_card_lists_every_file(tmp_path: Path) -> None:
+    bundle = with_adapter(tmp_path)
+    adapter = dataclasses.replace(bundle.recommender.adapter, path=tmp_path / "summaries.gguf")
+    bundle = dataclasses.replace(
+        bundle,
+        summarizer=dataclasses.replace(bundle.summarizer, adapter=adapter),
+        verified={"steps": {}, "reference": "torch", "lists": 3},
+    )
+    record = {
+        "config": {"data": {"dataset": "jsonl", "negatives": "uniform"}, "options": {"objective": "both"}},
+        "best": {"recall@3": 0.5, "recall@5": 0.5, "recall@10": 0.5},
+        "base": {"name": "tiny", "digest": "b2:1"},
+        "data": {"cases": {"train": 3}},
+        "steps": 3,
+    }
+    text = card.text(bundle, record)
+    files = {"base": "recommender", "adapter": "recommender's adapter", "summaries": "summarizer's adapter"}
+    for name, role in files.items():
+        assert f"- `{name}.gguf`: {role}, F16" in text
 
 
 def test_an_adapter_makes_another_model_of_its_base(tmp_path: Path) -> None:

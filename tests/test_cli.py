@@ -317,10 +317,10 @@ def test_doctor_finds_nothing_in_the_way_here(run: Run) -> None:
 
 
 def test_doctor_fails_where_a_folder_cannot_be_written(run: Run, write: Write) -> None:
-    below_a_file = write(b"") / "cache"
-    outcome = run("doctor", "--cache-dir", below_a_file, "--json")
+    file = write(b"")
+    outcome = run("doctor", "--cache-dir", file / "cache", "--data-dir", file.with_name("x" * 300), "--json")
     problems = [finding["name"] for finding in json.loads(outcome.out)["findings"] if finding["state"] == "problem"]
-    assert (outcome.code, problems) == (1, ["cache folder"])
+    assert (outcome.code, problems) == (1, ["smollm2", "cache folder", "data folder"])
 
 
 def test_the_cache_can_be_found_measured_and_cleared(run: Run, tiny: Path, tmp_path: Path) -> None:
@@ -349,6 +349,11 @@ def test_one_user_can_be_forgotten(run: Run, write: Write, tiny: Path) -> None:
     assert run("cache", "clear", "--user-id", "both").out == "1 summary deleted\n"
 
 
+def test_users_whose_pairs_were_written_can_be_forgotten(run: Run, tiny: Path, tmp_path: Path) -> None:
+    assert run("summarize", "--user", NEWS, "-m", tiny, "--pairs-out", tmp_path / "pairs.jsonl").code == 0
+    assert run("cache", "clear", "--user-id", "news-reader").out == "5 summaries deleted\n"
+
+
 def test_an_empty_cache_is_no_error(run: Run) -> None:
     assert run("cache", "clear").out == "0 summaries deleted\n"
     assert "none" in run("cache", "info").out
@@ -367,6 +372,12 @@ def test_a_cache_that_cannot_be_cleared_is_an_error(run: Run, tmp_path: Path) ->
     outcome = run("cache", "clear", "--cache-dir", tmp_path)
     assert (outcome.code, outcome.out) == (1, "")
     assert "what was to be deleted may still be there" in outcome.err
+
+
+def test_a_cache_that_cannot_be_looked_at_is_an_error(run: Run, tmp_path: Path) -> None:
+    outcome = run("cache", "info", "--cache-dir", tmp_path / ("x" * 300))
+    assert (outcome.code, outcome.out) == (1, "")
+    assert "summaries.sqlite3: cannot be read: " in outcome.err
 
 
 def test_where_no_cache_can_be_there_is_nothing_to_clear(run: Run, tmp_path: Path) -> None:
@@ -446,12 +457,13 @@ def models(tiny: Path, folder: Path) -> dict[str, Path]:
     names = ("text", "empty", "truncated", "header", "missing")
     return {
         **{name: folder / f"{name}.gguf" for name in names},
+        "too long": folder / ("x" * 300),
         "folder": folder / "folder",
         "bundle": folder / "bundle",
     }
 
 
-@pytest.mark.parametrize("kind", ["text", "empty", "truncated", "header", "missing", "folder", "bundle"])
+@pytest.mark.parametrize("kind", [*("text", "empty", "truncated", "header", "missing"), "too long", "folder", "bundle"])
 @pytest.mark.parametrize("command", ["recommend", "inspect"])
 def test_an_unusable_model_exits_with_3_and_names_it(
     run: Run, tiny: Path, tmp_path: Path, command: str, kind: str
@@ -663,6 +675,15 @@ def test_debug_shows_the_traceback_of_an_error_and_keeps_the_exit_code(
         assert (b"Traceback" in err) == shown
         assert b"nowhere.gguf: there is no such model" in err
         assert process.returncode == 3
+
+
+def test_a_gguf_is_quantized_without_the_extra_for_training(
+    run: Run, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    outcome = run("convert", "quantize", tiny, "--output", tmp_path / "small.gguf", "--type", "Q8_0")
+    assert outcome.code == 0, outcome.err
+    assert "Q8_0" in outcome.out
 
 
 # Where an option's value comes from
@@ -1014,6 +1035,23 @@ def test_the_module_prints_what_the_function_prints(
     process = start(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     out, err = process.communicate(timeout=PATIENCE)
     assert Outcome(process.returncode, out.decode(), err.decode()) == run(*arguments)
+
+
+def test_letters_that_stdout_cannot_write_end_no_command(
+    start: Callable[..., subprocess.Popen[bytes]], write: Write, tiny: Path
+) -> None:
+    path = write(user(history=[item("a", text="Łódź → 東京")]))
+    for arguments, said in ((["--help"], b"--attributes A,B,"), (["--user", path, "-m", tiny], b"Film a")):
+        process = start(
+            "prompt",
+            *arguments,
+            env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        out, err = process.communicate(timeout=PATIENCE)
+        assert (process.returncode, err) == (0, b"")
+        assert said in out and b"?" in out
 
 
 def test_doctor_shortens_no_command_or_path(run: Run, tmp_path: Path) -> None:

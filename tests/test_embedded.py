@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,7 +23,7 @@ import gguf
 import numpy as np
 import pytest
 
-from trsr_lite import ModelError, Recommender, Settings, User, bundle, embedded, prompts, read_user
+from trsr_lite import ModelError, Recommender, Settings, User, bundle, embedded, location, prompts, read_user
 from trsr_lite.digests import file_digest
 from trsr_lite.engine import native, rates
 from trsr_lite.engine.base import Segment
@@ -219,6 +219,65 @@ def test_two_processes_may_prepare_at_once(quick: Path, monkeypatch: pytest.Monk
     assert list((quick / "models").iterdir()) == [target]
 
 
+def test_what_was_prepared_is_on_the_disk_before_it_has_its_name(quick: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forced = set[int]()
+
+    def fsync(file: int) -> None:
+        assert not embedded.folder(quick).exists()
+        forced.add(os.fstat(file).st_ino)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert {path.stat().st_ino for path in embedded.prepare(quick).iterdir()} == forced != set()
+
+
+@pytest.fixture
+def builds(quick: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Where bundles that load were built instead, in order."""
+    built: list[Path] = []
+
+    def build(_source: Path, place: Path, _on_step: object) -> None:
+        built.append(place)
+        (place / "model.gguf").write_bytes(b"weights")
+        made = bundle.load(place / "model.gguf", file_digest)
+        bundle.Bundle("tiny", made.summarizer, made.recommender).write(place)
+
+    monkeypatch.setattr(embedded, "_build", build)
+    return built
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "an emptied manifest": lambda place: (place / bundle.MANIFEST).write_bytes(b""),
+    "no manifest": lambda place: (place / bundle.MANIFEST).unlink(),
+    "a cut model": lambda place: (place / "model.gguf").write_bytes(b"wei"),
+    "a model of zeros": lambda place: (place / "model.gguf").write_bytes(bytes(7)),
+    "no model": lambda place: (place / "model.gguf").unlink(),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_prepared_model_that_was_damaged_is_made_again(
+    quick: Path, builds: list[Path], damage: Callable[[Path], object]
+) -> None:
+    place = location.locate("smollm2", file_digest, data_dir=quick)
+    damage(place)
+    for _ in range(2):
+        assert location.locate("smollm2", file_digest, data_dir=quick) == place
+        assert bundle.load(place, file_digest).name == "tiny"
+    assert len(builds) == 2
+    assert list((quick / "models").iterdir()) == [place]
+
+
+def test_a_prepared_model_is_made_again_only_once_and_only_if_it_could_be_read(quick: Path, builds: list[Path]) -> None:
+    def unreadable(path: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    location.locate("smollm2", lambda _: "b2:another", data_dir=quick)
+    assert len(builds) == 2
+    with pytest.raises(ModelError, match=r"model\.gguf: cannot be read: Permission denied"):
+        location.locate("smollm2", unreadable, data_dir=quick)
+    assert len(builds) == 2
+
+
 def test_too_little_space_is_said_before_the_work(quick: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=100 << 20))
     monkeypatch.setattr(embedded, "_build", lambda *_: pytest.fail("work was begun"))
@@ -229,8 +288,9 @@ def test_too_little_space_is_said_before_the_work(quick: Path, monkeypatch: pyte
 
 def test_a_data_folder_that_cannot_be_made_is_an_error(quick: Path) -> None:
     quick.write_text("in the way")
-    with pytest.raises(ModelError, match="cannot be written"):
-        embedded.prepare(quick)
+    for folder in (quick, quick.with_name("x" * 300)):
+        with pytest.raises(ModelError, match="cannot be written"):
+            embedded.prepare(folder)
 
 
 # The source
@@ -249,8 +309,11 @@ def test_another_file_in_the_package_is_refused_by_its_hash(tmp_path: Path, monk
         importlib.util, "find_spec", lambda name, *rest: package if name == embedded.PACKAGE else find_spec(name, *rest)
     )
     digest = hashlib.sha256(b"GGUF but another").hexdigest()[:16]
-    with pytest.raises(ModelError, match=rf"{embedded.FILE}: not the file that was pinned \(sha256 {digest}…\)"):
+    named = rf"{embedded.FILE}: not the file that was pinned \(sha256 {digest}…\)"
+    with pytest.raises(ModelError, match=named) as caught:
         embedded.prepare(tmp_path / "data")
+    assert "reinstall it with `pip install " in str(caught.value.hint)
+    assert (tmp_path / embedded.FILE).exists()
     assert not (tmp_path / "data").exists()
 
 
@@ -290,11 +353,12 @@ class Stub:
 
     def __init__(self, port: int, folder: Path) -> None:
         self.asked: list[str] = []
+        self.cache = folder / "hub"
         self.environment = {
             **os.environ,
             "HF_ENDPOINT": f"http://127.0.0.1:{port}",
             "HF_HOME": str(folder),
-            "HF_HUB_CACHE": str(folder / "hub"),
+            "HF_HUB_CACHE": str(self.cache),
             "HF_HUB_DISABLE_XET": "1",
             "NO_PROXY": "127.0.0.1",
         }
@@ -344,7 +408,8 @@ def test_without_the_package_the_pinned_file_is_fetched_and_its_hash_checked(hub
     errors = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
     assert len(errors) == 1
     assert f"not the file that was pinned (sha256 {hashlib.sha256(CONTENT).hexdigest()[:16]}…)" in errors[0]
-    assert "hint: delete it, or reinstall it with `pip install " in done.stderr
+    assert "hint: it was removed from the cache: run it again" in done.stderr
+    assert not any(path.read_bytes() == CONTENT for path in hub.cache.rglob("*") if path.is_file())
     assert not (tmp_path / "data").exists()
 
 
@@ -383,6 +448,20 @@ def test_a_connection_that_breaks_is_an_error(hub: Stub, monkeypatch: pytest.Mon
     done = hub.python(FETCH, COMMIT)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("ModelError: ")
+
+
+FULL_DISK = f"""
+import errno, huggingface_hub.file_download as download
+def http_get(*_, **__):
+    raise OSError(errno.ENOSPC, "No space left on device")
+download.http_get = http_get
+{FETCH}
+"""
+
+
+def test_a_full_disk_is_told_from_a_network_that_is_not_there(hub: Stub) -> None:
+    done = hub.python(FULL_DISK, COMMIT)
+    assert done.stdout == "ModelError: someone/something cannot be fetched: the disk is full\n", done.stderr
 
 
 # What was written

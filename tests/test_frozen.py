@@ -114,6 +114,21 @@ def test_the_sizes_of_the_readme_have_the_parts_of_the_folder(folder: Path, monk
     assert set(build.parts(folder)) == listed
 
 
+@pytest.mark.parametrize("command", [["recommend", "--user", str(NEWS)], ["inspect"]], ids=["recommend", "inspect"])
+def test_the_model_beside_the_frozen_command_is_only_its_default(tmp_path: Path, command: list[str]) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text('model = "mine.gguf"\n')
+    beside = Path(sys.executable).parent / "model"
+    for options, model in (([], beside), (["--config", config], "mine.gguf")):
+        done = subprocess.run(
+            [sys.executable, RECIPE / "command.py", *options, *command],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+        assert (done.returncode, f"Error: {model}: there is no such model" in done.stderr) == (3, True), done.stderr
+
+
 def test_no_frozen_command_is_left_out() -> None:
     """The hook names every module by itself, except what needs torch."""
     hook = (RECIPE / "hook-trsr_lite.py").read_text(encoding="utf-8")

@@ -327,6 +327,7 @@ def test_what_exists_here_is_no_reference(tmp_path: Path, monkeypatch: pytest.Mo
     assert hub.parse("user/repo") is not None
     (tmp_path / "user" / "repo").mkdir(parents=True)
     assert hub.parse("user/repo") is None
+    assert hub.parse("user/" + "r" * 300) is None  # nor what can be nowhere
 
 
 # Bundles
@@ -470,6 +471,23 @@ def test_a_manifest_that_is_none_and_a_file_that_is_missing_are_errors(stub: Stu
     assert "`someone/typed`" in typed.hint
 
 
+def test_a_damaged_file_is_removed_with_every_link_to_it_and_nothing_outside_the_cache(tmp_path: Path) -> None:
+    cache, outside = tmp_path / "hub", tmp_path / "mine.gguf"
+    repository, shared = cache / "models--someone--news", cache / "blobs" / "ab" / "abcd"
+    snapshot, blobs = repository / "snapshots" / COMMIT, repository / "blobs"
+    for folder in (snapshot, blobs, shared.parent):
+        folder.mkdir(parents=True)
+    for path in (shared, outside):
+        path.write_bytes(b"GGUF")
+    for name, target in (("shared", "../../blobs/ab/abcd"), ("foreign", outside)):
+        (blobs / name).symlink_to(target)
+        (snapshot / name).symlink_to(f"../../blobs/{name}")
+        assert (snapshot / name).read_bytes() == b"GGUF"
+        hub.discard(snapshot / name)
+    assert [path for path in cache.rglob("*") if path.is_symlink() or path.is_file()] == []
+    assert outside.exists()
+
+
 # GGUF files
 
 
@@ -480,6 +498,24 @@ def test_a_type_chooses_one_gguf(stub: Stub, ggufs: Repository) -> None:
     names = [f"some-7B.{kind}.gguf" for kind in kinds.values()] + ["one.gguf"]
     assert [Path(str(one.path)).name for one in told] == names
     assert stub.fetched() == names
+
+
+def test_what_sees_pictures_for_a_model_is_not_the_model(stub: Stub) -> None:
+    files = {"mmproj-some-7B-F16.gguf": b"GGUF eyes", "some-7B-Q8_0.gguf": b"GGUF"}
+    stub.repositories["someone/seeing"] = Repository(files)
+    only, eyes = stub.pull("someone/seeing", "someone/seeing:F16")
+    assert Path(str(only.path)).name == "some-7B-Q8_0.gguf", only.error
+    assert "nor a GGUF file of type F16" in eyes.error
+
+
+def test_of_several_models_in_one_type_a_whole_name_chooses(stub: Stub) -> None:
+    files = {f"{name}.Q8_0.gguf": name.encode() for name in ("some", "other-some")}
+    stub.repositories["someone/two"] = Repository(files)
+    both, typed, *whole = stub.pull(*[f"someone/two{kind}" for kind in ("", ":Q8_0", ":some.Q8_0", ":other-some.q8_0")])
+    for told in (both, typed):
+        assert "has 2 GGUF files that fit: other-some.Q8_0" in told.error
+        assert told.hint == "name one, such as `someone/two:other-some.Q8_0`"
+    assert [Path(str(told.path)).name for told in whole] == list(files)
 
 
 def test_a_gguf_that_another_program_cached_does_not_hide_the_bundle(stub: Stub, published: Repository) -> None:

@@ -16,7 +16,8 @@ from typing import Any
 import orjson
 
 from trsr_lite import probes
-from trsr_lite.errors import ModelError, TrsrError
+from trsr_lite.disk import granted
+from trsr_lite.errors import ModelError, SettingsError
 from trsr_lite.prompts import PROMPT_VERSION
 from trsr_lite.scoring import Calibration
 from trsr_lite.settings import Settings
@@ -124,14 +125,15 @@ class Bundle:
 
 def load(path: Path, digest: Callable[[Path], str]) -> Bundle:
     """The bundle in a folder, or around one GGUF file; `digest` computes (or remembers) a file's content hash."""
-    if path.is_dir():
-        return _read(path, functools.cache(digest))  # both roles may share a file
-    if not path.exists():
-        raise ModelError(
-            f"{path}: there is no such model",
-            hint="give a bundle folder or a .gguf file; `smollm2` is the embedded default",
-        )
-    file = ModelFile(path, digest(path), path.stat().st_size)
+    with granted(path):
+        if path.is_dir():
+            return _read(path, functools.cache(digest))  # both roles may share a file
+        if not path.exists():
+            raise ModelError(
+                f"{path}: there is no such model",
+                hint="give a bundle folder or a .gguf file; `smollm2` is the embedded default",
+            )
+        file = ModelFile(path, digest(path), path.stat().st_size)
     return Bundle(path.stem, file, file)
 
 
@@ -145,7 +147,7 @@ def _read(folder: Path, digest: Callable[[Path], str]) -> Bundle:
         else:
             hint = WAYS
         raise ModelError(f"{folder}: not a bundle: it has no {MANIFEST}", hint=hint) from None
-    except (OSError, orjson.JSONDecodeError) as error:
+    except orjson.JSONDecodeError as error:
         raise ModelError(f"{manifest}: cannot be read: {error}") from error
     try:
         if data["schema"] > SCHEMA:
@@ -168,6 +170,11 @@ def _read(folder: Path, digest: Callable[[Path], str]) -> Bundle:
             raise ValueError(f"answers {answers!r}")
         if data["trained"] not in (True, False, None) or float(data["noise_floor"]) < 0:
             raise ValueError(f"trained {data['trained']!r}, noise_floor {data['noise_floor']!r}")
+        if not isinstance(data["name"], str):
+            raise ValueError(f"name {data['name']!r}")
+        for name in ("measured", "base", "origin", "verified", "versions"):
+            if not isinstance(data.get(name, {}), dict):
+                raise ValueError(f"{name} {data[name]!r}")
         return Bundle(
             name=data["name"],
             summarizer=_file(folder, data["summarizer"], digest),
@@ -182,15 +189,13 @@ def _read(folder: Path, digest: Callable[[Path], str]) -> Bundle:
             probes=tuple(tuple(map(int, tokens)) for tokens in data["probes"]) if data.get("probes") else None,
             template=data.get("template"),
             base=data.get("base", {}),
-            origin=dict(data.get("origin", {})),
+            origin=data.get("origin", {}),
             verified=data.get("verified", {}),
             versions=data.get("versions", {}),
         )
     except (KeyError, TypeError, IndexError, ValueError) as error:
         raise ModelError(f"{manifest}: incomplete or of the wrong shape: {error!r}") from error
-    except ModelError:
-        raise
-    except TrsrError as error:
+    except SettingsError as error:
         raise ModelError(f"{manifest}: {error}", hint=error.hint) from error
 
 

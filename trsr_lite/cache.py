@@ -134,10 +134,16 @@ class SummaryStore:
         return digest
 
     def info(self) -> dict[str, Any]:
-        """Number of summaries and users, bytes on disk, and the time of the oldest and newest summary."""
+        """Number of summaries and users, bytes on disk, and the time of the oldest and newest summary.
+
+        Raises `StoreError` where the folder cannot be looked into.
+        """
         count, oldest, newest = self._run("SELECT count(*), min(made), max(made) FROM summaries")[0]
         users = self._run("SELECT count(DISTINCT user) FROM uses")[0][0]
-        size = sum(file.stat().st_size for file in store_file.files(self.path) if file.exists())
+        try:
+            size = sum(file.stat().st_size for file in store_file.files(self.path) if store_file.may_exist(file))
+        except OSError as error:
+            raise StoreError(f"{self.path}: cannot be read: {error.strerror or error}") from error
         return {"summaries": count, "users": users, "bytes": size, "oldest": oldest, "newest": newest}
 
     def clear(self, user_id: str | None = None) -> int:

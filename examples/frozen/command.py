@@ -6,5 +6,5 @@ from pathlib import Path
 
 from trsr_lite.__main__ import main
 
-os.environ.setdefault("TRSR_LITE_MODEL", str(Path(sys.executable).parent / "model"))
+os.environ.setdefault("TRSR_LITE_DEFAULT_MODEL", str(Path(sys.executable).parent / "model"))
 main()

@@ -168,9 +168,10 @@ def _model(data: Path) -> Iterator[Finding]:
     from trsr_lite import bundle, embedded
     from trsr_lite.digests import file_digest
     from trsr_lite.errors import ModelError
+    from trsr_lite.store_file import may_exist
 
     prepared = embedded.folder(data)
-    if prepared.is_dir():
+    if may_exist(prepared):
         try:
             loaded = bundle.load(prepared, file_digest)
         except ModelError as error:
@@ -185,10 +186,12 @@ def _model(data: Path) -> Iterator[Finding]:
 
 
 def _folder(name: str, folder: Path) -> Iterator[Finding]:
+    from trsr_lite.store_file import may_exist
+
     existing = folder
-    while not existing.exists() and existing != existing.parent:
+    while not may_exist(existing) and existing != existing.parent:
         existing = existing.parent
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
+    if not os.access(existing, os.W_OK) or not existing.is_dir():
         yield Finding("problem", f"{name} folder", f"{folder} cannot be written", f"choose another with --{name}-dir")
     else:
         yield Finding("ok", f"{name} folder", f"{folder}, {shutil.disk_usage(existing).free / 2**30:.1f} GiB free")

@@ -161,12 +161,12 @@ def _kept(output: str | None, force: bool) -> str:
 
 def _usual_model(ctx: click.Context) -> str:
     """The model of the environment or the config file, as for other commands."""
-    return os.environ.get("TRSR_LITE_MODEL") or ctx.lookup_default("model") or "smollm2"
+    return os.environ.get("TRSR_LITE_MODEL") or ctx.lookup_default("model") or options.DEFAULT_MODEL
 
 
 def _refuse(names: Sequence[str], chosen: Mapping[str, Any]) -> None:
     """Raise `SettingsError` for an option that lacks another one, or would change nothing."""
-    from trsr_lite.evaluation import opening
+    from trsr_lite.training import folder
 
     if chosen["catalog"] and not chosen["retrieve"]:
         raise SettingsError("`--catalog` needs `--retrieve N`", hint="such as `--retrieve 50`")
@@ -174,7 +174,7 @@ def _refuse(names: Sequence[str], chosen: Mapping[str, Any]) -> None:
         raise SettingsError(
             "`--retrieve` of `--lists` needs `--catalog FILE`", hint="`trsr-lite catalog build` makes it"
         )
-    runs = [name for name in names if opening.is_run(name)]
+    runs = [name for name in names if folder.is_run(name)]
     if chosen["untrained"] and not runs:
         raise SettingsError("`--untrained` is the base of a run, and none is given", hint="give `-m RUN`")
     source = click.get_current_context().get_parameter_source  # the environment and the config file are for all models
@@ -218,8 +218,9 @@ def _lists(chosen: dict[str, Any], models: Sequence[str], opened: ExitStack) -> 
 def _of_run(models: Sequence[str]) -> dict[str, Any]:
     """The data options of the first model that is a run: its own test users are what it may be judged on."""
     from trsr_lite.evaluation import opening
+    from trsr_lite.training import folder
 
-    runs = [name for name in models if opening.is_run(name)]
+    runs = [name for name in models if folder.is_run(name)]
     if not runs:
         raise SettingsError(
             "which lists? Give `--dataset` and `--data`, or `--lists FILE`",

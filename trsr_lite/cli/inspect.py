@@ -10,7 +10,7 @@ from trsr_lite.cli import options
 
 
 @click.command("inspect")
-@click.argument("model", default="smollm2")
+@click.argument("model", default=options.DEFAULT_MODEL)
 @options.machine
 @options.folders
 @options.as_json

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -13,6 +14,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 CONFIGURABLE: dict[str, str] = {}
 """Names that a config file may set, and the parameter of each."""
+
+DEFAULT_MODEL = os.environ.get("TRSR_LITE_DEFAULT_MODEL", "smollm2")
+"""A program that brings its own model says so there: what its user has chosen in any other way comes first."""
 
 SETTING_NAMES = ("strategy", "domain", "attributes", "prompt_tokens")
 
@@ -49,7 +53,7 @@ candidates = click.option(
 model = option(
     "-m",
     "--model",
-    default="smollm2",
+    default=DEFAULT_MODEL,
     show_default=True,
     metavar="MODEL",
     help="A bundle folder, a .gguf file or user/repo[:TYPE].",

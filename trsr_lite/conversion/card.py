@@ -71,6 +71,8 @@ def _files(bundle: Bundle) -> dict[str, Any]:
         found["recommender's adapter"] = bundle.recommender.adapter
     if bundle.summarizer.path != bundle.recommender.path:
         found["summarizer"] = bundle.summarizer
+    if bundle.summarizer.adapter:
+        found["summarizer's adapter"] = bundle.summarizer.adapter
     return found
 
 

@@ -83,7 +83,7 @@ def find(
     `wrote` is the identity of the model that wrote the training summaries, if this must be that one: it is then copied
     as it is. Raises `ModelError` where there is no such model, or it is another by now.
     """
-    if is_run(name):
+    if folder.is_run(name):
         record, options = folder.finished(Path(name))
         files = [file_digest(path) for path in sorted(_trained(name, options).iterdir())]
 
@@ -172,14 +172,9 @@ def prepared(name: str, data_dir: Path | None, identity: str | None) -> ModelFil
     return file if file.identity == identity else None
 
 
-def is_run(name: str) -> bool:
-    """Whether this is a folder of `trsr-lite train`."""
-    return (Path(name) / folder.RUN).is_file()
-
-
 def adapter_on(name: str, known: Mapping[str, str]) -> Path | None:
     """The adapter (a folder of peft) of a run that was trained on the very base `known`; None if it is no such run."""
-    if not is_run(name):
+    if not folder.is_run(name):
         return None
     record, options = folder.finished(Path(name))
     if options.full or any(record["base"].get(key) != value for key, value in known.items() if key != "name"):

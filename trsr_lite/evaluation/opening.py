@@ -26,11 +26,6 @@ Load = Callable[[str], Recommender]
 """`Recommender.load` with the machine's options."""
 
 
-def is_run(name: str) -> bool:
-    """Whether a name is a training run's folder."""
-    return (Path(name) / folder.RUN).is_file()
-
-
 def data_of(name: str) -> dict[str, Any]:
     """The data options of a run, as it was asked; raises `SettingsError` for a run that ranks nothing."""
     path = Path(name) / folder.RUN
@@ -62,7 +57,7 @@ def models(
     systems: list[System] = []
     notes: list[str] = []
     for name, label in zip(names, _labels(names), strict=True):
-        if is_run(name):
+        if folder.is_run(name):
             found, said = run(
                 name,
                 lists,

@@ -124,7 +124,9 @@ def code(error: TrsrError) -> int:
 
 
 def _line(content: Mapping[str, Any]) -> bytes:
-    return orjson.dumps({"jsonrpc": "2.0", **content}, option=orjson.OPT_APPEND_NEWLINE)
+    """One line, also for a reader that ends lines where Unicode may, as Node does from 24 on."""
+    line = orjson.dumps({"jsonrpc": "2.0", **content}, option=orjson.OPT_APPEND_NEWLINE)
+    return line.replace("\u2028".encode(), rb"\u2028").replace("\u2029".encode(), rb"\u2029")
 
 
 def _id(data: Mapping[str, Any]) -> Id | None:

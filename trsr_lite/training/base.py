@@ -17,6 +17,7 @@ import torch
 
 from trsr_lite import embedded, probes, prompts
 from trsr_lite.digests import file_digest
+from trsr_lite.disk import granted
 from trsr_lite.engine.base import Prompt, Tokenizer
 from trsr_lite.engine.llama import LlamaEngine
 from trsr_lite.errors import ModelError, SettingsError
@@ -55,14 +56,15 @@ class Base:
 def locate(name: str, *, revision: str | None = None, offline: bool = False) -> Base:
     """A base from `smollm2`, a `.gguf` file, a local folder or a hub id."""
     path = embedded.locate(offline=offline) if name == embedded.NAME else Path(name)
-    if path.suffix == ".gguf":
-        if not path.is_file():
-            raise ModelError(f"{path}: there is no such file")
-        return Base(name, str(path.parent), path.name)
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise ModelError(f"{path}: not a model: it has no config.json")
-        return Base(name, str(path))
+    with granted(path):
+        if path.suffix == ".gguf":
+            if not path.is_file():
+                raise ModelError(f"{path}: there is no such file")
+            return Base(name, str(path.parent), path.name)
+        if path.is_dir():
+            if not (path / "config.json").is_file():
+                raise ModelError(f"{path}: not a model: it has no config.json")
+            return Base(name, str(path))
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise ModelError(f"{name}: there is no such model", hint="give `smollm2`, a folder, a .gguf file or a hub id")
     return Base(name, name, None, revision)

@@ -88,6 +88,12 @@ def _replaced(folder: Path) -> Path:
     return whole.with_name(f".{whole.name}.replaced")
 
 
+def is_run(name: str) -> bool:
+    """Whether this is the folder of a run."""
+    with disk.granted(name):
+        return (Path(name) / RUN).is_file()
+
+
 def read(folder: Path, *, hint: str = "name a folder that `trsr-lite train` made") -> dict[str, Any]:
     """The record of a run; raises `SettingsError`, with the hint where there is none."""
     try:
