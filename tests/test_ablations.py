@@ -25,10 +25,11 @@ from trsr_lite.evaluation.systems import Model, Simple, System
 Make = Callable[..., Recommender]
 
 
-def studied(names: str, made: Lists, systems: list[System], **more: Any) -> Evaluation:
+def studied(
+    names: str, made: Lists, systems: list[System], *, output: Path | None = None, force: bool = False, **more: Any
+) -> Evaluation:
     plan = ablations.plan(names.split(), systems)
-    folder = {"output": more["output"]} if "output" in more else {}
-    return ablations.study(plan, evaluate(made, systems, **folder), **more)
+    return ablations.study(plan, evaluate(made, systems, output=output, force=force), output=output, **more)
 
 
 def rows(found: Evaluation, name: str, system: str) -> dict[str, dict[str, Any]]:
@@ -245,6 +246,17 @@ def test_a_study_of_other_lists_or_another_seed_is_not_gone_on_with(tmp_path: Pa
     with pytest.raises(SettingsError, match="holds another evaluation: its lists differs"):
         studied("length", made, systems, output=tmp_path / "out", seed=1)
     studied("length", made, systems, output=tmp_path / "out", seed=1, force=True)
+
+
+def test_a_study_that_was_stopped_while_it_replaced_another_goes_on(tmp_path: Path) -> None:
+    """None of the answers before is left for variants that were not reached."""
+    made, script = histories(), noisy(1, 0.5)
+    whole = studied("robustness", made, [Scripted("s", script)], seed=1).studies
+    studied("robustness", made, [Scripted("s", script)], output=tmp_path / "out")
+    stopped = Scripted("s", after(script, 24 * 2 + 7, Cancelled("stop")))
+    with pytest.raises(Cancelled):
+        studied("robustness", made, [stopped], output=tmp_path / "out", seed=1, force=True)
+    assert studied("robustness", made, [Scripted("s", script)], output=tmp_path / "out", seed=1).studies == whole
 
 
 # Runs

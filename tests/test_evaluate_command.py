@@ -662,5 +662,13 @@ def test_a_catalog_of_other_items_finds_none_of_the_users(run: Run, asked: list[
     assert (found["items"], found["catalog"]["value"]) == (1, 0.0)
 
 
+def test_a_catalog_that_is_not_there_is_said_before_anything_is_ranked(
+    run: Run, asked: list[str], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    found = run(*asked, "--retrieve", "5", "--catalog", tmp_path / "none.catalog", "--output", out)
+    assert found.code == 4 and "there is no such catalog" in found.err and not out.exists()
+
+
 def test_a_catalog_without_a_number_is_refused(run: Run, asked: list[str]) -> None:
     assert "`--catalog` needs `--retrieve N`" in run(*asked, "--catalog", "x").err

@@ -80,6 +80,12 @@ def test_one_list_may_be_a_json_file_and_blank_lines_are_passed_over(tmp_path: P
     assert len(lists.of_file(str(write("", line(), "", "  ", line()))).examples) == 2
 
 
+def test_one_id_is_one_text_in_all_lists(write: Write) -> None:
+    again = line(candidates=[item("x", time="2026-01-02"), item("y", price="5")])
+    with pytest.raises(DataError, match=r"lists\.jsonl:2: the item 'y' is another than in a list before"):
+        lists.of_file(str(write(line(), again)))
+
+
 def test_lists_come_from_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(json.dumps(line()).encode())))
     assert lists.of_file("-").facts["lists"] == "stdin"
@@ -141,8 +147,8 @@ def test_facts_know_another_content_of_the_same_file(write: Write) -> None:
     def facts(*made: Any) -> Any:
         return lists.of_file(str(write(*made))).facts
 
-    plain = facts(line(), line())
-    assert plain == facts(line(), line())
+    plain = facts(line())
+    assert plain == facts(line())
     json.dumps(plain)
     for other in (
         line(positives=["x"]),
@@ -151,7 +157,7 @@ def test_facts_know_another_content_of_the_same_file(write: Write) -> None:
         line(candidates=[item("y"), item("x"), item("z")]),
         line(candidates=[item("x", year=1), item("y"), item("z")]),
     ):
-        assert facts(line(), other) != plain
+        assert facts(other) != plain
 
 
 # Simple systems on a file

@@ -217,6 +217,10 @@ def test_a_summarizer_is_trained_on_pairs(run: Run, asked: list[Asked]) -> None:
         ("--dataset", "mind", "--data", "x", "--content-free", "0.1", "--objective", "answer"),
         ("--dataset", "mind", "--data", "x", "--content-free", "0.1", "--whole-text"),
         ("--dataset", "mind", "--data", "x", "--locale", "UK"),
+        ("--dataset", "mind", "--data", "x", "--full", "--rank", "4"),
+        ("--dataset", "mind", "--data", "x", "--whole-text", "--objective", "listwise"),
+        ("--role", "summarizer", "--pairs", "p.jsonl", "--max-users", "9"),
+        ("--role", "summarizer", "--pairs", "p.jsonl", "--content-free", "0.1"),
         ("--dataset", "mind", "--data", "x", "--block-size", "9", "--recent-items", "2"),
     ],
     ids=" ".join,
@@ -227,6 +231,12 @@ def test_options_that_contradict_themselves_are_exit_code_2(
     code, out, err = run(*arguments, "--output", "run")
     assert (code, out, asked) == (2, "", [])
     assert "Traceback" not in err
+
+
+def test_an_objective_that_was_typed_is_learned_with_the_preset_too(run: Run, asked: list[Asked]) -> None:
+    arguments = ("--dataset", "mind", "--data", "x", "--preset", "paper", "--output", "run")
+    assert run(*arguments).code == run(*arguments, "--objective", "listwise").code == 0
+    assert [options.weights for options, *_ in asked] == [{"text": 1.0}, {"listwise": 1.0}]
 
 
 def test_other_errors_have_their_exit_codes(run: Run, tiny_arguments: list[str], tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ import torch
 import transformers
 
 from trsr_lite import DataError, ModelError, SettingsError, TrsrError
-from trsr_lite.training import adapter, base, trainer
+from trsr_lite.training import adapter, base, run, trainer
 from trsr_lite.training.base import Base
 from trsr_lite.training.objective import Objective
 
@@ -287,12 +289,28 @@ def test_a_quantized_base_is_refused(fit: Fit, tmp_path: Path, method: dict[str,
     assert "its weights are quantized" in str(error)
 
 
-def test_layers_that_the_base_has_not_are_named(fit: Fit, tmp_path: Path) -> None:
+def test_more_processes_than_users_in_a_step_are_refused_before_anything_is_done(
+    fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run.processes, "join", lambda: SimpleNamespace(num_processes=16))
+    error = refused(fit, tmp_path / "run", batch_rows=8)
+    assert str(error) == "batch_rows is 8; with 16 processes it must be at least 16"
+    assert not (tmp_path / "run").exists()
+
+
+def test_layers_that_the_base_has_not_are_named(
+    fit: Fit, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tokenizer = make_tokenizer()
     config = transformers.GPT2Config(vocab_size=len(tokenizer), n_embd=32, n_layer=1, n_head=2)
     transformers.GPT2LMHeadModel(config).save_pretrained(tmp_path / "base")
     tokenizer.save_pretrained(tmp_path / "base")
-    error = refused(fit, tmp_path / "run", base=tmp_path / "base", layers=("q_proj", "up_proj"))
+    monkeypatch.setattr(run, "_source", lambda *_: pytest.fail("data and summaries come later"))
+    shutil.copytree(finished, tmp_path / "run")
+    with pytest.raises(TrsrError) as caught:
+        fit(tmp_path / "run", base=tmp_path / "base", layers=("q_proj", "up_proj"), force=True)
+    error = caught.value
+    assert (tmp_path / "run" / "adapter").is_dir()  # what it was to replace
     assert isinstance(error, ModelError)
     assert str(error) == "the base has no layer called q_proj, up_proj"
     assert "--layers" in str(error.hint)

@@ -152,6 +152,25 @@ def test_a_run_that_ended_early_is_not_carried_on_by_resuming_it(fit: Fit, tmp_p
     assert (again.steps, again.best) == (first.steps, first.best) == (3, first.best)
 
 
+def test_a_run_that_ended_early_and_was_killed_before_it_was_kept_ends_there_again(
+    fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A validation more could be better, and make another run of it."""
+    options = {"learning_rate": 1e-9, "validate_every": 1, "patience": 2}
+    keep = run._keep
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "_keep", killed)
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path / "run", **options)
+    monkeypatch.setattr(run, "_keep", keep)
+    again, whole = fit(tmp_path / "run", resume=True, **options), fit(tmp_path / "whole", **options)
+    assert (again.steps, again.best) == (whole.steps, whole.best) and again.steps == 3
+    same_runs(tmp_path / "run", tmp_path / "whole")
+
+
 def test_patience_counts_on_after_a_stop(fit: Fit, tmp_path: Path) -> None:
     """The validations of the stopped run count; each has the score of the first, so that the third ends the run."""
     options = {"learning_rate": 1e-9, "validate_every": 1, "patience": 2}
@@ -241,6 +260,34 @@ def test_a_run_that_cannot_start_leaves_nothing_and_what_it_was_to_replace(
         with pytest.raises(DataError, match="no such data"):
             fit(output, force=force, max_steps=2)
     assert sorted(stopped.parent.iterdir()) == beside
+    assert {path: path.read_bytes() for path in stopped.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("left", ["stub", "empty", "nothing"])
+def test_what_was_to_be_replaced_outlives_any_number_of_runs_that_do_not_start(
+    fit: Fit, stopped: Path, monkeypatch: pytest.MonkeyPatch, left: str
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise DataError("no such data")
+
+    before = {path: path.read_bytes() for path in stopped.rglob("*") if path.is_file()}
+    monkeypatch.setattr(run, "_source", interrupted)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            fit(stopped, force=True, max_steps=2)
+    if left != "stub":  # killed between two steps of a replacement
+        shutil.rmtree(stopped)
+    if left == "empty":
+        stopped.mkdir()
+    if left != "stub":
+        with pytest.raises(SettingsError, match="already exists"):
+            fit(stopped, max_steps=2)
+    monkeypatch.setattr(run, "_source", broken)
+    with pytest.raises(DataError, match="no such data"):
+        fit(stopped, force=True, max_steps=2)
     assert {path: path.read_bytes() for path in stopped.rglob("*") if path.is_file()} == before
 
 

@@ -32,6 +32,12 @@ def test_a_pack_lays_prefix_and_candidates_one_after_another() -> None:
     assert len(found.text_at) == len(found.text_ids) == len(found.text_weights) == 0
 
 
+def test_shares_are_of_any_numbers_however_large() -> None:
+    worth = Row((1,), ((2,),) * 3, (1, 1, 0), relevance=(1.5e308, 1.5e308, 0.0))
+    assert worth.shares == (0.5, 0.5, 0.0)
+    assert Row((1,), ((2,),) * 4, (0,) * 4).shares == (0.25,) * 4
+
+
 def test_a_text_is_supervised_from_the_last_token_of_its_prompt() -> None:
     found = pack([TEXT, TEXT])
     assert found.text_at.tolist() == [1, 2, 3, 6, 7, 8]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from trsr_lite import Item, Recommender, Settings, User, prompts
+from trsr_lite import DataError, Item, Recommender, Settings, SettingsError, User, prompts
 from trsr_lite.datasets import dataset as datasets
 from trsr_lite.digests import file_digest
 from trsr_lite.engine.llama import LlamaEngine
@@ -239,6 +239,16 @@ def test_what_candidates_are_worth_is_learned_in_the_order_of_the_row(tiny_base:
             assert example.relevance == tuple(worth[item.id] for item in example.candidates)
 
 
+def test_an_item_without_visible_text_is_said_before_anybody_is_summarized(tiny_base: Path, tmp_path: Path) -> None:
+    """As a negative it would end the run in the middle, and each time it is resumed."""
+    write_data(tmp_path)
+    items = (tmp_path / "items.jsonl").read_text()
+    (tmp_path / "items.jsonl").write_text(items + json.dumps({"id": "hidden", "title": "\u200b"}) + "\n")
+    tokenizer = HfTokenizer.load(Base("tiny", str(tiny_base)), offline=True)
+    with datasets.load(tiny_examples(tmp_path)) as dataset, pytest.raises(DataError, match="hidden"):
+        Lists(dataset, tiny_settings(), tokenizer, lambda *_: pytest.fail("summarized"), 5)
+
+
 # A run
 
 
@@ -279,6 +289,10 @@ def test_a_run_makes_its_summaries_once_with_the_model_that_will_serve(
     record = json.loads((tmp_path / "one" / "run.json").read_text())
     assert record["summarizer"] == file_digest(tiny)
     assert any("summarize" in step.stage for step in progress)
+    other = {**record, "status": "running", "summarizer": "b2:another"}
+    (tmp_path / "two" / "run.json").write_text(json.dumps(other))
+    with pytest.raises(SettingsError, match="its summarizer is no longer what it was"):
+        fit(tmp_path / "two", resume=True, **shared)
     source = sources[0]
     texts = [source.tokenizer.decode(row.prefix) for row in source.validation]
     numbers = list(source._summaries)[-len(texts) :]

@@ -105,6 +105,10 @@ def command(
         reports.check(Path(report), folder)
     studies.check(ablations)
     _refuse(models, {**chosen, "exact": exact, "untrained": untrained, "retrieve": retrieve, "catalog": catalog})
+    if catalog:
+        from trsr_lite.catalog.catalog import Catalog
+
+        Catalog(catalog).close()  # what is wrong with it is said before hours are spent
     seed = chosen["seed"] or 0
 
     def load(model: str) -> Any:
@@ -130,7 +134,7 @@ def command(
         systems += opening.scored(files, [system.name for system in systems])
         plan = studies.plan(ablations, systems)
         result = evaluate(lists, systems, output=folder, force=force, notes=[*notes, *more], progress=progress)
-        result = studies.study(plan, result, seed=seed, output=folder, force=force, progress=progress)
+        result = studies.study(plan, result, seed=seed, output=folder, progress=progress)
         found = result.to_dict()
         if retrieve:
             outcomes = result.outcomes[systems[0].name]
@@ -199,6 +203,8 @@ def _lists(chosen: dict[str, Any], models: Sequence[str], opened: ExitStack) -> 
         raise SettingsError("`--preset` needs `--dataset`", hint="a run brings its own data options")
     if chosen["file"]:
         unused = [name for name in (*given, "max_users") if name != "seed" and chosen[name] is not None]
+        if click.get_current_context().get_parameter_source("part") is ParameterSource.COMMANDLINE:
+            unused.append("part")
         if unused:
             raise SettingsError(f"`--lists` is data enough: leave `--{unused[0].replace('_', '-')}` away")
         return lists.of_file(chosen["file"]), None

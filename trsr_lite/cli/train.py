@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from trsr_lite.cli import fields as generated
 from trsr_lite.cli import options
@@ -20,6 +21,7 @@ from trsr_lite.training import options as hyper
 from trsr_lite.training.options import TrainOptions
 
 PAPER_SETTINGS = {"ragged": True, "fan_in": 8}  # the authors merge all block summaries in one prompt
+OF_LISTS = ("summarizer", "objective", "answer_weight", "drop_summaries", "content_free", "whole_text")
 PAPER_ATTRIBUTES = {"mind": ("category", "subcategory", "title")}  # of Amazon-M2, all
 
 
@@ -50,6 +52,7 @@ def command(output: str, resume: bool, force: bool, as_json: bool, **chosen: Any
     """
     folders = {name: chosen.pop(name) for name in ("cache_dir", "data_dir", "offline")}
     given = {name: value for name, value in chosen.items() if value is not None}
+    _refuse(given)
     os.environ.setdefault("TQDM_DISABLE", "1")  # transformers draws bars that cannot be turned off otherwise
     try:
         from trsr_lite.training import folder, run
@@ -76,6 +79,21 @@ def command(output: str, resume: bool, force: bool, as_json: bool, **chosen: Any
         tables.print_facts(f"Run {output}", [("steps", outcome.steps), *outcome.best.items()], tables.console())
 
 
+def _refuse(given: Mapping[str, Any]) -> None:
+    """Raise `SettingsError` for an option that was typed and would change nothing."""
+    of_lists = {field.name for field in fields(DataOptions)} - {"seed", "validation"}
+    idle = [
+        (given.get("role") == "summarizer", {*of_lists, *OF_LISTS}, "`--role summarizer`, which learns from pairs"),
+        (given.get("full"), {"rank", "alpha", "dropout", "layers"}, "`--full`, which makes no adapter"),
+        (given.get("whole_text"), {"objective", "answer_weight"}, "`--whole-text`, which is an objective of its own"),
+    ]
+    source = click.get_current_context().get_parameter_source  # a config file may serve several runs
+    typed = [name for name in given if source(name) is ParameterSource.COMMANDLINE]
+    for applies, names, why in idle:
+        if applies and (found := [name for name in typed if name in names]):
+            raise SettingsError(f"`--{found[0].replace('_', '-')}` changes nothing with {why}", hint="leave it away")
+
+
 def _resolve(given: Mapping[str, Any], pair_options: type) -> tuple[TrainOptions, Settings, Any]:
     """The options of hyper-parameters, settings and data: preset below what was given."""
     given = dict(given)
@@ -95,6 +113,7 @@ def _resolve(given: Mapping[str, Any], pair_options: type) -> tuple[TrainOptions
         given = {
             **data_options.paper(given["dataset"]),
             **hyper.paper(),
+            "whole_text": "objective" not in given,
             **PAPER_SETTINGS,
             "attributes": attributes,
             **given,

@@ -19,14 +19,13 @@ from trsr_lite.errors import SettingsError
 from trsr_lite.evaluation import figures, intervals
 from trsr_lite.evaluation.evaluation import Evaluation, answers, failures
 from trsr_lite.evaluation.options import STUDIES as NAMES
-from trsr_lite.evaluation.outcomes import Outcome
+from trsr_lite.evaluation.outcomes import FOLDER, Outcome
 from trsr_lite.evaluation.scores import Scores
 from trsr_lite.evaluation.studies import STUDIES, TUNING, Study, Variant
 from trsr_lite.evaluation.systems import Adjustable, Simple, System
 from trsr_lite.result import OnProgress, Progress
 from trsr_lite.settings import Settings
 
-FOLDER = "studies"  # below an evaluation's own answers
 SHOWN = ("recall@3", "recall@5", "recall@10", "mrr@10", "ndcg@10", "auc", "failed")
 ALL, TUNED = "all", "tuning"
 
@@ -90,7 +89,6 @@ def study(
     *,
     seed: int = 0,
     output: Path | None = None,
-    force: bool = False,
     progress: OnProgress | None = None,
 ) -> Evaluation:
     """The evaluation with its studies, of the systems that it was made with.
@@ -99,7 +97,7 @@ def study(
     """
     studies, notes = dict[str, Any](), list(chosen.notes)
     for name, tasks in chosen.tasks.items():
-        rows, said = _rows(name, tasks, found, seed, output, force, progress)
+        rows, said = _rows(name, tasks, found, seed, output, progress)
         studies[name] = _described(STUDIES[name], rows)
         notes += said
     if chosen.runs:
@@ -154,7 +152,6 @@ def _rows(
     found: Evaluation,
     seed: int,
     output: Path | None,
-    force: bool,
     progress: OnProgress | None,
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """A row for each variant and system, and what there is to say of them."""
@@ -175,7 +172,6 @@ def _rows(
                 replace(lists, facts=facts),
                 changed,
                 output=place,
-                force=force,
                 progress=_within(f"{name}, {variant.name}", progress),
             )
             notes += [f"{name}, {variant.name}: {line}" for line in failures(more)]

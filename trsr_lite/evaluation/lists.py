@@ -71,13 +71,19 @@ def of_dataset(dataset: Dataset, part: str, *, most: int | None, seed: int) -> L
 def of_file(path: str) -> Lists:
     """Lists of the user's own making: user records with candidates, and `positives`, the ids of those they chose."""
     examples: dict[int, Example] = {}
+    known: dict[str, Item] = {}
     name, found = documents(path)
     for number, (where, data) in enumerate(found, 1):
         user = User.from_dict(data, where)
         examples[number] = _example(user, data.get("positives"), where)
+        for item in (*user.history, *user.candidates):
+            if known.setdefault(item.id, item).attributes != item.attributes:
+                raise DataError(
+                    f"{where}: the item {item.id!r} is another than in a list before",
+                    hint="one id is one text in all lists: baselines look items up by their ids",
+                )
     if not examples:
         raise DataError(f"{name}: is empty", hint="one object a line: user_id, history, candidates, positives")
-    known = {item.id: item for example in examples.values() for item in (*example.history, *example.candidates)}
     lists = Lists(examples, list(known.values()), None, {"lists": name})
     return replace(lists, facts={**lists.facts, "digest": lists.digest()})
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from trsr_lite.evaluation.systems import Answer
 
 SCHEMA = 2  # 1 had no digest of the lists: its answers may be to other candidates
 HEAD, LINES = "evaluation.json", "outcomes.jsonl"
+FOLDER = "studies"  # below an evaluation's own answers: those of each variant
 _BESIDE = f".{HEAD}"  # where the head is written before it gets its name
 _HINT = "replace it with `--force`, or name another folder"
 
@@ -121,6 +123,7 @@ class Outcomes:
             folder.mkdir(parents=True, exist_ok=True)
             if force:
                 lines.unlink(missing_ok=True)
+                shutil.rmtree(folder / FOLDER, ignore_errors=True)
             beside = folder / _BESIDE
             beside.write_bytes(orjson.dumps(head, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
             beside.replace(path)

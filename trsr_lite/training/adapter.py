@@ -25,6 +25,17 @@ def place(options: TrainOptions) -> str:
     return "model" if options.full else "adapter"
 
 
+def check(model: Any, options: TrainOptions) -> None:
+    """Raise `ModelError` for a layer that the model does not have."""
+    here = {name.rpartition(".")[2] for name, _ in model.named_modules()}
+    missing = [name for name in options.layers if name not in here]
+    if missing and not options.full:
+        raise ModelError(
+            f"the base has no layer called {', '.join(missing)}",
+            hint=f"choose `--layers` among {', '.join(name for name in LAYERS if name in here) or 'others'}",
+        )
+
+
 def attach(model: Any, options: TrainOptions) -> Any:
     """The model with what is to be trained made trainable, and nothing else."""
     if options.gradient_checkpointing:
@@ -34,13 +45,6 @@ def attach(model: Any, options: TrainOptions) -> Any:
         return model
     from peft import LoraConfig, get_peft_model
 
-    here = {name.rpartition(".")[2] for name, _ in model.named_modules()}
-    missing = [name for name in options.layers if name not in here]
-    if missing:
-        raise ModelError(
-            f"the base has no layer called {', '.join(missing)}",
-            hint=f"choose `--layers` among {', '.join(name for name in LAYERS if name in here) or 'others'}",
-        )
     config = LoraConfig(
         r=options.rank,
         lora_alpha=options.alpha,

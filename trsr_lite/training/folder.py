@@ -36,7 +36,12 @@ ROOM = "finished checkpoints are kept: make room, then continue with `--resume`"
 
 def open_run(folder: Path, config: Mapping[str, Any], *, resume: bool, force: bool) -> dict[str, Any]:
     """The record of a run to continue, or a new one; raises `SettingsError` rather than mixing two runs."""
-    exists = folder.is_dir() and any(folder.iterdir()) if folder.exists() else False
+    exists = folder.is_dir() and any(folder.iterdir())
+    if _replaced(folder).is_dir() and not exists and not folder.is_file():
+        if folder.is_dir():
+            folder.rmdir()
+        _replaced(folder).rename(folder)
+        exists = True
     if folder.exists() and not folder.is_dir():
         raise SettingsError(f"{folder}: is a file, not a folder")
     if resume:
@@ -51,8 +56,9 @@ def open_run(folder: Path, config: Mapping[str, Any], *, resume: bool, force: bo
     if exists and not (folder / RUN).is_file():
         raise SettingsError(f"{folder}: is not a run, so `--force` does not delete it", hint="name another folder")
     with disk.checked(folder, hint=ROOM):
-        if exists:
-            shutil.rmtree(_replaced(folder), ignore_errors=True)
+        if _replaced(folder).is_dir():  # the run before it never started: what it was to replace is kept still
+            shutil.rmtree(folder)
+        elif exists:
             folder.rename(_replaced(folder))
         folder.mkdir(parents=True, exist_ok=True)
         record = {"schema": SCHEMA, "status": "running", "config": dict(config)}

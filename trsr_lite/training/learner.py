@@ -12,7 +12,7 @@ import torch
 
 from trsr_lite.errors import ModelError, SettingsError
 from trsr_lite.settings import Settings
-from trsr_lite.training import base, validation
+from trsr_lite.training import adapter, base, validation
 from trsr_lite.training.objective import Objective
 from trsr_lite.training.options import TrainOptions
 from trsr_lite.training.rows import Row
@@ -57,6 +57,7 @@ def load(
     dtype = base.best_dtype(device) if options.dtype == "auto" else getattr(torch, options.dtype)
     held = torch.float32 if options.full else dtype
     model = base.load(located, held, offline=offline, four_bit=options.four_bit)
+    adapter.check(model, options)
     objective = Objective(answers, **weights)
     _check_apart(model, objective, options.base)
     return Learner(located, tokenizer, model, objective, dtype, held)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 import orjson
@@ -100,13 +100,15 @@ class Lists:
                     f"{dataset.options.data}: no {part} user is left",
                     hint="give more users, or change `--validation`, `--test`, `--min-items` or `--max-items`",
                 )
+        for item in dataset.items():
+            prompts.shown(item, settings)  # an item without visible text would end the run where it is drawn
         rows = [(0, number) for number in self.train] if read is None else list(read)
         self.domains = {dataset.domain(number) or settings.domain for number in {*held_out, *(row[1] for row in rows)}}
         summarized = sorted({number for epoch, number in rows if self._shown(number, epoch).summary})
         self._summaries: dict[int, str | None] = dict.fromkeys([*summarized, *held_out])
         if summarizer:
             for domain, members in _by_domain(dataset, self._summaries).items():
-                texts = summarizer(list(dataset.histories(members)), settings.updated(domain=domain))
+                texts = summarizer(_Histories(dataset, members), settings.updated(domain=domain))
                 self._summaries.update(zip(members, texts, strict=True))
         self.lists = [self._list(dataset.example(number), self._summaries[number]) for number in held_out]
         self.validation = [one.row(settings, tokenizer) for one in self.lists]
@@ -138,6 +140,25 @@ class Lists:
     def _list(self, example: Example, summary: str | None) -> HeldOut:
         recent = split(example.history, **self.settings.cut).recent
         return HeldOut(summary, recent, example.candidates, example.labels, example.domain, example.relevance)
+
+
+class _Histories(Sequence[Sequence[Item]]):
+    """Of users by number, read where they are asked for: memory does not grow with the users."""
+
+    def __init__(self, dataset: Dataset, numbers: Sequence[int]) -> None:
+        self._dataset, self._numbers = dataset, numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, place: int) -> Sequence[Item]: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Sequence[Item]]: ...
+    def __getitem__(self, place: int | slice) -> Sequence[Any]:
+        if isinstance(place, slice):
+            return list(self._dataset.histories(self._numbers[place]))
+        return next(iter(self._dataset.histories([self._numbers[place]])))
 
 
 def _by_domain(dataset: Dataset, numbers: Iterable[int]) -> dict[str | None, list[int]]:

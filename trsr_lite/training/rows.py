@@ -45,8 +45,11 @@ class Row:
     def shares(self) -> tuple[float, ...]:
         """(candidates,) the part of 1 that each should get: of its relevance, else its label; equal without a user."""
         worth = self.relevance or self.labels
-        whole = sum(worth)
-        return tuple(one / whole if whole else 1 / len(worth) for one in worth)
+        if not any(worth):
+            return tuple(1 / len(worth) for _ in worth)
+        most = max(worth)
+        whole = sum(one / most for one in worth)  # numbers near the largest float have no sum
+        return tuple(one / most / whole for one in worth)
 
 
 @dataclass(frozen=True)

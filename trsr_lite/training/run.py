@@ -35,6 +35,7 @@ from trsr_lite.training.lists import Lists, Summarizer
 from trsr_lite.training.options import PairOptions, TrainOptions
 from trsr_lite.training.rows import Row
 from trsr_lite.training.schedule import Order, Schedule
+from trsr_lite.training.schedule import check as check_rows
 from trsr_lite.training.texts import Texts
 from trsr_lite.training.trainer import METRIC, SHORTENED, OnEvent
 
@@ -85,6 +86,7 @@ def train(
     """
     began, output, state = time.perf_counter(), Path(output), processes.join()
     config = {"options": asdict(options), "settings": settings.to_dict(), "data": asdict(data)}
+    check_rows(options.batch_rows, state.num_processes)
     with processes.in_turn(state):
         record = folder.open_run(output, config, resume=resume or not state.is_main_process, force=force)
     if resume and record["status"] == "finished" and (output / adapter.place(options)).is_dir():
@@ -105,9 +107,8 @@ def train(
     with contextlib.ExitStack() as opened:
         start = opened.enter_context(folder.starting(output, undo=state.is_main_process and not resume))
         ready = learner.load(options, settings, weights, state.device, offline=offline)
-        source = _source(
-            options, settings, data, ready.tokenizer, _summarizer(load, record, state, report), opened, heard
-        )
+        summarizer = _summarizer(load, output, record, state, report)
+        source = _source(options, settings, data, ready.tokenizer, summarizer, opened, heard)
         facts = {
             "base": base.identity(ready.located, ready.model),
             "answers": list(ready.objective.answers),
@@ -136,13 +137,14 @@ def train(
 
 
 def _summarizer(
-    load: Callable[..., Recommender], record: dict[str, Any], state: PartialState, report: OnProgress
+    load: Callable[..., Recommender], output: Path, record: dict[str, Any], state: PartialState, report: OnProgress
 ) -> Summarizer:
-    """Summaries of the model that `load` opens, which `record` then knows."""
+    """Summaries of the model that `load` opens, which `record` then knows; a run is continued with the same alone."""
 
     def summarize(histories: Sequence[Sequence[Item]], settings: Settings) -> list[str | None]:
         opened = load(**{name: getattr(settings, name) for name in settings.to_dict()})
         with opened as recommender, processes.in_turn(state):
+            folder.check_same(output, record, {"summarizer": recommender.bundle.summarizer.identity})
             record["summarizer"] = recommender.bundle.summarizer.identity
             rated = _rated(report, len(histories))
             return [found.text for found in recommender.summaries(histories, progress=rated)]
@@ -226,7 +228,10 @@ def _fit(
     state.wait_for_everyone()
     fitter = trainer.make(model, schedule, options, ready.dtype, output, objective, validate, on_event, start)
     with disk.checked(output, hint=folder.ROOM), _memory():
-        fitter.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        if checkpoint and trainer.lost_patience(output, options.patience):
+            fitter.end_at(checkpoint)
+        else:
+            fitter.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     lines = trainer.read_log(output)
     best = max((line for line in lines if METRIC in line), key=lambda line: line[METRIC])
     metrics = {name: value for name, value in best.items() if name != "steps"}

@@ -55,6 +55,12 @@ class Order:
         return np.random.default_rng([self.seed, epoch]).permutation(len(self.numbers))
 
 
+def check(batch_rows: int, world: int) -> None:
+    """Raise `SettingsError` where a step has no user for some of `world` processes."""
+    if batch_rows < world:
+        raise SettingsError(f"batch_rows is {batch_rows}; with {world} processes it must be at least {world}")
+
+
 class Schedule:
     """A map-style dataset: item `step * world + rank` is what one device reads in one step.
 
@@ -65,8 +71,7 @@ class Schedule:
     def __init__(
         self, order: Order, row: Callable[[int, int], Row], *, batch_tokens: int, world: int = 1, **packing: Any
     ) -> None:
-        if order.batch_rows < world:
-            raise SettingsError(f"batch_rows is {order.batch_rows}; with {world} processes it must be at least {world}")
+        check(order.batch_rows, world)
         self.order, self.row, self.batch_tokens, self.world = order, row, batch_tokens, world
         self.packing = packing
 

@@ -53,6 +53,11 @@ class PackTrainer(transformers.Trainer):
         self._counts = torch.zeros_like(self._counts)
         return tokens, shortened
 
+    def end_at(self, checkpoint: Path) -> None:
+        """Be as after the training that ended with this checkpoint."""
+        self.state = transformers.TrainerState.load_from_json(str(checkpoint / STATE))
+        self._load_best_model()
+
     def training_step(
         self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None
     ) -> torch.Tensor:
@@ -102,7 +107,7 @@ class Log(transformers.TrainerCallback):
         self._time = time.perf_counter()
         if PartialState().is_main_process:
             kept = [line for line in read_log(folder) if line["step"] <= start]
-            self.path.write_text("".join(f"{json.dumps(line)}\n" for line in kept), encoding="utf-8")
+            _replace(self.path, "".join(f"{json.dumps(line)}\n" for line in kept))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         """One line for each logged step, and one for each validation."""
@@ -237,13 +242,26 @@ def latest_checkpoint(folder: Path) -> tuple[Path | None, int]:
     return path, step
 
 
+def lost_patience(folder: Path, patience: int | None) -> bool:
+    """Whether a run's validations had not become better for so long that it ended there."""
+    found = [line[METRIC] for line in read_log(folder) if METRIC in line]
+    return bool(patience and found) and len(found) - 1 - found.index(max(found)) >= (patience or 0)
+
+
 def relocate(checkpoint: Path) -> None:
     """Let a checkpoint of a run that was moved, or is named otherwise now, find the best one beside it."""
     path = checkpoint / STATE
     state = json.loads(path.read_text(encoding="utf-8"))
     if best := state["best_model_checkpoint"]:
         state["best_model_checkpoint"] = str(checkpoint.with_name(Path(best).name))
-        path.write_text(json.dumps(state, indent=2), encoding="utf-8")
+        _replace(path, json.dumps(state, indent=2))
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file that a run is continued from: the old one is there until the new one is whole."""
+    beside = path.with_name(f"{path.name}.new")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)
 
 
 def read_log(folder: Path) -> Sequence[dict[str, Any]]:
