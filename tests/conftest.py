@@ -24,7 +24,7 @@ from trsr_lite.cache import SummaryStore
 ROOT = Path(__file__).parents[1]
 PACKAGE_PARENT = Path(trsr_lite.__file__).parents[1]
 FOLDERS = {"HOME": "", "XDG_CACHE_HOME": "cache", "XDG_DATA_HOME": "data", "XDG_CONFIG_HOME": "config"}
-REQUIRE_ALL = "TRSR_LITE_REQUIRE_ALL" in os.environ  # read before the tests' environment is cleaned
+REQUIRE_ALL = bool(os.environ.get("TRSR_LITE_REQUIRE_ALL"))  # read before the tests' environment is cleaned
 SMOLLM2 = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 # What libraries say of themselves in tests of training and conversion; anything else is an error.

@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_gguf
 
-from trsr_lite import FakeEngine, ModelError, Settings, User, probes
+from trsr_lite import FakeEngine, ModelError, Recommender, Settings, User, probes
 from trsr_lite import bundle as bundles
 from trsr_lite.bundle import MANIFEST, SCHEMA, Bundle, ModelFile
 from trsr_lite.conversion import card
@@ -125,6 +128,15 @@ def test_what_is_not_there_is_refused_with_a_way_out(tmp_path: Path) -> None:
 
 def test_what_cannot_be_looked_at_is_refused(tmp_path: Path) -> None:
     refused(tmp_path / ("x" * 300))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every name is text")
+def test_a_path_that_is_no_text_is_refused_by_name(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"mod\xe9")
+    folder.mkdir()
+    tiny_gguf.write_llama(folder / "tiny.gguf")
+    with pytest.raises(ModelError, match="tiny.gguf: its name is not UTF-8 text"):
+        Recommender.load(folder / "tiny.gguf", cache_dir=tmp_path)
 
 
 class OnBadDisk(io.BytesIO):

@@ -7,6 +7,7 @@ import struct
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -132,16 +133,17 @@ def test_an_engine_computes_the_same_with_the_padded_adapter(tmp_path: Path, mon
     assert narrow != pytest.approx(plain, abs=0.2)
 
 
+@pytest.mark.parametrize(("owner", "name"), [(Path, "write_bytes"), (tempfile, "TemporaryDirectory")])
 def test_without_room_for_a_moment_the_adapter_is_used_as_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, owner: Any, name: str
 ) -> None:
     model = tiny_gguf.write_llama(tmp_path / "tiny.gguf")
     adapter = write_adapter(tmp_path / "adapter.gguf", ranks=PAIRS)
 
-    def full(self: Path, content: bytes) -> int:
+    def full(*_: Any, **__: Any) -> Any:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(owner, name, full)
     with caplog.at_level(logging.WARNING):
         engine = LlamaEngine(model, identity="", adapter=adapter)
     assert engine.margins(TOKENS, [[7]], ANSWERS)
@@ -178,12 +180,20 @@ def crafted(kind: int, value: bytes) -> bytes:
         crafted(lora.ARRAY, struct.pack("<IQ", lora.TEXT, 1 << 62)),
         crafted(lora.ARRAY, struct.pack("<IQ", lora.ARRAY, 1) * 5000),
         crafted(lora.TEXT, struct.pack("<Q", 1 << 62)),
+        crafted(lora.TEXT, struct.pack("<Q", 1 << 63)),
         crafted(99, b""),
     ],
-    ids=["endless bytes", "endless texts", "arrays in arrays", "an endless text", "a type that there is not"],
+    ids=[
+        "endless bytes",
+        "endless texts",
+        "arrays in arrays",
+        "an endless text",
+        "one longer still",
+        "a type that there is not",
+    ],
 )
 def test_a_crafted_file_ends_at_once_and_is_left_to_llama_cpp(tmp_path: Path, content: bytes) -> None:
-    with pytest.raises((struct.error, KeyError, ValueError)):
+    with pytest.raises((struct.error, KeyError, ValueError, OverflowError)):
         lora.widened(content)
     (path := tmp_path / "crafted.gguf").write_bytes(content)
     with pytest.raises(ModelError, match=r"crafted\.gguf: llama\.cpp cannot load this adapter"):

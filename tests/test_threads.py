@@ -42,7 +42,24 @@ def write(root: Path, files: Mapping[str, str]) -> Path:
     ids=str,
 )
 def test_a_quota_is_read_from_version_2_then_1(tmp_path: Path, files: dict[str, str], quota: float | None) -> None:
-    assert cgroup_quota(write(tmp_path, files)) == quota
+    assert cgroup_quota(write(tmp_path, files), tmp_path / "no processes") == quota
+
+
+def test_the_least_quota_on_the_way_up_counts(tmp_path: Path) -> None:
+    """A service without a namespace of its own: the file system shows all groups, and the root has no quota."""
+    files = {
+        "cpu.max": "max 100000",
+        "system.slice/cpu.max": "400000 100000",
+        "system.slice/a/cpu.max": "100000 100000",
+    }
+    own = tmp_path / "own"
+    own.write_text("0::/system.slice/a\n")
+    assert cgroup_quota(write(tmp_path / "v2", files), own) == 1.0
+    own.write_text("0::/system.slice\n")
+    assert cgroup_quota(write(tmp_path / "v2", files), own) == 4.0
+    own.write_text("4:memory:/b\n3:cpu,cpuacct:/a:b\n")
+    files = {"cpu/a:b/cpu.cfs_quota_us": "150000", "cpu/a:b/cpu.cfs_period_us": "100000"}
+    assert cgroup_quota(write(tmp_path / "v1", files), own) == 1.5
 
 
 # Cores

@@ -11,6 +11,7 @@ from typing import Any
 
 from trsr_lite.errors import SettingsError
 
+SHOWN = 500  # characters of a value in a message
 KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "str": ((str,), "text"),
     "int": ((int,), "a whole number"),
@@ -34,15 +35,23 @@ def check(
         types, described = KINDS[kind]
         fits = isinstance(value, types) and (bool in types or not isinstance(value, bool))
         if not fits:
-            raise SettingsError(f"{field.name} is {value!r}, which is not {described}")
+            raise SettingsError(f"{field.name} is {_shown(value)}, which is not {described}")
         if kind.startswith("tuple") and not all(isinstance(name, str) and name for name in value):
-            raise SettingsError(f"{field.name} are {value!r}; each must be a name")
+            raise SettingsError(f"{field.name} are {_shown(value)}; each must be a name")
     for name, allowed in (choices or {}).items():
         one_of(name, getattr(options, name), allowed)
     for name, smallest in (least or {}).items():
         value = getattr(options, name)
         if value is not None and not value >= smallest:
             raise SettingsError(f"{name} is {value}; it must be at least {smallest:g}")
+
+
+def _shown(value: Any) -> str:
+    """A value for a message, whatever a program has sent."""
+    try:
+        return repr(value)[:SHOWN]
+    except RecursionError:
+        return "nested too deeply"
 
 
 def one_of(name: str, value: str, allowed: Sequence[str]) -> None:

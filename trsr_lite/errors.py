@@ -25,9 +25,13 @@ class TrsrError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        line = " ".join(message.split())
-        super().__init__("".join(character if character.isprintable() else "\ufffd" for character in line))
-        self.hint = hint
+        super().__init__(_line(message))
+        self.hint = _line(hint) if hint else None
+
+
+def _line(text: str) -> str:
+    """On one line, in what any terminal and any JSON can hold."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in " ".join(text.split()))
 
 
 class Closed(TrsrError):

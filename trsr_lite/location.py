@@ -38,7 +38,7 @@ def locate(
         return _prepared(digest, data_dir, offline=offline, progress=progress)
     with granted(model):
         if Path(model).exists():
-            return Path(model)
+            return _named(Path(model))
     reference = hub.parse(model) if isinstance(model, str) else None
     if reference is None:
         raise ModelError(
@@ -46,6 +46,15 @@ def locate(
             hint=f"{WAYS}; `smollm2` is the embedded default",
         )
     return hub.pull(reference, offline=offline, digest=digest, progress=progress)
+
+
+def _named(path: Path) -> Path:
+    """The path, where llama.cpp and reports can name it."""
+    try:
+        str(path.resolve()).encode()
+    except UnicodeEncodeError:
+        raise ModelError(f"{path}: its name is not UTF-8 text", hint="give it, or its folder, another name") from None
+    return path
 
 
 def _prepared(

@@ -374,12 +374,19 @@ def test_bytes_may_come_one_by_one_and_many_messages_at_once(connect: Connect) -
     assert {client.answer(number)["id"] for number in range(100)} == set(range(100))
 
 
+DEEP: Any = 1
+for _ in range(900):
+    DEEP = [DEEP]
+
+
 WRONG: dict[str, tuple[str, dict[str, Any], int, str]] = {
     "no such method": ("recomend", {}, -32601, "recommend"),
     "no user": ("recommend", {}, -32602, "'user' is missing"),
     "an unknown parameter": ("recommend", {"user": user(), "top": 3}, -32602, "'top'"),
     "a misspelled parameter": ("recommend", {"user": user(), "prioritty": "low"}, -32602, "priority"),
     "k of no candidates": ("recommend", {"user": user(), "k": 0}, -32602, "k is 0"),
+    "k far too deep": ("recommend", {"user": user(), "k": DEEP}, -32602, "k is"),
+    "a name without end": ("recommend", {"user": user(), "x" * 200_000: 1}, -32602, f"'{'x' * 64}'"),
     "k as text": ("recommend", {"user": user(), "k": "3"}, -32602, "k is '3'"),
     "time before now": ("recommend", {"user": user(), "budget": -1}, -32602, "budget is -1"),
     "an unknown priority": ("recommend", {"user": user(), "priority": "now"}, -32602, "high, normal, low"),
@@ -424,6 +431,9 @@ def test_an_id_in_use_is_refused_and_its_request_is_still_answered(connect: Conn
         client.ask(method, 7, **({"user": user()} if method == "recommend" else {}))
         error = client.error(None)
         assert (error["code"], error["data"]) == (-32600, {"used": 7})
+    client.write(b'{"jsonrpc": "2.0", "id": 7}\n')  # malformed besides
+    error = client.error(None)
+    assert (error["code"], error["data"]["used"]) == (-32600, 7)
     client.ask("recommend", "7", user=user())
     gate.open()
     client._methods[7] = "recommend"
@@ -453,6 +463,35 @@ def test_more_requests_than_may_wait_are_refused_and_the_others_are_answered(
     gate.open()
     for name in ids[:-3]:
         client.result(name)
+
+
+def test_a_request_that_is_refused_has_ended_none(
+    connect: Connect, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queues, "JOBS", 1)
+    client = connect()
+    client.ask("recommend", "running", user=user("u1", 20))
+    gate.reached()
+    client.ask("recommend", "waiting", user=user("u2"))
+    client.ask("recommend", "newest", user=user("u1", 21), supersede=True)
+    client.ask("forget", "forget", user_id="u1")
+    assert client.error("newest")["code"] == client.error("forget")["code"] == -32000
+    client.ask("recommend", "newer", user=user("u2", 5), supersede=True)  # takes the place of one that waits
+    assert client.error("waiting")["data"]["reason"] == "superseded"
+    gate.open()
+    client.result("running")
+    client.result("newer")
+
+
+def test_a_failure_that_no_json_can_hold_is_answered_too(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> int:
+        raise StoreError("cannot be used", hint="see /home/\udce9/cache")
+
+    client = connect()
+    monkeypatch.setattr(Recommender, "forget", fail)
+    client.call("recommend", user=user())
+    assert client.error(client.ask("forget", user_id="u1"))["data"]["hint"] == "see /home/\ufffd/cache"
+    client.call("recommend", user=user())
 
 
 def test_a_bug_is_said_without_the_users_texts_and_the_next_request_is_served(

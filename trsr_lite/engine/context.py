@@ -94,6 +94,11 @@ class Context:
             self.close()
             raise
 
+    @property
+    def can_decode(self) -> bool:
+        """Whether there is a memory to decode with: BERT and its kin have none, and their logits are never computed."""
+        return bool(self._memory)
+
     def _adapt(self, adapter: Any) -> None:
         adapters, scales = (type(adapter) * 1)(adapter), (ctypes.c_float * 1)(1.0)
         if self._lib.llama_set_adapters_lora(self._handle, adapters, 1, scales):

@@ -78,19 +78,23 @@ def quantize(source: Path, target: Path, file_type: str, threads: int) -> None:
 def _widened(path: Path) -> Iterator[Path]:
     """The adapter's file, or one for the moment that llama.cpp computes faster; what is no adapter is left to it."""
     content = None
-    with contextlib.suppress(struct.error, KeyError, ValueError):
+    with contextlib.suppress(struct.error, KeyError, ValueError, OverflowError):
         content = lora.widened(path.read_bytes())
     if content is None:
         yield path
         return
-    with tempfile.TemporaryDirectory(prefix="trsr-lite-") as folder:
-        wide = Path(folder) / path.name
+    with contextlib.ExitStack() as stack:
         try:
+            wide = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trsr-lite-"))) / path.name
             wide.write_bytes(content)
         except OSError as error:
-            logger.warning("%s: scoring will be slower: %s: %s", path.name, folder, error.strerror or error)
+            logger.warning("%s: scoring will be slower: %s", path.name, error.strerror or error)
             wide = path
         yield wide
+
+
+def _encoder(path: Path) -> ModelError:
+    return ModelError(f"{path}: an encoder model; a decoder-only language model is needed")
 
 
 class Model:
@@ -108,7 +112,7 @@ class Model:
         on_load: OnProgress | None = None,
     ) -> None:
         check_gguf(path)
-        self._users = 1
+        self._users, self._path = 1, path
         self._lib = lib = library()
         params = lib.llama_model_default_params()
         params.vocab_only = vocab_only
@@ -137,7 +141,7 @@ class Model:
             )
         if not vocab_only and lib.llama_model_has_encoder(self._handle):
             self.close()
-            raise ModelError(f"{path}: an encoder model; a decoder-only language model is needed")
+            raise _encoder(path)
         self._vocab = lib.llama_model_get_vocab(self._handle)
         self.vocab_size: int = lib.llama_vocab_n_tokens(self._vocab)
         self.context_length: int = lib.llama_model_n_ctx_train(self._handle) or 4096
@@ -266,7 +270,11 @@ class Model:
 
     def context(self, **shape: Any) -> Context:
         """A context on this model; see `Context`."""
-        return Context(self._lib, self._handle, self.vocab_size, **shape)
+        context = Context(self._lib, self._handle, self.vocab_size, **shape)
+        if not context.can_decode:
+            context.close()
+            raise _encoder(self._path)
+        return context
 
     def close(self) -> None:
         """Give the model back; the last user frees it. Contexts must be closed before."""

@@ -24,6 +24,7 @@ for; 0 pays a system call at each of the several hundred barriers of a token. Se
 
 SPIN_VARIABLES = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 CGROUP = Path("/sys/fs/cgroup")
+OWN = Path("/proc/self/cgroup")
 CPUS = Path("/sys/devices/system/cpu")
 
 
@@ -34,14 +35,32 @@ def default_threads() -> int:
     return max(1, cores if quota is None else min(cores, math.ceil(quota)))
 
 
-def cgroup_quota(root: Path = CGROUP) -> float | None:
-    """CPUs granted by the cgroup (v2, then v1), or None without a limit."""
+def cgroup_quota(root: Path = CGROUP, own: Path = OWN) -> float | None:
+    """CPUs granted by the process's cgroup and those above it (v2 or v1), or None without a limit."""
+    groups = {"": "/", "cpu": "/"}  # of v2, and of v1's controller
     with contextlib.suppress(OSError, ValueError):
-        granted, period = (root / "cpu.max").read_text().split()
+        for line in own.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            groups.update(dict.fromkeys(controllers.split(","), path))
+    for name in ("", "cpu"):
+        quotas = [quota for place in _upwards(root / name, groups[name]) if (quota := _quota(place)) is not None]
+        if quotas:
+            return min(quotas)
+    return None
+
+
+def _upwards(root: Path, group: str) -> Iterator[Path]:
+    place = root / group.strip("/")
+    yield from (folder for folder in (place, *place.parents) if folder.is_relative_to(root))
+
+
+def _quota(group: Path) -> float | None:
+    with contextlib.suppress(OSError, ValueError):
+        granted, period = (group / "cpu.max").read_text().split()
         return None if granted == "max" else int(granted) / int(period)
     with contextlib.suppress(OSError, ValueError):
-        granted_us = int((root / "cpu/cpu.cfs_quota_us").read_text())
-        return granted_us / int((root / "cpu/cpu.cfs_period_us").read_text()) if granted_us > 0 else None
+        granted_us = int((group / "cpu.cfs_quota_us").read_text())
+        return granted_us / int((group / "cpu.cfs_period_us").read_text()) if granted_us > 0 else None
     return None
 
 

@@ -25,6 +25,7 @@ from trsr_lite.serve.recommenders import Recommenders
 from trsr_lite.settings import CHOICES, TOP
 
 PROTOCOL = 1
+NAME = 64  # characters of an unknown name that are looked at: comparing takes memory for each
 """Raised when a client that speaks an older one would break."""
 
 Work = Callable[[Recommenders, Cancellation, OnProgress], Any]
@@ -212,8 +213,9 @@ def parse(kind: type[P], params: Any) -> P:
     known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
     for name in params:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            raise SettingsError(f"there is no parameter {name!r}", hint=f"did you mean `{near[0]}`?" if near else None)
+            asked = name[:NAME]
+            near = difflib.get_close_matches(asked, known, 1)
+            raise SettingsError(f"there is no parameter {asked!r}", hint=f"did you mean `{near[0]}`?" if near else None)
     for name, field in known.items():
         if field.default is MISSING and name not in params:
             raise SettingsError(f"the parameter {name!r} is missing")

@@ -56,6 +56,10 @@ class Job:
         return self.urgency, self.number
 
 
+Ends = Callable[[Job], "str | None"]
+"""Why a job shall end early, or None."""
+
+
 class Queue:
     """Jobs between the thread that reads requests and the one that works on them."""
 
@@ -66,13 +70,16 @@ class Queue:
         self._numbers = itertools.count()
         self._closed = False
 
-    def put(self, job: Job) -> None:
-        """Let a job wait; raises `Full`."""
-        told: Cancellation | None = None
+    def put(self, job: Job, ends: Ends = lambda _: None) -> list[tuple[Job, str]]:
+        """Let a job wait instead of those that it `ends`, which are returned with the reason as `stop` does.
+
+        Raises `Full`; then nothing has ended.
+        """
         with self._changed:
-            taken = sum(known.size for known in self._waiting)
-            if len(self._waiting) >= JOBS or (self._waiting and taken + job.size > JOBS_BYTES):
+            kept = [known for known in self._waiting if not ends(known)]
+            if len(kept) >= JOBS or (kept and sum(known.size for known in kept) + job.size > JOBS_BYTES):
                 raise Full
+            gone, told = self._end(ends)
             job.number = next(self._numbers)
             self._waiting.append(job)
             running = self._running
@@ -81,6 +88,7 @@ class Queue:
             self._changed.notify_all()
         if told:
             told.cancel()
+        return gone
 
     def take(self) -> Job | None:
         """The most urgent job, which is running from now on; None once closed and empty."""
@@ -113,16 +121,12 @@ class Queue:
 
     def stop(self, reason: str, which: Callable[[Job], bool]) -> tuple[list[Job], bool]:
         """End jobs early: returns those that were waiting and are gone, and whether the running one was told to end."""
-        told: Cancellation | None = None
         with self._changed:
-            gone = [job for job in self._waiting if which(job)]
-            self._waiting = [job for job in self._waiting if job not in gone]
-            running = self._running if self._running and which(self._running) else None
-            if running and running.stopped in (None, INTERRUPTED):
-                running.stopped, told = reason, running.cancel
+            running = bool(self._running and which(self._running))
+            gone, told = self._end(lambda job: reason if which(job) else None)
         if told:
             told.cancel()
-        return gone, running is not None
+        return [job for job, _ in gone], running
 
     def abandon(self) -> Job | None:
         """The running job, which is gone from now on, whatever its work still does."""
@@ -145,6 +149,16 @@ class Queue:
         """The jobs that wait, the next one first, and the running one."""
         with self._changed:
             return sorted(self._waiting, key=lambda job: job.order), self._running
+
+    def _end(self, ends: Ends) -> tuple[list[tuple[Job, str]], Cancellation | None]:
+        """Those that waited and are gone, and what tells the running one, if it is to end."""
+        gone = [(job, reason) for job in self._waiting if (reason := ends(job))]
+        self._waiting = [job for job in self._waiting if not ends(job)]
+        running = self._running
+        if running and running.stopped in (None, INTERRUPTED) and (reason := ends(running)):
+            running.stopped = reason
+            return gone, running.cancel
+        return gone, None
 
     def _leave(self, job: Job) -> bool:
         """Whether a job was running until now, instead of being abandoned."""

@@ -105,6 +105,8 @@ class Server:
             request = message.read(line)
             return request is None or self._start(request)
         except Refused as refused:
+            if request is None and refused.to is not None and self._queue.knows(refused.to):
+                refused.data["used"], refused.to = refused.to, None  # that request has its own answer
             if request is None or request.id is not None:
                 self._outbox.put(message.failure(refused.to, refused.code, str(refused), refused.data))
         except TrsrError as error:
@@ -150,12 +152,16 @@ class Server:
             lambda cancel, progress: work(self._recommenders, cancel, progress),
             request.size,
         )
-        if asked.supersede:
-            self._stop("superseded", lambda other: (other.method, other.user_id) == (job.method, user_id))
-        if job.method == "forget":
-            self._stop("forgotten", lambda other: other.user_id == user_id and other.method != job.method)
+
+        def ends(other: Job) -> str | None:
+            same = other.method == job.method
+            if other.user_id != user_id or not (asked.supersede if same else job.method == "forget"):
+                return None
+            return "superseded" if same else "forgotten"
+
         try:
-            self._queue.put(job)
+            for other, reason in self._queue.put(job, ends):
+                self._fail_as_cancelled(other, reason)
         except Full:
             raise Refused(
                 message.BUSY,
