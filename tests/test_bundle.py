@@ -135,7 +135,7 @@ def test_a_path_that_is_no_text_is_refused_by_name(tmp_path: Path) -> None:
     folder = tmp_path / os.fsdecode(b"mod\xe9")
     folder.mkdir()
     tiny_gguf.write_llama(folder / "tiny.gguf")
-    with pytest.raises(ModelError, match="tiny.gguf: its name is not UTF-8 text"):
+    with pytest.raises(ModelError, match=r"tiny\.gguf: its name is not UTF-8 text"):
         Recommender.load(folder / "tiny.gguf", cache_dir=tmp_path)
 
 

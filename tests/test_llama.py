@@ -933,9 +933,10 @@ def test_an_encoder_model_is_an_error_that_names_the_file(
 def test_a_model_without_a_memory_is_an_encoder(tiny: Path, monkeypatch: pytest.MonkeyPatch, freed: list[str]) -> None:
     """llama.cpp says of BERT that it has no encoder, gives it no memory, and never computes its logits."""
     monkeypatch.setattr(native.library(), "llama_get_memory", lambda handle: None)
-    with contextlib.closing(LlamaEngine(tiny, identity="tiny")) as engine:
-        with pytest.raises(ModelError, match=r"tiny\.gguf: an encoder model"):
-            engine.margins((1, 2), [[3]], (4, 5))
+    engine = LlamaEngine(tiny, identity="tiny")
+    with pytest.raises(ModelError, match=r"tiny\.gguf: an encoder model"):
+        engine.margins((1, 2), [[3]], (4, 5))
+    engine.close()
     assert freed == ["llama_free", "llama_model_free"]
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import IO
 
 LONGEST = 1 << 26  # bytes: a longer line is no row but a broken file
 TOO_LONG = f"is longer than {LONGEST >> 20} MiB"
 
 
-def read(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+def read(file: IO[bytes]) -> Iterator[tuple[bytes, int]]:
     """Each line with its end, and how many bytes it takes in the file: more than are given where it is too long."""
     while line := file.readline(LONGEST):
         size, part = len(line), line

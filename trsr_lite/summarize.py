@@ -125,7 +125,9 @@ def summarize(
         if whole_rounds:
             ready = sorted(ready, key=lambda node: (-above[node.key], node.key))[:ROUND]
         with store.together() if whole_rounds else nullcontext():
-            _generate(ready, texts, settings, store, engine(), progress and progress.next(len(ready)), cancel, work)
+            _generate(
+                ready, texts, settings, store, engine(), progress.next(len(ready)) if progress else None, cancel, work
+            )
         missing = {key: node for key, node in missing.items() if key not in texts}
     summaries, claimed = [], set(cached)
     for order in orders:
