@@ -785,6 +785,24 @@ def test_closing_during_work_ends_it(own: LlamaEngine, computing: threading.Even
         own.margins(some_tokens(3), several([3]), ANSWERS)
 
 
+@pytest.mark.parametrize("method", ["margins", "generate"])
+def test_an_engine_may_be_closed_by_what_its_own_call_calls_back(tiny: Path, freed: list[str], method: str) -> None:
+    engine = LlamaEngine(tiny, identity="tiny", options=ONE)
+
+    def close(*_: Any) -> None:
+        engine.close()
+        assert freed == []  # it is still at work
+
+    with pytest.raises((Cancelled, Closed)):
+        if method == "margins":
+            engine.margins((1, 2), [[3]] * 200, (4, 5), on_result=close)
+        else:
+            engine.generate([[1, 2, 3]] * 40, max_tokens=3, on_result=close)
+    assert freed == ["llama_free", "llama_model_free"]
+    engine.close()
+    assert len(freed) == 2
+
+
 def test_work_after_closing_is_refused_and_closing_again_is_not(own: LlamaEngine) -> None:
     own.generate([some_tokens(3)], max_tokens=2)
     own.close()

@@ -61,7 +61,7 @@ class LlamaEngine:
         self.threads = self.options.threads or default_threads()
         self.room: int | None = None
         self._lock = threading.RLock()
-        self._busy = False
+        self._worker: int | None = None  # the thread of the running call
         self._model: native.Model = (
             beside._model.share()
             if beside
@@ -74,7 +74,7 @@ class LlamaEngine:
             raise
         self._abort = AbortFlag(native.library())
         self._context: Context | None = None
-        self._closed = False
+        self._closed = self._freed = False
         self.chat_template = self._model.chat_template
         self.bos = self._special(self._model.bos_token)
         self.eos = self._special(self._model.eos_token)
@@ -196,16 +196,24 @@ class LlamaEngine:
                 self._context = None
 
     def close(self) -> None:
-        """Stop the running call, which raises `Cancelled`, and free everything; may be called twice."""
-        closed, self._closed = self._closed, True
-        if self._busy:
+        """Stop the running call, which raises `Cancelled`, and free everything; may be called twice.
+
+        Called back by the running call, it leaves that to the call's end.
+        """
+        self._closed = True
+        if self._worker is not None:
             self._abort.set()
-        with self._lock:
-            self.release()
-            if not closed:
-                self._model.close()
+        if self._worker != threading.get_ident():
+            self._free()
 
     # Inside
+
+    def _free(self) -> None:
+        with self._lock:
+            self.release()
+            if not self._freed:
+                self._freed = True
+                self._model.close()
 
     @contextlib.contextmanager
     def _alive(self) -> Iterator[native.Model]:
@@ -218,14 +226,16 @@ class LlamaEngine:
     def _working(self, cancel: Cancellation | None) -> Iterator[None]:
         with self._alive():
             self._abort.clear()
-            self._busy = True
+            self._worker = threading.get_ident()
             try:
                 with (cancel or Cancellation()).telling(self._abort.set), self._alive():  # `close` may just have come
                     yield
             finally:
-                self._busy = False
+                self._worker = None
                 if self._context:
                     self._context.clear()
+                if self._closed:
+                    self._free()
 
     def step(
         self,
