@@ -97,7 +97,7 @@ def test_without_ray_the_line_that_installs_it_is_shown(
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     code, _, err = run("batch", "--users", users, "--output", tmp_path / "out", "-m", tiny, "--engine", "ray")
-    assert code == 1 and "pip install 'trsr-lite[ray]'" in err
+    assert code == 2 and "pip install 'trsr-lite[ray]'" in err
 
 
 def test_without_pyarrow_the_line_that_installs_it_is_shown(

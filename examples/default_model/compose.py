@@ -24,7 +24,8 @@ from trsr_lite import Item, Settings, pairs, prompts, summarize
 from trsr_lite.pairs import Pair
 
 SEED = 6  # also of the two runs
-TRAINING, HELD_OUT = 2000, 300  # people
+TRAINING, HELD_OUT = 3700, 300  # people
+WRITTEN_OF = 2000  # the training people that pairs are taken from
 STRANGE, FAMILIAR = 8, 3  # of what is shown, besides a text of an interest
 STRANGE_HELD_OUT = 17
 PAIRS = {"block": 900, "merge": 500, "update": 200}
@@ -47,7 +48,7 @@ def main(work: Path) -> None:
         wanted = HELD_OUT_PAIRS if held_out else PAIRS
         path = work / ("held_out_pairs.jsonl" if held_out else "pairs.jsonl")
         path.unlink(missing_ok=True)
-        pairs.append(_chosen(people, wanted), path)
+        pairs.append(_chosen(people[:WRITTEN_OF], wanted), path)
 
 
 def _write_lists(people: Sequence[Person], taste: Taste, folder: Path) -> None:

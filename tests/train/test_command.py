@@ -110,8 +110,8 @@ def test_ctrl_c_names_the_option_that_goes_on(run: Run, monkeypatch: pytest.Monk
 def test_only_what_was_given_differs_from_the_defaults(run: Run, asked: list[Asked]) -> None:
     assert run(*MIND).code == 0
     assert asked[0][:3] == (TrainOptions(), Settings(domain="news"), DataOptions("mind", "folder"))
-    assert run(*MIND, "--rank", "4", "--layers", "q_proj, v_proj", "--full", "--seed", "7").code == 0
-    assert asked[1][0] == TrainOptions(rank=4, layers=("q_proj", "v_proj"), full=True, seed=7)
+    assert run(*MIND, "--rank", "4", "--layers", "q_proj, v_proj", "--four-bit", "--seed", "7").code == 0
+    assert asked[1][0] == TrainOptions(rank=4, layers=("q_proj", "v_proj"), four_bit=True, seed=7)
     assert asked[1][2] == DataOptions("mind", "folder", seed=7)
 
 
