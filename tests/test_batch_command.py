@@ -106,7 +106,7 @@ def test_without_pyarrow_the_line_that_installs_it_is_shown(
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     (tmp_path / "users.parquet").write_bytes(b"PAR1")
     code, _, err = run("batch", "--users", tmp_path / "users.parquet", "--output", tmp_path / "out", "-m", tiny)
-    assert code == 1 and "pip install 'trsr-lite[parquet]'" in err
+    assert code == 2 and "pip install 'trsr-lite[parquet]'" in err
 
 
 def test_what_is_no_parquet_is_bad_input(run: Run, tiny: Path, tmp_path: Path) -> None:

@@ -540,7 +540,7 @@ def ranking(tmp_path: Path, tiny: Path) -> list[str]:
     users = [
         {
             "user_id": f"person-{number}",
-            "history": [{"id": "h", "title": f"Read before {number}"}],
+            "history": [{"id": f"h{number}", "title": f"Read before {number}"}],
             "candidates": [{"id": f"c{index}", "title": f"Candidate {index}"} for index in range(4)],
             "positives": ["c2"],
         }

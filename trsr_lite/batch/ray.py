@@ -112,5 +112,5 @@ def _ray() -> Any:
         import ray
         import ray.data
     except ModuleNotFoundError as error:
-        raise TrsrError("Ray is missing", hint="pip install 'trsr-lite[ray]'") from error
+        raise SettingsError("Ray is missing", hint="pip install 'trsr-lite[ray]'") from error
     return ray
