@@ -19,11 +19,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from trsr_lite import hub, publish
+from trsr_lite import hub, publish, reference
 from trsr_lite.bundle import MANIFEST, Bundle, ModelFile
 from trsr_lite.digests import file_digest
 from trsr_lite.errors import SettingsError
-from trsr_lite.hub import Reference
+from trsr_lite.reference import Reference
 
 ROOT = Path(__file__).parents[1]
 NEWS = ROOT / "examples" / "news_reader.json"
@@ -34,14 +34,14 @@ CHUNK = 1024
 PULL = f"""
 import json, os, socket, sys, time
 import huggingface_hub.constants
-from trsr_lite import ModelError, hub
+from trsr_lite import ModelError, hub, reference
 time.sleep = lambda seconds: None  # the client waits between its attempts
 huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE = {CHUNK}
 if sys.argv[1] == "guarded":
     socket.socket.connect = socket.create_connection = socket.getaddrinfo = lambda *_, **__: os._exit(99)
 for text in sys.argv[3:]:
     try:
-        told = {{"path": str(hub.pull(hub.parse(text), offline=sys.argv[2] == "offline"))}}
+        told = {{"path": str(hub.pull(reference.parse(text), offline=sys.argv[2] == "offline"))}}
     except ModelError as error:
         told = {{"error": str(error), "hint": error.hint}}
     print(json.dumps(told))
@@ -318,16 +318,16 @@ def ggufs(stub: Stub) -> Repository:
     ids=repr,
 )
 def test_a_reference_is_a_repository_with_a_type_and_a_revision(text: str, expected: Reference | None) -> None:
-    assert hub.parse(text) == expected
+    assert reference.parse(text) == expected
     assert expected is None or str(expected) == text
 
 
 def test_what_exists_here_is_no_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert hub.parse("user/repo") is not None
+    assert reference.parse("user/repo") is not None
     (tmp_path / "user" / "repo").mkdir(parents=True)
-    assert hub.parse("user/repo") is None
-    assert hub.parse("user/" + "r" * 300) is None  # nor what can be nowhere
+    assert reference.parse("user/repo") is None
+    assert reference.parse("user/" + "r" * 300) is None  # nor what can be nowhere
 
 
 # Bundles

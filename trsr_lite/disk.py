@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from trsr_lite.errors import ModelError, TrsrError
@@ -26,6 +26,22 @@ def checked(place: Path, *, step: str | None = None, hint: str = ROOM) -> Iterat
         if isinstance(error, RuntimeError) and _TORCH_WRITER not in str(error):
             raise
         raise TrsrError(f"{lead}{place}: cannot be written: {error}", hint=hint) from error
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write a file whole: under its name is what was there before until the new content is complete."""
+    try:
+        beside(path).write_bytes(content)
+        beside(path).replace(path)
+    except OSError:
+        with suppress(OSError):
+            beside(path).unlink()
+        raise
+
+
+def beside(path: Path) -> Path:
+    """Where a file is written before it gets its name."""
+    return path.with_name(f".{path.name}")
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from trsr_lite import bundle, hub
+from trsr_lite import bundle, hub, reference
 from trsr_lite.bundle import WAYS
 from trsr_lite.disk import granted
 from trsr_lite.errors import ModelError
@@ -39,13 +39,13 @@ def locate(
     with granted(model):
         if Path(model).exists():
             return _named(Path(model))
-    reference = hub.parse(model) if isinstance(model, str) else None
-    if reference is None:
+    meant = reference.parse(model) if isinstance(model, str) else None
+    if meant is None:
         raise ModelError(
             f"{model}: there is no such model",
             hint=f"{WAYS}; `smollm2` is the embedded default",
         )
-    return hub.pull(reference, offline=offline, digest=digest, progress=progress)
+    return hub.pull(meant, offline=offline, digest=digest, progress=progress)
 
 
 def _named(path: Path) -> Path:

@@ -12,7 +12,8 @@ from trsr_lite import bundle as bundles
 from trsr_lite.bundle import MANIFEST
 from trsr_lite.digests import file_digest
 from trsr_lite.errors import ModelError, SettingsError
-from trsr_lite.hub import FETCHED, Reference, explained, is_valid, may_be_fetched
+from trsr_lite.hub import explained
+from trsr_lite.reference import FETCHED, Reference, is_valid, may_be_fetched
 
 PUBLISHED = (MANIFEST, "report.json", "*.md", "LICENSE*")
 

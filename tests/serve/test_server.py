@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import trsr_lite
-from serve.client import PATIENCE, SCHEMA, Connect
+from serve.client import PATIENCE, SCHEMA, Client, Connect
 from serve.conftest import Gate
 from trsr_lite import FakeEngine, Recommender, StoreError
 from trsr_lite.cache import SummaryStore
@@ -36,6 +36,12 @@ def user(name: str = "u1", length: int = 2) -> dict[str, Any]:
     """A user whose block summaries are those of nobody else."""
     history = [item(f"{name}-{number}") for number in range(length)]
     return {"user_id": name, "history": history, "candidates": [item("x"), item("longer"), item("y")]}
+
+
+def at_work(client: Client, gate: Gate, method: str) -> None:
+    """A request with the id `running` has come as far as the gate."""
+    client.ask(method, "running", user=user("u1", 20))
+    gate.reached()
 
 
 def timeless(result: dict[str, Any]) -> dict[str, Any]:
@@ -246,8 +252,7 @@ def test_what_was_finished_before_a_cancel_is_kept(connect: Connect, gate: Gate)
 
 def test_a_newer_request_ends_stale_ones_of_its_user_and_method_only(connect: Connect, gate: Gate) -> None:
     client = connect()
-    client.ask("recommend", "running", user=user("u1", 20))
-    gate.reached()
+    at_work(client, gate, "recommend")
     client.ask("recommend", "stale", user=user("u1", 20))
     client.ask("recommend", "other user", user=user("u2"))
     client.ask("summarize", "other method", user=user("u1", 20))
@@ -312,8 +317,7 @@ def fetching(make_recommender: Callable[..., Recommender], monkeypatch: pytest.M
 
 def test_shutdown_ends_every_request_and_is_answered_last(connect: Connect, gate: Gate) -> None:
     client = connect()
-    client.ask("summarize", "running", user=user("u1", 20))
-    gate.reached()
+    at_work(client, gate, "summarize")
     client.ask("recommend", "waiting", user=user())
     client.ask("shutdown", "end")
     client.ask("status", "too late")
@@ -455,8 +459,7 @@ def test_more_requests_than_may_wait_are_refused_and_the_others_are_answered(
 ) -> None:
     monkeypatch.setattr(queues, "JOBS", 5)
     client = connect()
-    client.ask("summarize", "running", user=user("u1", 20))
-    gate.reached()
+    at_work(client, gate, "summarize")
     ids = [client.ask("recommend", user=user()) for _ in range(queues.JOBS + 3)]
     for name in ids[-3:]:
         assert client.error(name)["code"] == -32000
@@ -470,8 +473,7 @@ def test_a_request_that_is_refused_has_ended_none(
 ) -> None:
     monkeypatch.setattr(queues, "JOBS", 1)
     client = connect()
-    client.ask("recommend", "running", user=user("u1", 20))
-    gate.reached()
+    at_work(client, gate, "recommend")
     client.ask("recommend", "waiting", user=user("u2"))
     client.ask("recommend", "newest", user=user("u1", 21), supersede=True)
     client.ask("forget", "forget", user_id="u1")

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from trsr_lite.cli import fields as generated
 from trsr_lite.cli import options
@@ -105,10 +104,6 @@ def command(
         reports.check(Path(report), folder)
     studies.check(ablations)
     _refuse(models, {**chosen, "exact": exact, "untrained": untrained, "retrieve": retrieve, "catalog": catalog})
-    if catalog:
-        from trsr_lite.catalog.catalog import Catalog
-
-        Catalog(catalog).close()  # what is wrong with it is said before hours are spent
     seed = chosen["seed"] or 0
 
     def load(model: str) -> Any:
@@ -169,7 +164,8 @@ def _usual_model(ctx: click.Context) -> str:
 
 
 def _refuse(names: Sequence[str], chosen: Mapping[str, Any]) -> None:
-    """Raise `SettingsError` for an option that lacks another one, or would change nothing."""
+    """Raise `SettingsError` for an option that lacks another one or would change nothing; look at the catalog."""
+    from trsr_lite.catalog.catalog import Catalog
     from trsr_lite.training import folder
 
     if chosen["catalog"] and not chosen["retrieve"]:
@@ -178,11 +174,12 @@ def _refuse(names: Sequence[str], chosen: Mapping[str, Any]) -> None:
         raise SettingsError(
             "`--retrieve` of `--lists` needs `--catalog FILE`", hint="`trsr-lite catalog build` makes it"
         )
+    if chosen["catalog"]:
+        Catalog(chosen["catalog"]).close()  # what is wrong with it is said before hours are spent
     runs = [name for name in names if folder.is_run(name)]
     if chosen["untrained"] and not runs:
         raise SettingsError("`--untrained` is the base of a run, and none is given", hint="give `-m RUN`")
-    source = click.get_current_context().get_parameter_source  # the environment and the config file are for all models
-    given = [name for name in (*options.SETTING_NAMES, "exact") if source(name) is ParameterSource.COMMANDLINE]
+    given = [name for name in (*options.SETTING_NAMES, "exact") if options.typed(name)]
     if given and len(runs) == len(names):
         raise SettingsError(
             f"`--{given[0].replace('_', '-')}` changes nothing: a run brings its own settings and is ranked by torch"
@@ -203,8 +200,7 @@ def _lists(chosen: dict[str, Any], models: Sequence[str], opened: ExitStack) -> 
         raise SettingsError("`--preset` needs `--dataset`", hint="a run brings its own data options")
     if chosen["file"]:
         unused = [name for name in (*given, "max_users") if name != "seed" and chosen[name] is not None]
-        if click.get_current_context().get_parameter_source("part") is ParameterSource.COMMANDLINE:
-            unused.append("part")
+        unused += ["part"] * options.typed("part")
         if unused:
             raise SettingsError(f"`--lists` is data enough: leave `--{unused[0].replace('_', '-')}` away")
         return lists.of_file(chosen["file"]), None

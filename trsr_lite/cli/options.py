@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from trsr_lite.settings import DOMAINS, STRATEGIES, TOP, Settings
 
@@ -47,6 +48,13 @@ user = _all(
     click.option("--user-id", metavar="ID", help="Which user of a file with several."),
     click.option("--sort-history", is_flag=True, help="Order the history by time instead of requiring that order."),
 )
+
+
+def typed(name: str) -> bool:
+    """Whether an option was typed: the environment and a config file may serve several commands."""
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
 candidates = click.option(
     "--candidates", "candidate_file", metavar="FILE", help="Items to rank: JSON or JSON Lines [default: the user's own]"
 )

@@ -20,8 +20,9 @@ def command(reference: str, offline: bool, as_json: bool) -> None:
     from trsr_lite import hub
     from trsr_lite.cli import session, tables
     from trsr_lite.errors import SettingsError
+    from trsr_lite.reference import parse
 
-    meant = hub.parse(reference)
+    meant = parse(reference)
     if meant is None:
         raise SettingsError(
             f"{reference!r} is not a repository on the hub",

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from trsr_lite.cli import fields as generated
 from trsr_lite.cli import options
@@ -87,10 +86,8 @@ def _refuse(given: Mapping[str, Any]) -> None:
         (given.get("full"), {"rank", "alpha", "dropout", "layers"}, "`--full`, which makes no adapter"),
         (given.get("whole_text"), {"objective", "answer_weight"}, "`--whole-text`, which is an objective of its own"),
     ]
-    source = click.get_current_context().get_parameter_source  # a config file may serve several runs
-    typed = [name for name in given if source(name) is ParameterSource.COMMANDLINE]
     for applies, names, why in idle:
-        if applies and (found := [name for name in typed if name in names]):
+        if applies and (found := [name for name in given if name in names and options.typed(name)]):
             raise SettingsError(f"`--{found[0].replace('_', '-')}` changes nothing with {why}", hint="leave it away")
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from trsr_lite import bundle, embedded, hub, location
+from trsr_lite import bundle, embedded, location, reference
 from trsr_lite.bundle import ModelFile
 from trsr_lite.conversion import gguf, merge
 from trsr_lite.conversion.converter import Converter
@@ -148,7 +148,7 @@ def _served(name: str, *, offline: bool) -> ModelFile | None:
     try:
         found = location.locate(name, file_digest, offline=offline)
     except ModelError as error:
-        if hub.parse(name) is None:
+        if reference.parse(name) is None:
             raise
         try:  # of a base there is a tokenizer
             base.HfTokenizer.load(base.locate(name, offline=offline), offline=offline)

@@ -20,6 +20,7 @@ from typing import Any
 
 import orjson
 
+from trsr_lite import disk
 from trsr_lite.datasets.dataset import Example
 from trsr_lite.errors import SettingsError, TrsrError
 from trsr_lite.evaluation.systems import Answer
@@ -27,7 +28,6 @@ from trsr_lite.evaluation.systems import Answer
 SCHEMA = 2  # 1 had no digest of the lists: its answers may be to other candidates
 HEAD, LINES = "evaluation.json", "outcomes.jsonl"
 FOLDER = "studies"  # below an evaluation's own answers: those of each variant
-_BESIDE = f".{HEAD}"  # where the head is written before it gets its name
 _HINT = "replace it with `--force`, or name another folder"
 
 
@@ -124,9 +124,7 @@ class Outcomes:
             if force:
                 lines.unlink(missing_ok=True)
                 shutil.rmtree(folder / FOLDER, ignore_errors=True)
-            beside = folder / _BESIDE
-            beside.write_bytes(orjson.dumps(head, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-            beside.replace(path)
+            disk.replace(path, orjson.dumps(head, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
             for outcome in _read(lines):
                 self._known[outcome.system, outcome.number] = outcome
             self._file = lines.open("ab")
@@ -157,7 +155,7 @@ def _with_known(folder: Path, head: dict[str, Any], *, force: bool) -> dict[str,
     """
     path = folder / HEAD
     if not path.exists():
-        if folder.is_dir() and any(file.name != _BESIDE for file in folder.iterdir()):
+        if folder.is_dir() and any(file != disk.beside(path) for file in folder.iterdir()):
             raise SettingsError(f"{folder}: is not an evaluation", hint="name another folder")
         return head
     if force:

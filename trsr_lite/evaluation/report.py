@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from trsr_lite import __version__
+from trsr_lite import __version__, disk
 from trsr_lite.errors import SettingsError, TrsrError
 from trsr_lite.evaluation import cases, cells, findings, intervals, page, places, plots
 from trsr_lite.evaluation.evaluation import Evaluation
@@ -55,7 +55,7 @@ def check(path: Path, output: Path | None = None) -> None:
     plots.library()
     if output is not None and not output.exists() and path.parent.resolve() == output.resolve():
         return
-    beside = _beside(path)
+    beside = disk.beside(path)
     try:
         if path.exists() and not path.is_file():
             raise SettingsError(f"{path}: is not a file", hint="name a file for the report, such as `report.html`")
@@ -69,13 +69,9 @@ def check(path: Path, output: Path | None = None) -> None:
 
 def write(path: Path, content: str) -> None:
     """A page as a file that is whole or not there; raises `TrsrError` where it cannot be written."""
-    beside = _beside(path)
     try:
-        beside.write_bytes(content.encode("utf-8", "replace"))
-        beside.replace(path)
+        disk.replace(path, content.encode("utf-8", "replace"))
     except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink()
         raise TrsrError(f"{path}: the report cannot be written: {error.strerror}") from error
 
 
@@ -241,7 +237,3 @@ def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {_plain(entry)}" for name, entry in value.items() if entry is not None)
     return "; ".join(map(_plain, value)) if isinstance(value, (list, tuple)) else str(value)
-
-
-def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.part")

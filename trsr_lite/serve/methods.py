@@ -25,8 +25,9 @@ from trsr_lite.serve.recommenders import Recommenders
 from trsr_lite.settings import CHOICES, TOP
 
 PROTOCOL = 1
-NAME = 64  # characters of an unknown name that are looked at: comparing takes memory for each
 """Raised when a client that speaks an older one would break."""
+
+NAME = 64  # characters of an unknown name that are looked at: comparing takes memory for each
 
 Work = Callable[[Recommenders, Cancellation, OnProgress], Any]
 P = TypeVar("P")

@@ -36,12 +36,9 @@ ROOM = "finished checkpoints are kept: make room, then continue with `--resume`"
 
 def open_run(folder: Path, config: Mapping[str, Any], *, resume: bool, force: bool) -> dict[str, Any]:
     """The record of a run to continue, or a new one; raises `SettingsError` rather than mixing two runs."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        _restore(folder)  # of a replacement that was killed between two steps
     exists = folder.is_dir() and any(folder.iterdir())
-    if _replaced(folder).is_dir() and not exists and not folder.is_file():
-        if folder.is_dir():
-            folder.rmdir()
-        _replaced(folder).rename(folder)
-        exists = True
     if folder.exists() and not folder.is_dir():
         raise SettingsError(f"{folder}: is a file, not a folder")
     if resume:
@@ -84,14 +81,21 @@ def starting(folder: Path, *, undo: bool) -> Iterator[Callable[[], None]]:
     except TrsrError:
         if undo and not started:
             shutil.rmtree(folder, ignore_errors=True)
-            if _replaced(folder).is_dir():
-                _replaced(folder).rename(folder)
+            _restore(folder)
         raise
 
 
 def _replaced(folder: Path) -> Path:
     whole = folder.absolute()
     return whole.with_name(f".{whole.name}.replaced")
+
+
+def _restore(folder: Path) -> None:
+    """Put the run that was to be replaced back in its place, which is free or an empty folder."""
+    if _replaced(folder).is_dir():
+        if folder.is_dir():
+            folder.rmdir()
+        _replaced(folder).rename(folder)
 
 
 def is_run(name: str) -> bool:
@@ -140,9 +144,7 @@ def finished(run: Path) -> tuple[dict[str, Any], TrainOptions]:
 
 def write(folder: Path, record: Mapping[str, Any]) -> None:
     """Replace the record, in one step."""
-    beside = folder / f".{RUN}"
-    beside.write_bytes(orjson.dumps(record, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-    beside.replace(folder / RUN)
+    disk.replace(folder / RUN, orjson.dumps(record, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
 
 
 def _first_difference(now: Any, before: Any) -> str:

@@ -102,10 +102,13 @@ class Lists:
                 )
         for item in dataset.items():
             prompts.shown(item, settings)  # an item without visible text would end the run where it is drawn
-        rows = [(0, number) for number in self.train] if read is None else list(read)
-        self.domains = {dataset.domain(number) or settings.domain for number in {*held_out, *(row[1] for row in rows)}}
-        summarized = sorted({number for epoch, number in rows if self._shown(number, epoch).summary})
-        self._summaries: dict[int, str | None] = dict.fromkeys([*summarized, *held_out])
+        shown, summarized = set(held_out), set[int]()
+        for epoch, number in ((0, each) for each in self.train) if read is None else read:
+            shown.add(number)
+            if self._shown(number, epoch).summary:
+                summarized.add(number)
+        self.domains = {dataset.domain(number) or settings.domain for number in shown}
+        self._summaries: dict[int, str | None] = dict.fromkeys([*sorted(summarized), *held_out])
         if summarizer:
             for domain, members in _by_domain(dataset, self._summaries).items():
                 texts = summarizer(_Histories(dataset, members), settings.updated(domain=domain))

@@ -34,8 +34,7 @@ from trsr_lite.training.learner import Learner
 from trsr_lite.training.lists import Lists, Summarizer
 from trsr_lite.training.options import PairOptions, TrainOptions
 from trsr_lite.training.rows import Row
-from trsr_lite.training.schedule import Order, Schedule
-from trsr_lite.training.schedule import check as check_rows
+from trsr_lite.training.schedule import Order, Schedule, check_rows
 from trsr_lite.training.texts import Texts
 from trsr_lite.training.trainer import METRIC, SHORTENED, OnEvent
 

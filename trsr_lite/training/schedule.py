@@ -55,7 +55,7 @@ class Order:
         return np.random.default_rng([self.seed, epoch]).permutation(len(self.numbers))
 
 
-def check(batch_rows: int, world: int) -> None:
+def check_rows(batch_rows: int, world: int) -> None:
     """Raise `SettingsError` where a step has no user for some of `world` processes."""
     if batch_rows < world:
         raise SettingsError(f"batch_rows is {batch_rows}; with {world} processes it must be at least {world}")
@@ -71,7 +71,7 @@ class Schedule:
     def __init__(
         self, order: Order, row: Callable[[int, int], Row], *, batch_tokens: int, world: int = 1, **packing: Any
     ) -> None:
-        check(order.batch_rows, world)
+        check_rows(order.batch_rows, world)
         self.order, self.row, self.batch_tokens, self.world = order, row, batch_tokens, world
         self.packing = packing
 

@@ -17,6 +17,7 @@ import torch
 import transformers
 from accelerate import PartialState
 
+from trsr_lite import disk
 from trsr_lite.errors import TrsrError
 from trsr_lite.training import adapter
 from trsr_lite.training.objective import Objective
@@ -107,7 +108,7 @@ class Log(transformers.TrainerCallback):
         self._time = time.perf_counter()
         if PartialState().is_main_process:
             kept = [line for line in read_log(folder) if line["step"] <= start]
-            _replace(self.path, "".join(f"{json.dumps(line)}\n" for line in kept))
+            disk.replace(self.path, "".join(f"{json.dumps(line)}\n" for line in kept).encode())
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         """One line for each logged step, and one for each validation."""
@@ -245,7 +246,9 @@ def latest_checkpoint(folder: Path) -> tuple[Path | None, int]:
 def lost_patience(folder: Path, patience: int | None) -> bool:
     """Whether a run's validations had not become better for so long that it ended there."""
     found = [line[METRIC] for line in read_log(folder) if METRIC in line]
-    return bool(patience and found) and len(found) - 1 - found.index(max(found)) >= (patience or 0)
+    if not (patience and found):
+        return False
+    return len(found) - 1 - found.index(max(found)) >= patience
 
 
 def relocate(checkpoint: Path) -> None:
@@ -254,14 +257,7 @@ def relocate(checkpoint: Path) -> None:
     state = json.loads(path.read_text(encoding="utf-8"))
     if best := state["best_model_checkpoint"]:
         state["best_model_checkpoint"] = str(checkpoint.with_name(Path(best).name))
-        _replace(path, json.dumps(state, indent=2))
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file that a run is continued from: the old one is there until the new one is whole."""
-    beside = path.with_name(f"{path.name}.new")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
+        disk.replace(path, json.dumps(state, indent=2).encode())
 
 
 def read_log(folder: Path) -> Sequence[dict[str, Any]]:
