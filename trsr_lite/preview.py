@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trsr_lite import prompts, summarize
+from trsr_lite import nodes, prompts, summarize
 from trsr_lite.blocks import split
 from trsr_lite.bundle import Bundle
 from trsr_lite.cache import SummaryStore
@@ -32,8 +32,8 @@ def preview(
 
     `summarizer` and `recommender` are the vocabularies of the bundle's models.
     """
-    root = summarize.plan(history, settings, bundle.summarizer.identity)
-    order = summarize.ordered(root)
+    root = nodes.plan(history, settings, bundle.summarizer.identity)
+    order = nodes.ordered(root)
     texts = store.get(node.key for node in order)
     shown = []
     for number, node in enumerate(order, 1):

@@ -1,8 +1,7 @@
-"""Histories to preference summaries: a plan of nodes, of which only the missing ones are generated.
+"""Histories to preference summaries: of the nodes that are planned, only the missing ones are generated.
 
-Invariant: a node's key depends on its items and its children's keys, never on generated text, so the whole plan is
-known before any model runs. No prompt grows with the history: a node reads one block, one summary and a block, or at
-most `fan_in` summaries. All missing nodes that are ready, of all users, are generated together.
+Invariant: no prompt grows with the history, because a node reads one block, one summary and a block, or at most
+`fan_in` summaries. All missing nodes that are ready, of all users, are generated together.
 """
 
 from __future__ import annotations
@@ -11,13 +10,13 @@ from collections.abc import Callable, Container, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from itertools import takewhile
 
-from trsr_lite import cache, chat, prompts
+from trsr_lite import chat, nodes, prompts
 from trsr_lite.blocks import split
 from trsr_lite.cache import SummaryStore
 from trsr_lite.cancellation import Cancellation
 from trsr_lite.engine.base import ChatTokenizer, Engine, OnProgress, Prompt, Tokenizer
+from trsr_lite.nodes import Node
 from trsr_lite.records import Item
 from trsr_lite.settings import Settings
 
@@ -27,16 +26,6 @@ ROUNDING = 2  # a text may have so many tokens less than were generated for it
 
 OnTokens = Callable[[int, float], None]
 """Called with the tokens done so far, and about how many all that is missing will take."""
-
-
-@dataclass(frozen=True)
-class Node:
-    """One summary to be: of a `block`, an `update` of one child by a block, or a `merge` of children."""
-
-    kind: str
-    key: str
-    items: tuple[Item, ...] = ()
-    children: tuple[Node, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,17 +72,6 @@ class Work:
         return len(self.made)
 
 
-def plan(history: Sequence[Item], settings: Settings, summarizer: str) -> Node | None:
-    """The root of a history's summary, or None where nothing is to be summarized."""
-    if settings.strategy == "none":
-        return None
-    complete = split(history, **settings.cut).complete
-    if settings.strategy == "recurrent":
-        return _chain(complete, settings, summarizer)
-    levels = _levels([_node("block", settings, summarizer, items=block) for block in complete], settings, summarizer)
-    return _root(levels, len(complete), settings, summarizer) if complete else None
-
-
 def summarize(
     histories: Sequence[Sequence[Item]],
     settings: Settings,
@@ -113,17 +91,17 @@ def summarize(
     the company in a batch can move a text, and a long history shares its batches with others from beginning to end.
     """
     work = work or Work()
-    roots = [plan(history, settings, summarizer) for history in histories]
-    orders = [ordered(root) for root in roots]
+    roots = [nodes.plan(history, settings, summarizer) for history in histories]
+    orders = [nodes.ordered(root) for root in roots]
     cached = store.get(node.key for order in orders for node in order)
     texts = dict(cached)
-    missing = _missing(roots, texts)
-    above = _above(orders) if whole_rounds else {}
+    missing = nodes.missing(roots, texts)
+    heights = nodes.heights(orders) if whole_rounds else {}
     progress = _Rounds(on_progress, len(missing)) if on_progress else None
     while missing:
         ready = [node for node in missing.values() if all(child.key in texts for child in node.children)]
         if whole_rounds:
-            ready = sorted(ready, key=lambda node: (-above[node.key], node.key))[:ROUND]
+            ready = sorted(ready, key=lambda node: (-heights[node.key], node.key))[:ROUND]
         with store.together() if whole_rounds else nullcontext():
             _generate(
                 ready, texts, settings, store, engine(), progress.next(len(ready)) if progress else None, cancel, work
@@ -151,27 +129,15 @@ def newest(
     complete = split(history, **settings.cut).complete
     if settings.strategy == "none" or not complete:
         return Summary(), 0
-    if settings.strategy == "recurrent":
-        roots = ordered(_chain(complete, settings, summarizer))
-    else:
-        blocks = [_node("block", settings, summarizer, items=items) for items in complete]
-        known = store.get(node.key for node in blocks)
-        blocks = list(takewhile(lambda node: node.key in known, blocks))
-        levels = _levels(blocks, settings, summarizer)
-        roots = [_root(levels, count, settings, summarizer) for count in range(1, len(blocks) + 1)]
+    roots = nodes.beginnings(complete, settings, summarizer)
     known = store.get(root.key for root in roots)
     for count in range(len(roots), 0, -1):
         if roots[count - 1].key in known:
-            order = ordered(roots[count - 1])
+            order = nodes.ordered(roots[count - 1])
             texts = store.get(node.key for node in order)
             cached = texts.keys() - made
             return _summary(order, texts, cached, len(texts) - len(cached)), len(complete) - count
     return Summary(), len(complete)
-
-
-def keys(history: Sequence[Item], settings: Settings, summarizer: str) -> list[str]:
-    """Keys of every summary a history rests on."""
-    return [node.key for node in ordered(plan(history, settings, summarizer))]
 
 
 def message(node: Node, texts: dict[str, str], settings: Settings, tokenizer: Tokenizer) -> tuple[str, str]:
@@ -190,7 +156,7 @@ def framed(message: str, opening: str, tokenizer: ChatTokenizer) -> Prompt:
 
 
 def _generate(
-    nodes: Sequence[Node],
+    ready: Sequence[Node],
     texts: dict[str, str],
     settings: Settings,
     store: SummaryStore,
@@ -200,7 +166,7 @@ def _generate(
     work: Work,
 ) -> None:
     """Generate the texts of nodes whose children are known; each is stored as it ends."""
-    asked = [message(node, texts, settings, engine) for node in nodes]
+    asked = [message(node, texts, settings, engine) for node in ready]
     tokens = [engine.tokenize(framed(text, opening, engine)) for text, opening in asked]
     work.prompt_tokens += sum(map(len, tokens))
 
@@ -208,9 +174,10 @@ def _generate(
         length = len(engine.encode(continuation))
         cut = length >= settings.summary_tokens - ROUNDING
         text = prompts.finish(asked[index][1], chat.without_thoughts(continuation), cut=cut)
-        store.put(nodes[index].key, nodes[index].kind, text)
-        texts[nodes[index].key] = text
-        work.made.add(nodes[index].key)
+        node = ready[index]
+        store.put(node.key, node.kind, text)
+        texts[node.key] = text
+        work.made.add(node.key)
         work.generated_tokens += length
 
     engine.generate(
@@ -248,7 +215,7 @@ class _Rounds:
 
 def _summary(order: Sequence[Node], texts: dict[str, str], cached: Container[str], calls: int) -> Summary:
     """What is known of a plan, whose nodes are in `order`, the root last."""
-    nodes = tuple(
+    known = tuple(
         NodeText(
             node.kind,
             texts[node.key],
@@ -260,81 +227,4 @@ def _summary(order: Sequence[Node], texts: dict[str, str], cached: Container[str
         if node.key in texts
     )
     hits = sum(node.key in cached for node in order)
-    return Summary(texts[order[-1].key] if order else None, nodes, calls, hits)
-
-
-def _node(
-    kind: str, settings: Settings, summarizer: str, *, items: tuple[Item, ...] = (), children: tuple[Node, ...] = ()
-) -> Node:
-    key = cache.key(kind, summarizer, settings, items, [child.key for child in children])
-    return Node(kind, key, items, children)
-
-
-def _levels(blocks: list[Node], settings: Settings, summarizer: str) -> list[list[Node]]:
-    """The blocks, and above each level the nodes that its complete groups of `fan_in` become."""
-    levels = [blocks]
-    while groups := len(levels[-1]) // settings.fan_in:
-        parts = [levels[-1][group * settings.fan_in : (group + 1) * settings.fan_in] for group in range(groups)]
-        levels.append([_node("merge", settings, summarizer, children=tuple(part)) for part in parts])
-    return levels
-
-
-def _root(levels: Sequence[Sequence[Node]], count: int, settings: Settings, summarizer: str) -> Node:
-    """The node over the first `count` blocks, at least one: what stands open is merged from the newest end.
-
-    An appended block changes the nodes above it only: O(log n) calls, and every prompt holds at most `fan_in` notes.
-    """
-    fan_in, standing = settings.fan_in, list[Node]()
-    for level in levels:
-        standing = [*level[count // fan_in * fan_in : count], *standing]
-        count //= fan_in
-    while len(standing) > 1:
-        standing[-fan_in:] = [_node("merge", settings, summarizer, children=tuple(standing[-fan_in:]))]
-    return standing[0]
-
-
-def _chain(blocks: Sequence[tuple[Item, ...]], settings: Settings, summarizer: str) -> Node | None:
-    node: Node | None = None
-    for items in blocks:
-        if node is None:
-            node = _node("block", settings, summarizer, items=items)
-        else:
-            node = _node("update", settings, summarizer, items=items, children=(node,))
-    return node
-
-
-def ordered(root: Node | None) -> list[Node]:
-    """Every node once, children before parents; no recursion, because a chain is as deep as a history is long."""
-    found: dict[str, Node] = {}
-    stack = [(root, False)] if root else []
-    while stack:
-        node, visited = stack.pop()
-        if visited:
-            found.setdefault(node.key, node)
-        elif node.key not in found:
-            stack.append((node, True))
-            stack.extend((child, False) for child in reversed(node.children))
-    return list(found.values())
-
-
-def _above(orders: Sequence[Sequence[Node]]) -> dict[str, int]:
-    """How many summaries must follow one another after each: the longest way from a node to a root."""
-    above: dict[str, int] = {}
-    for order in orders:
-        for node in reversed(order):  # parents first
-            height = above.setdefault(node.key, 0)
-            for child in node.children:
-                above[child.key] = max(above.get(child.key, 0), height + 1)
-    return above
-
-
-def _missing(roots: Sequence[Node | None], texts: dict[str, str]) -> dict[str, Node]:
-    """Nodes that must be generated for the roots: unknown, and below no known node only."""
-    missing: dict[str, Node] = {}
-    stack = [root for root in roots if root]
-    while stack:
-        node = stack.pop()
-        if node.key not in texts and node.key not in missing:
-            missing[node.key] = node
-            stack.extend(node.children)
-    return missing
+    return Summary(texts[order[-1].key] if order else None, known, calls, hits)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trsr_lite import summarize
+from trsr_lite import nodes, summarize
 from trsr_lite.bundle import ModelFile
 from trsr_lite.cache import SummaryStore
 from trsr_lite.call import Call
@@ -77,4 +77,5 @@ class Summarizer:
 
     def _link(self, user_id: str | None, history: Sequence[Item]) -> None:
         if user_id:
-            self.store.link(user_id, summarize.keys(history, self.settings, self.file.identity))
+            plan = nodes.plan(history, self.settings, self.file.identity)
+            self.store.link(user_id, [node.key for node in nodes.ordered(plan)])

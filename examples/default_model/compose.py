@@ -20,7 +20,7 @@ from references import Interest, of_block, of_notes, sentence
 from taste import Taste
 from texts import Text, read
 
-from trsr_lite import Item, Settings, pairs, prompts, summarize
+from trsr_lite import Item, Settings, nodes, pairs, prompts
 from trsr_lite.pairs import Pair
 
 SEED = 6  # also of the two runs
@@ -87,9 +87,9 @@ def _pairs(person: Person) -> Iterator[Pair]:
     history = [Item.from_dict(_item(text, person.view)) for text in person.history]
     opening = prompts.opening(person.noun)
     for strategy in ("hierarchical", "recurrent"):
-        root = summarize.plan(history, Settings(strategy=strategy, domain=person.noun), "")
+        root = nodes.plan(history, Settings(strategy=strategy, domain=person.noun), "")
         known: dict[str, list[Interest]] = {}
-        for node in summarize.ordered(root):
+        for node in nodes.ordered(root):
             notes = [known[child.key] for child in node.children]
             block = of_block([by_id[item.id] for item in node.items]) if node.items else []
             known[node.key] = of_notes([*notes, block] if block else notes) if notes else block
