@@ -194,6 +194,26 @@ def test_an_item_without_visible_text_is_refused_by_its_id() -> None:
         prompts.shown(Item("x", {"title": "t"}), Settings(attributes=("brand", "price")))
 
 
+@given(
+    length=st.integers(1, 800), room=st.integers(500, 700), other=TEXTS, domain=st.sampled_from(list(prompts.DOMAINS))
+)
+def test_an_item_that_is_let_pass_can_be_asked_of_beside_any_summary(
+    length: int, room: int, other: str, domain: str
+) -> None:
+    settings = Settings(domain=domain, prompt_tokens=room)
+    item = Item("x", {"other": other, "title": "t" * length})
+    recent = [Item("r", {"title": "recent"})]
+    try:
+        prompts.check(item, settings, ENGINE)
+    except DataError as error:
+        assert "its title alone needs" in str(error)
+        with pytest.raises(DataError):
+            prompts.scoring("s" * 1000, recent, [item], settings, ENGINE)
+    else:
+        for summary in (None, "s" * 1000):
+            assert prompts.scoring(summary, recent, [item], settings, ENGINE).candidates == (item,)
+
+
 # Budgets
 
 

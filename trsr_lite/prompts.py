@@ -150,24 +150,15 @@ def scoring(
     The oldest recent items go first, then the last one shrinks. The task, a candidate's title and the answer cue are
     never cut: a candidate too long for that raises `DataError`, or is left out with `leave_out` if another one fits.
     """
-    domain = DOMAINS[settings.domain]
     room = settings.prompt_tokens - 1  # the answer
-    suffixes = tuple(_suffix(item, domain, settings, tokenizer) for item in candidates)
+    suffixes = tuple(_suffix(_asked(item, settings, tokenizer), settings) for item in candidates)
     lengths = [len(tokenizer.tokenize(suffix, start=False)) for suffix in suffixes]
-    head = (
-        f"### Task\nWill this {domain.person} {domain.would} the candidate {domain.item}? Answer yes or no.\n\n"
-        f"### Preference\n{_summary(summary, settings, tokenizer) if summary else NO_SUMMARY}\n\n"
-        f"### Recent {domain.items}, oldest first\n"
-    )
+    head = _head(_summary(summary, settings, tokenizer) if summary else NO_SUMMARY, settings)
     fixed = len(tokenizer.tokenize((Segment(head),)))
     fitting = [index for index, length in enumerate(lengths) if fixed + LEAST_TOKENS + length <= room]
     if len(fitting) < len(candidates) and not (leave_out and fitting):
         index = next(index for index in range(len(candidates)) if index not in fitting)
-        raise DataError(
-            f"candidate {candidates[index].id!r}: its title alone needs about {lengths[index]} tokens; "
-            f"the whole prompt has {room}",
-            hint="shorten the title, or raise `--prompt-tokens`",
-        )
+        raise _too_long(candidates[index], lengths[index], room)
     room -= fixed + max((lengths[index] for index in fitting), default=0)
     lines = [line(item, settings, tokenizer, settings.item_tokens) for item in recent]
     costs = [len(tokenizer.encode(f"- {text}\n")) for text in lines]
@@ -184,6 +175,23 @@ def scoring(
         first,
         tuple(candidates[index] for index in fitting),
     )
+
+
+def check(item: Item, settings: Settings, tokenizer: Tokenizer) -> None:
+    """Raise `DataError` where no prompt could ask of an item: nothing of it is visible, or its title leaves no room.
+
+    Beside any summary, which is why a title that `scoring` could just ask of without one is refused.
+    """
+    pairs = shown(item, settings)
+    title = dict(pairs).get("title", pairs[0][1])
+    head, room = Segment(_head("", settings)), settings.prompt_tokens - 1
+    rest = settings.note_tokens + LEAST_TOKENS
+    frame = sum(len(segment.text.encode()) for segment in (head, *_suffix("", settings)))
+    if frame + rest + max(len(title.encode()), settings.item_tokens) < room:
+        return  # a text has no more tokens than bytes
+    length = len(tokenizer.tokenize(_suffix(_asked(item, settings, tokenizer), settings), start=False))
+    if len(tokenizer.tokenize((head,))) + rest + length > room:
+        raise _too_long(item, length, room)
 
 
 def line(item: Item, settings: Settings, tokenizer: Tokenizer, budget: int, *, whole_title: bool = False) -> str:
@@ -230,9 +238,29 @@ def answer_ids(suffix: Prompt, tokenizer: Tokenizer) -> tuple[int, int]:
     return ids[0], ids[1]
 
 
-def _suffix(item: Item, domain: Domain, settings: Settings, tokenizer: Tokenizer) -> Prompt:
-    text = line(item, settings, tokenizer, settings.item_tokens, whole_title=True)
-    return (Segment(f"\n### Candidate {domain.item}\n- {text}"), Segment("\n\n### Answer (yes or no)\n"))
+def _head(preference: str, settings: Settings) -> str:
+    domain = DOMAINS[settings.domain]
+    return (
+        f"### Task\nWill this {domain.person} {domain.would} the candidate {domain.item}? Answer yes or no.\n\n"
+        f"### Preference\n{preference}\n\n"
+        f"### Recent {domain.items}, oldest first\n"
+    )
+
+
+def _asked(item: Item, settings: Settings, tokenizer: Tokenizer) -> str:
+    return line(item, settings, tokenizer, settings.item_tokens, whole_title=True)
+
+
+def _suffix(text: str, settings: Settings) -> Prompt:
+    noun = DOMAINS[settings.domain].item
+    return (Segment(f"\n### Candidate {noun}\n- {text}"), Segment("\n\n### Answer (yes or no)\n"))
+
+
+def _too_long(item: Item, length: int, room: int) -> DataError:
+    return DataError(
+        f"candidate {item.id!r}: its title alone needs about {length} tokens; the whole prompt has {room}",
+        hint="shorten the title, or raise `--prompt-tokens`",
+    )
 
 
 def _lines(items: Sequence[Item], settings: Settings, tokenizer: Tokenizer) -> str:

@@ -239,11 +239,14 @@ def test_what_candidates_are_worth_is_learned_in_the_order_of_the_row(tiny_base:
             assert example.relevance == tuple(worth[item.id] for item in example.candidates)
 
 
-def test_an_item_without_visible_text_is_said_before_anybody_is_summarized(tiny_base: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("title", ["\u200b", "word " * 5000], ids=["invisible", "endless"])
+def test_an_item_that_no_prompt_can_ask_of_is_said_before_anybody_is_summarized(
+    tiny_base: Path, tmp_path: Path, title: str
+) -> None:
     """As a negative it would end the run in the middle, and each time it is resumed."""
     write_data(tmp_path)
     items = (tmp_path / "items.jsonl").read_text()
-    (tmp_path / "items.jsonl").write_text(items + json.dumps({"id": "hidden", "title": "\u200b"}) + "\n")
+    (tmp_path / "items.jsonl").write_text(items + json.dumps({"id": "hidden", "title": title}) + "\n")
     tokenizer = HfTokenizer.load(Base("tiny", str(tiny_base)), offline=True)
     with datasets.load(tiny_examples(tmp_path)) as dataset, pytest.raises(DataError, match="hidden"):
         Lists(dataset, tiny_settings(), tokenizer, lambda *_: pytest.fail("summarized"), 5)

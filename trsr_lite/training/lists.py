@@ -101,7 +101,7 @@ class Lists:
                     hint="give more users, or change `--validation`, `--test`, `--min-items` or `--max-items`",
                 )
         for item in dataset.items():
-            prompts.shown(item, settings)  # an item without visible text would end the run where it is drawn
+            prompts.check(item, settings, tokenizer)  # such an item would end the run where it is drawn
         shown, summarized = set(held_out), set[int]()
         for epoch, number in ((0, each) for each in self.train) if read is None else read:
             shown.add(number)
