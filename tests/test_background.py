@@ -344,6 +344,21 @@ def test_models_stay_together_only_within_half_of_the_memory(
         assert [engine.room for engine in engines] == [limit - 100, limit - (200 if alone else 300)]
 
 
+def test_a_base_that_both_roles_share_stays_where_memory_is_scarce(
+    fake_recommender: Recommender, store: SummaryStore, fake: Any, news_user: User, engines: list[FakeEngine], idle: Any
+) -> None:
+    """To free it for the sake of an adapter would load it again at each change of roles."""
+    base = dataclasses.replace(fake_recommender.bundle.recommender, size=300)
+    adapters = [dataclasses.replace(base, digest=f"b2:{name}", size=10) for name in ("one", "two")]
+    summarizer, recommender = (dataclasses.replace(base, adapter=adapter) for adapter in adapters)
+    fake_recommender.bundle = dataclasses.replace(
+        fake_recommender.bundle, summarizer=summarizer, recommender=recommender
+    )
+    idle(max_memory=400).recommend(news_user)
+    assert [engine.closed for engine in engines] == [False, False]
+    assert [engine.room for engine in engines] == [400 - 310, 400 - 320]
+
+
 @pytest.mark.parametrize(("limit", "alone"), [(600, False), (599, True)])
 def test_describing_keeps_to_the_memory_too(
     fake_recommender: Recommender, idle: Any, engines: list[FakeEngine], limit: int, alone: bool

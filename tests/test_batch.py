@@ -440,9 +440,9 @@ def test_a_run_killed_anywhere_goes_on_to_the_same_results(
         def generate(self, prompts: Any, **options: Any) -> list[str]:
             company, keep = sum(sum(prompt) for prompt in prompts), options.pop("on_result")
 
-            def on_result(index: int, text: str) -> None:
+            def on_result(index: int, text: str, tokens: int) -> None:
                 step()
-                keep(index, f"{text[:-1]} in the company of {company}.")
+                keep(index, f"{text[:-1]} in the company of {company}.", tokens)
 
             return super().generate(prompts, **options, on_result=on_result)
 

@@ -442,6 +442,7 @@ def test_forgotten_text_is_gone_from_the_disk(store: SummaryStore) -> None:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits long for another process."""
     monkeypatch.setattr(cache, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(cache, "PATIENCE", 0.05)
 
 
 class Other:
@@ -566,7 +567,7 @@ def test_a_long_lock_is_waited_for_once(store: SummaryStore, monkeypatch: pytest
         commit(self, writes, seconds)
 
     monkeypatch.setattr(SummaryStore, "_commit", spy)
-    monkeypatch.setattr(cache, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(cache, "PATIENCE", 0.05)
     other = Other(store, "BEGIN IMMEDIATE")
     for number in range(3):
         store.put(f"k{number}", "block", "text")
@@ -574,6 +575,56 @@ def test_a_long_lock_is_waited_for_once(store: SummaryStore, monkeypatch: pytest
     for number in range(3, 5):
         store.put(f"k{number}", "block", "text")
     assert patience == [0.05, 0, 0, 0, 0.05]
+
+
+def test_a_write_has_less_patience_than_a_call_has_time() -> None:
+    assert cache.PATIENCE < 0.5  # the budget of docs/embedding.md
+
+
+def test_what_a_locked_store_did_not_take_is_written_when_it_closes(store: SummaryStore, impatient: None) -> None:
+    store.info()
+    other = Other(store, "BEGIN IMMEDIATE")
+    store.put("k1", "block", "meanwhile")
+    other.end()
+    store.close()
+    assert SummaryStore(store.path.parent).get(["k1"]) == {"k1": "meanwhile"}
+
+
+def test_a_damaged_store_that_cannot_be_moved_aside_costs_no_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = filled(tmp_path / "cache")
+    path.write_bytes(b"not a database" * 1000)
+
+    def refuse(*_: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    store = SummaryStore(path.parent)
+    assert store.get(["k1"]) == {}
+    store.put("k1", "block", "made again")
+    assert store.get(["k1"]) == {"k1": "made again"} and not store.persistent
+    assert path.read_bytes().startswith(b"not a database")
+    assert "Permission denied" in warnings(caplog)[-1]
+    store.close()
+
+
+def test_clearing_everything_leaves_no_name_of_a_model_file(store: SummaryStore, tmp_path: Path) -> None:
+    file = tmp_path / "somebody-s-model.gguf"
+    file.write_bytes(b"weights")
+    store.digest(file)
+    assert b"somebody-s-model" in on_disk(store)
+    store.clear("nobody")
+    assert b"somebody-s-model" in on_disk(store)
+    store.clear()
+    assert b"somebody-s-model" not in on_disk(store)
+
+
+def test_several_summaries_are_kept_together_or_not_at_all(store: SummaryStore) -> None:
+    store.put_all([("k1", "block", "one"), ("k2", "block", "two")])
+    with pytest.raises(sqlite3.Error):
+        store.put_all([("k3", "block", "three"), ("k4", "block", object())])  # type: ignore[list-item]
+    assert store.get(["k1", "k2", "k3"]) == {"k1": "one", "k2": "two"}
 
 
 def test_clearing_gives_the_disk_space_back(tmp_path: Path) -> None:

@@ -89,13 +89,20 @@ def test_a_refusal_says_what_the_template_said() -> None:
         ("plain", "plain"),
         ("<think>a\nb</think> likes tea", " likes tea"),
         ("<think></think><think>x</think>tea", "tea"),
+        (" how <think> tags work", " how <think> tags work"),  # what an item was about
+        ("tea <think>x</think> and </think>", "tea <think>x</think> and </think>"),
     ],
 )
 def test_finished_thoughts_are_taken_out(text: str, left: str) -> None:
     assert chat.without_thoughts(text) == left
 
 
-@pytest.mark.parametrize("text", ["<think>still at it", "at it</think>", "<think>a</think><think>b"])
+def test_a_template_that_makes_a_model_think_is_refused() -> None:
+    with pytest.raises(ModelError, match="thinks aloud"):
+        chat.frame("{{ messages[0].content }}<think>\n", "", "")
+
+
+@pytest.mark.parametrize("text", ["<think>still at it", "\n<think>still at it", "<think>a</think><think>b"])
 def test_an_unfinished_thought_is_an_error_and_no_summary(text: str) -> None:
     with pytest.raises(ModelError, match="thinks aloud"):
         chat.without_thoughts(text)

@@ -334,7 +334,7 @@ def test_a_waiting_prompt_begins_as_soon_as_another_text_ends(
 
 def test_each_result_is_reported_once_when_it_ends(engine: LlamaEngine) -> None:
     prompts, seen = several([4] * 20), []
-    texts = engine.generate(prompts, max_tokens=5, stop="", on_result=lambda *result: seen.append(result))
+    texts = engine.generate(prompts, max_tokens=5, stop="", on_result=lambda *result: seen.append(result[:2]))
     assert sorted(seen) == list(enumerate(texts))
 
 
@@ -445,6 +445,29 @@ def test_identical_and_nested_prompts_do_not_disturb_each_other(engine: LlamaEng
     expected = [engine.decode(part) for part in (text[:4], text[:4], text[2:6], text[4:8])]
     assert engine.generate(prompts, max_tokens=4, stop="") == expected
     assert engine.generate([prompt] * 20, max_tokens=4, stop="") == [expected[0]] * 20
+
+
+def test_logits_that_are_no_numbers_make_no_text_and_no_rank(tiny: Path, tmp_path: Path) -> None:
+    """A summary of them would be kept for good."""
+    from gguf import GGUFReader
+
+    (norm,) = [tensor for tensor in GGUFReader(tiny).tensors if tensor.name == "output_norm.weight"]
+    data = bytearray(tiny.read_bytes())
+    data[norm.data_offset : norm.data_offset + norm.n_bytes] = b"\xff" * int(norm.n_bytes)
+    (tmp_path / "nan.gguf").write_bytes(data)
+    engine = LlamaEngine(tmp_path / "nan.gguf", identity="nan", options=ONE)
+    with pytest.raises(ModelError, match="not finite"):
+        engine.generate([some_tokens(5)], max_tokens=3, stop="")
+    with pytest.raises(ModelError, match="not finite"):
+        engine.margins(some_tokens(5), [[3]], (4, 5))
+    engine.close()
+
+
+def test_a_result_comes_with_the_number_of_its_tokens(engine: LlamaEngine) -> None:
+    """Not guessed from its text, which may end in a part of a character."""
+    lengths: list[int] = []
+    engine.generate(several([5, 9]), max_tokens=7, stop="", on_result=lambda _, __, tokens: lengths.append(tokens))
+    assert lengths == [7, 7]
 
 
 def test_a_prompt_of_one_token_works(engine: LlamaEngine, whole: Whole) -> None:
@@ -746,7 +769,7 @@ def test_results_that_ended_before_cancelling_were_reported(own: LlamaEngine) ->
     prompts, seen = several([5] * 40), []
     expected = own.generate(prompts, max_tokens=4, stop="")
 
-    def keep(index: int, text: str) -> None:
+    def keep(index: int, text: str, tokens: int) -> None:
         seen.append((index, text))
         stop.cancel()
 

@@ -6,6 +6,7 @@ With `FakeEngine` one character is one token, so budgets can be counted on the t
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from trsr_lite import DataError, FakeEngine, Item, Settings, SettingsError, chat, prompts
+from trsr_lite import Cancellation, Cancelled, DataError, FakeEngine, Item, Settings, SettingsError, chat, prompts
 from trsr_lite import settings as settings_module
 from trsr_lite.engine.base import Prompt, Segment
 from trsr_lite.engine.fake import SPECIAL
@@ -171,6 +172,32 @@ def test_outside_text_becomes_no_control_token(text: str, settings: Settings) ->
     asked = prompts.scoring(text, [entry(1, title=text)], [entry(2, title=text)], settings, ENGINE)
     for prompt in (asked.prefix, *asked.suffixes):
         assert max(ENGINE.tokenize(prompt)) < SPECIAL
+
+
+@given(text=st.text())
+@example(text="a\u00a0b\u2028c\u3000d\x85e\u200bf\u00adg  h ")
+def test_folding_in_haste_is_folding(text: str) -> None:
+    kept = [
+        " " if character.isspace() else character
+        for character in text
+        if character.isspace() or character in "\u200c\u200d" or unicodedata.category(character) not in ("Cc", "Cf")
+    ]
+    assert prompts.fold(text) == " ".join("".join(kept).split())
+
+
+def test_no_prompt_is_made_for_a_call_that_was_stopped() -> None:
+    stop, asked = Cancellation(), []
+
+    class Counting(FakeEngine):
+        def encode(self, text: str) -> list[int]:
+            asked.append(text)
+            if len(asked) == 9:
+                stop.cancel()
+            return super().encode(text)
+
+    with pytest.raises(Cancelled):
+        prompts.scoring(None, [], [entry(number) for number in range(999)], Settings(), Counting(), cancel=stop)
+    assert len(asked) < 99
 
 
 # What a model sees of an item

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from trsr_lite import FakeEngine, Item, Settings, User, cache, chat, prompts
+from trsr_lite import Cancellation, Cancelled, FakeEngine, Item, Settings, User, cache, chat, prompts
 from trsr_lite.cache import SummaryStore
 from trsr_lite.errors import ModelError
 from trsr_lite.nodes import Node, ordered, plan
-from trsr_lite.summarize import Summary, Work, framed, newest, summarize
+from trsr_lite.summarize import ROUND, Summary, Work, framed, newest, summarize
 
 MODEL = "b2:summarizer"
 STRATEGIES = ["hierarchical", "recurrent"]
@@ -233,6 +233,42 @@ def test_looking_for_the_newest_summary_makes_few_keys(
 
 
 # Long histories
+
+
+def test_no_more_is_prepared_at_once_than_is_made_in_a_round(store: SummaryStore) -> None:
+    engine = Waves(script=even)
+    run([items(300)], ITEM_BLOCKS, store, engine)
+    assert max(engine.waves) == ROUND
+
+
+def test_a_call_that_is_stopped_while_prompts_are_made_generates_nothing(store: SummaryStore) -> None:
+    stop, engine = Cancellation(), FakeEngine()
+    stop.cancel()
+    engine.generate = lambda *_, **__: pytest.fail("generated")  # type: ignore[method-assign]
+    with pytest.raises(Cancelled):
+        run([items(300)], ITEM_BLOCKS, store, engine, cancel=stop)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_round_that_is_stopped_is_kept_as_far_as_it_came_or_not_at_all(store: SummaryStore, whole: bool) -> None:
+    stop, made = Cancellation(), []
+
+    def script(prompt: str) -> str:
+        made.append(prompt)
+        if len(made) == 3:
+            stop.cancel()
+        return even(prompt)
+
+    with pytest.raises(Cancelled):
+        run([items(9)], ITEM_BLOCKS, store, FakeEngine(script=script), cancel=stop, whole_rounds=whole)
+    assert store.info()["summaries"] == (0 if whole else 3)
+
+
+def test_a_summary_is_cut_where_its_tokens_ran_out_and_not_before(store: SummaryStore) -> None:
+    written = " tea and milk, cake and a"
+    for room, end in ((len(written) + 1, written), (len(written), " tea and milk, cake.")):
+        (summary,) = run([items(5)], Settings(summary_tokens=room), store, FakeEngine(script=lambda _: written))
+        assert summary.text == f"The user likes{end}"
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

@@ -14,7 +14,7 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,9 @@ logger = logging.getLogger(__name__)
 
 FILE_NAME = "summaries.sqlite3"
 BUSY_SECONDS = 20
+CLOSING = 1
+PATIENCE = 0.25  # seconds that a write waits for another process: a call has no more to spare, and it is not lost
 VARIABLES = 500  # SQLite allows at least 999 in one statement
-_PUT = "INSERT OR REPLACE INTO summaries VALUES (?, ?, ?, ?)"
 _Write = tuple[str, Sequence[Sequence[Any]]]  # a statement, and the rows it is run for
 
 
@@ -70,7 +71,6 @@ class SummaryStore:
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
-        self._held: list[tuple[str, str, str, float]] | None = None
         self._late: list[_Write] = []  # what a locked store did not take
         self.persistent = True
 
@@ -92,21 +92,12 @@ class SummaryStore:
 
     def put(self, key: str, kind: str, text: str) -> None:
         """Keep a summary; committed when this returns."""
-        row = (key, kind, text, time.time())
-        if self._held is None:
-            self._write(_PUT, [row])
-        else:
-            self._held.append(row)
+        self.put_all([(key, kind, text)])
 
-    @contextlib.contextmanager
-    def together(self) -> Iterator[None]:
-        """Summaries put within are committed at the end, all of them, or none where the block ends in an error."""
-        self._held = []
-        try:
-            yield
-            self._write(_PUT, self._held)
-        finally:
-            self._held = None
+    def put_all(self, summaries: Sequence[tuple[str, str, str]]) -> None:
+        """Keep (key, kind, text) of several summaries: all or none of them, committed when this returns."""
+        now = time.time()
+        self._write("INSERT OR REPLACE INTO summaries VALUES (?, ?, ?, ?)", [(*summary, now) for summary in summaries])
 
     def link(self, user_id: str, keys: Iterable[str]) -> None:
         """Remember that a user's preference rests on these summaries, so that the user can be forgotten."""
@@ -154,7 +145,7 @@ class SummaryStore:
         """
         with self._lock:
             if user_id is None:
-                count = self._delete([("DELETE FROM summaries", [()]), ("DELETE FROM uses", [()])])
+                count = self._delete([(f"DELETE FROM {table}", [()]) for table in ("summaries", "uses", "digests")])  # noqa: S608
             elif user := self._user(user_id):
                 mine = "SELECT key FROM uses WHERE user = ?"
                 others = "SELECT key FROM uses WHERE user <> ?"
@@ -169,13 +160,19 @@ class SummaryStore:
             return count
 
     def close(self) -> None:
-        """Close the file; the next use opens it again."""
+        """Write what waits, if the file is free within a second, and close it; the next use opens it again."""
         with self._lock:
-            if self._connection:
-                self._connection.close()
-                self._connection = None
+            if self._late and self._connection:
+                with contextlib.suppress(sqlite3.DatabaseError):
+                    self._commit([], CLOSING)
+            self._disconnect()
 
     # Inside
+
+    def _disconnect(self) -> None:
+        if self._connection:
+            self._connection.close()
+            self._connection = None
 
     def _user(self, user_id: str) -> str | None:
         """A salted hash: the file shows no user ids. None where no user was ever linked."""
@@ -196,7 +193,7 @@ class SummaryStore:
         """Write, or go on without keeping: a full disk must not cost the user the answer."""
         with self._lock:
             # Whoever holds the lock for that long may hold it longer: that is waited for once, not by every write.
-            patience = 0 if self._late else BUSY_SECONDS
+            patience = 0 if self._late else PATIENCE
             try:
                 self._commit([(statement, rows)], patience)
             except sqlite3.DatabaseError as error:
@@ -257,7 +254,7 @@ class SummaryStore:
         if self._connection is None and not self.persistent:
             self._use_memory()
         if self._connection is not None and self.persistent and self._replaced():
-            self.close()  # another process moved the file aside: what is written from now on belongs into the new one
+            self._disconnect()  # another process moved the file aside: what is written now belongs into the new one
         if self._connection is None:
             try:
                 self._connection = self._connected()
@@ -285,21 +282,25 @@ class SummaryStore:
                 source = self._connection or sqlite3.connect(unchanging, uri=True)
                 source.backup(memory)
                 source.close()
-        self.close()
+        self._disconnect()
         self.persistent = False
         self._connection = memory
         self._connection.executescript(store_file.TABLES)
 
     def _set_aside(self, error: Exception) -> None:
         """Keep a damaged store under another name and begin a new one; another process may have done so already."""
-        self.close()
+        self._disconnect()
         if self.path.exists() and self._replaced():
             return
         aside = self.path.with_name(f"{self.path.name}.corrupt-{time.time_ns()}")
+        try:
+            for file in store_file.files(self.path):
+                if file.exists():
+                    file.replace(aside.with_name(file.name.replace(self.path.name, aside.name)))
+        except OSError as refused:
+            self._use_memory(refused)
+            return
         logger.warning("%s is damaged (%s): moved to %s, summaries are made again", self.path, error, aside.name)
-        for file in store_file.files(self.path):
-            if file.exists():
-                file.replace(aside.with_name(file.name.replace(self.path.name, aside.name)))
 
     def _replaced(self) -> bool:
         try:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def given(candidates: Sequence[Any] | None, user: User) -> list[Item]:
     """Those given, as items or as parsed JSON; the user's own where that is None."""
     if candidates is None:
-        return list(user.candidates)
+        return unique(user.candidates, "candidates")
     if all(isinstance(item, Item) for item in candidates):
         return unique(candidates, "candidates")
     return candidates_from_list(candidates)

@@ -15,7 +15,7 @@ from trsr_lite.errors import ModelError
 
 MARK = "TRSR-LITE-MESSAGE"
 TODAY = datetime(2024, 7, 26)  # a prompt must be the same on every day; Llama 3's template falls back to this one
-THOUGHT = re.compile(r"<think>.*?</think>", re.DOTALL)
+THOUGHTS = re.compile(r"(\s*<think>.*?</think>)+", re.DOTALL)
 
 
 class Frame(NamedTuple):
@@ -62,15 +62,24 @@ def frame(template: str | None, bos: str, eos: str) -> Frame:
     before, mark, after = text.partition(MARK)
     if not mark or MARK in after:
         raise ModelError("the model's chat template does not show the user's message exactly once")
+    if after.count("<think>") > after.count("</think>"):
+        raise _aloud()
     return Frame(before, after)
 
 
 def without_thoughts(text: str) -> str:
-    """Generated text without think blocks; an unfinished one is an error, not a summary."""
-    text = THOUGHT.sub("", text)
-    if "<think>" in text or "</think>" in text:
-        raise ModelError(
-            "the summarizer thinks aloud and did not finish",
-            hint="use an instruct model without a thinking mode, or raise `summary_tokens`",
-        )
+    """Generated text without the think blocks it begins with; an unfinished one is an error, not a summary.
+
+    Further on, the letters `<think>` are text: an item may have been about them.
+    """
+    text = THOUGHTS.sub("", text, count=1) if THOUGHTS.match(text) else text
+    if text.lstrip().startswith("<think>"):
+        raise _aloud()
     return text
+
+
+def _aloud() -> ModelError:
+    return ModelError(
+        "the summarizer thinks aloud and did not finish",
+        hint="use an instruct model without a thinking mode, or raise `summary_tokens`",
+    )

@@ -184,9 +184,8 @@ def _noise(made: Bundle) -> float:
             asked = prompts.scoring(None, items[:end], items, made.settings, engine)
             answers = prompts.answer_ids(asked.suffixes[0], engine)
             prefix = engine.tokenize(asked.prefix)
-            suffixes = [engine.tokenize(suffix, start=False) for suffix in asked.suffixes]
-            fast = engine.margins(prefix, suffixes, answers)
-            exact = engine.margins(prefix, suffixes, answers, exact=True)
+            fast = engine.margins(prefix, asked.tokens, answers)
+            exact = engine.margins(prefix, asked.tokens, answers, exact=True)
             moved = [one.margin - other.margin for one, other in zip(fast, exact, strict=True)]
             differences.append(max(moved) - min(moved))
         return round(NOISE_SAFETY * max(differences), 4)

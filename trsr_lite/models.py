@@ -77,9 +77,10 @@ class Models:
         together = _weights([file, *(files[identity] for identity in self._engines)])
         if 2 * together <= limit:
             return together
-        for identity in [identity for identity in self._engines if identity != file.identity]:
+        beside = [files[identity] for identity in self._engines if files[identity].digest == file.digest]
+        for identity in self._engines.keys() - {file.identity, *(each.identity for each in beside)}:
             self._engines.pop(identity).close()
-        return alone
+        return _weights([file, *beside])
 
     def _check_tokens(self, engine: Engine) -> None:
         known = self._bundle.probes

@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from trsr_lite.cancellation import Cancellation
 from trsr_lite.engine.base import Prompt, Segment, Tokenizer
 from trsr_lite.errors import DataError, SettingsError
 from trsr_lite.records import Item
@@ -46,6 +47,8 @@ def fold(text: str) -> str:
 
     Zero-width joiners stay, which emoji and several scripts need.
     """
+    if text.isprintable():  # nothing to leave out: of white space, only spaces are printable
+        return " ".join(text.split())
     kept = (
         " " if character.isspace() else character
         for character in text
@@ -127,13 +130,15 @@ def finish(opening: str, continuation: str, *, cut: bool = False) -> str:
 class Scoring:
     """One user's scoring prompt: what all candidates share, and each candidate's own end.
 
-    `dropped` counts recent items left out to fit the budget; `candidates` are those that are asked of.
+    `tokens` are those of the suffixes; `dropped` counts recent items left out to fit the budget; `candidates` are those
+    that are asked of.
     """
 
     prefix: Prompt
     suffixes: tuple[Prompt, ...]
-    dropped: int = 0
-    candidates: tuple[Item, ...] = ()
+    tokens: tuple[tuple[int, ...], ...]
+    dropped: int
+    candidates: tuple[Item, ...]
 
 
 def scoring(
@@ -144,15 +149,22 @@ def scoring(
     tokenizer: Tokenizer,
     *,
     leave_out: bool = False,
+    cancel: Cancellation | None = None,
 ) -> Scoring:
     """The prompts that ask yes or no of each candidate, within `prompt_tokens`.
 
     The oldest recent items go first, then the last one shrinks. The task, a candidate's title and the answer cue are
     never cut: a candidate too long for that raises `DataError`, or is left out with `leave_out` if another one fits.
+    Raises `Cancelled`.
     """
     room = settings.prompt_tokens - 1  # the answer
-    suffixes = tuple(_suffix(_asked(item, settings, tokenizer), settings) for item in candidates)
-    lengths = [len(tokenizer.tokenize(suffix, start=False)) for suffix in suffixes]
+    suffixes, tokens = list[Prompt](), list[tuple[int, ...]]()
+    for item in candidates:
+        if cancel:
+            cancel.check()
+        suffixes.append(_suffix(_asked(item, settings, tokenizer), settings))
+        tokens.append(tuple(tokenizer.tokenize(suffixes[-1], start=False)))
+    lengths = list(map(len, tokens))
     head = _head(_summary(summary, settings, tokenizer) if summary else NO_SUMMARY, settings)
     fixed = len(tokenizer.tokenize((Segment(head),)))
     fitting = [index for index, length in enumerate(lengths) if fixed + LEAST_TOKENS + length <= room]
@@ -172,6 +184,7 @@ def scoring(
     return Scoring(
         (Segment(head + body),),
         tuple(suffixes[index] for index in fitting),
+        tuple(tokens[index] for index in fitting),
         first,
         tuple(candidates[index] for index in fitting),
     )

@@ -138,11 +138,11 @@ class Recommender:
             raise SettingsError(f"k is {k}; it must be at least 1")
         if budget is not None and not budget >= 0:  # nor NaN
             raise SettingsError(f"budget is {budget}; it must be at least 0")
-        budget = _ending(budget)
+        until = Deadline(_ending(budget))
         _check_texts([*user.history, *items], self.settings)
-        draft, until = Draft(user, items), Deadline(budget)
+        draft = Draft(user, items)
         try:
-            with self._call(cancel, progress, patience=budget) as call:
+            with self._call(cancel, progress, patience=until.left) as call:
                 draft.summary, draft.uncovered = self._summarizer.in_time(until, user, call, draft.work)
                 call.ended("summarize")
                 text = draft.summary.text
@@ -287,7 +287,7 @@ class Recommender:
 
     @property
     def _summarizer(self) -> Summarizer:
-        """As bundle and settings are now: both may be replaced between calls."""
+        """As the settings are now: they may be replaced between calls."""
         return Summarizer(self.bundle.summarizer, self.store, self.settings)
 
     @contextmanager

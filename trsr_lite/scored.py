@@ -60,21 +60,20 @@ def score(
     try:
         engine = call.use(bundle.recommender)
         recent = split(history, **settings.cut).recent
-        asked = prompts.scoring(summary, recent, candidates, settings, engine, leave_out=leave_out)
+        asked = prompts.scoring(summary, recent, candidates, settings, engine, leave_out=leave_out, cancel=call.stop)
         if long := len(candidates) - len(asked.candidates):
             logger.warning("candidates that no prompt has room for were left out: %d", long)
         scored.candidates = asked.candidates
         answers = _answers(asked.suffixes[0], bundle, engine)
         prefix = engine.tokenize(asked.prefix)
-        suffixes = [engine.tokenize(suffix, start=False) for suffix in asked.suffixes]
 
         def keep(index: int, margin: Margin) -> None:
             scored.margins.append(margin)
-            scored.candidate_tokens += len(suffixes[index])
+            scored.candidate_tokens += len(asked.tokens[index])
 
         report = call.stage("score")
         scored.prefix_tokens, scored.dropped = len(prefix), asked.dropped
-        engine.margins(prefix, suffixes, answers, exact=exact, on_result=keep, on_progress=report, cancel=call.stop)
+        engine.margins(prefix, asked.tokens, answers, exact=exact, on_result=keep, on_progress=report, cancel=call.stop)
     except Cancelled:
         call.whole.check()  # not the time, but the caller
     return scored

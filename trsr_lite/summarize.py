@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from trsr_lite import chat, nodes, prompts
@@ -22,7 +21,6 @@ from trsr_lite.settings import Settings
 
 ROUND = 128
 """Summaries in one round: batches are full but for its end, and no more than this is lost where work is stopped."""
-ROUNDING = 2  # a text may have so many tokens less than were generated for it
 
 OnTokens = Callable[[int, float], None]
 """Called with the tokens done so far, and about how many all that is missing will take."""
@@ -101,11 +99,12 @@ def summarize(
     while missing:
         ready = [node for node in missing.values() if all(child.key in texts for child in node.children)]
         if whole_rounds:
-            ready = sorted(ready, key=lambda node: (-heights[node.key], node.key))[:ROUND]
-        with store.together() if whole_rounds else nullcontext():
-            _generate(
-                ready, texts, settings, store, engine(), progress.next(len(ready)) if progress else None, cancel, work
-            )
+            ready.sort(key=lambda node: (-heights[node.key], node.key))
+        del ready[ROUND:]
+        report, rows = progress.next(len(ready)) if progress else None, list[tuple[str, str, str]]()
+        keep = rows.append if whole_rounds else lambda row: store.put(*row)
+        _generate(ready, texts, settings, keep, engine(), report, cancel, work)
+        store.put_all(rows)
         missing = {key: node for key, node in missing.items() if key not in texts}
     summaries, claimed = [], set(cached)
     for order in orders:
@@ -159,23 +158,26 @@ def _generate(
     ready: Sequence[Node],
     texts: dict[str, str],
     settings: Settings,
-    store: SummaryStore,
+    keep: Callable[[tuple[str, str, str]], None],
     engine: Engine,
     on_progress: OnProgress | None,
     cancel: Cancellation | None,
     work: Work,
 ) -> None:
-    """Generate the texts of nodes whose children are known; each is stored as it ends."""
-    asked = [message(node, texts, settings, engine) for node in ready]
-    tokens = [engine.tokenize(framed(text, opening, engine)) for text, opening in asked]
+    """Generate the texts of nodes whose children are known; (key, kind, text) of each is given to `keep` as it ends."""
+    asked, tokens = list[tuple[str, str]](), list[list[int]]()
+    for node in ready:
+        if cancel:
+            cancel.check()
+        asked.append(message(node, texts, settings, engine))
+        tokens.append(engine.tokenize(framed(*asked[-1], engine)))
     work.prompt_tokens += sum(map(len, tokens))
 
-    def keep(index: int, continuation: str) -> None:
-        length = len(engine.encode(continuation))
-        cut = length >= settings.summary_tokens - ROUNDING
+    def ended(index: int, continuation: str, length: int) -> None:
+        cut = length >= settings.summary_tokens
         text = prompts.finish(asked[index][1], chat.without_thoughts(continuation), cut=cut)
         node = ready[index]
-        store.put(node.key, node.kind, text)
+        keep((node.key, node.kind, text))
         texts[node.key] = text
         work.made.add(node.key)
         work.generated_tokens += length
@@ -184,7 +186,7 @@ def _generate(
         tokens,
         max_tokens=settings.summary_tokens,
         no_repeat_ngram=settings.no_repeat_ngram,
-        on_result=keep,
+        on_result=ended,
         on_progress=on_progress,
         cancel=cancel,
     )

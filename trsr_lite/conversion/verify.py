@@ -82,9 +82,8 @@ def margins(engine: Engine, lists: Sequence[HeldOut], settings: Settings, *, exa
     for one in lists:
         asked = one.asked(settings, engine)
         prefix = engine.tokenize(asked.prefix)
-        suffixes = [engine.tokenize(suffix, start=False) for suffix in asked.suffixes]
         answers = prompts.answer_ids(asked.suffixes[0], engine)
-        scored = engine.margins(prefix, suffixes, answers, exact=exact)
+        scored = engine.margins(prefix, asked.tokens, answers, exact=exact)
         found.append(np.array([entry.margin for entry in scored], np.float32))
     return found
 

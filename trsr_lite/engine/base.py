@@ -113,14 +113,15 @@ class Engine(ChatTokenizer, Protocol):
         max_tokens: int,
         stop: str = "\n",
         no_repeat_ngram: int = 0,
-        on_result: Callable[[int, str], None] | None = None,
+        on_result: Callable[[int, str, int], None] | None = None,
         on_progress: OnProgress | None = None,
         cancel: Cancellation | None = None,
     ) -> list[str]:
         """Greedy continuations, all prompts together; a shared opening is evaluated once.
 
         A continuation ends at the model's end token, before `stop` where one token contains it, or at `max_tokens`.
-        `on_result(index, text)` is called as each one ends. Raises `Cancelled`, `ModelError`, `Closed`.
+        `on_result(index, text, tokens)` is called as each one ends, with the number of its tokens. Raises `Cancelled`,
+        `ModelError`, `Closed`.
         """
         ...
 

@@ -147,8 +147,14 @@ class Context:
         return True
 
     def logits(self, index: int) -> npt.NDArray[np.float32]:
-        """Logits after batch entry `index`: (vocabulary,) float32, a view that the next decode overwrites."""
-        return np.ctypeslib.as_array(self._lib.llama_get_logits_ith(self._handle, index), (self._vocab_size,))
+        """Logits after batch entry `index`: (vocabulary,) float32, a view that the next decode overwrites.
+
+        Raises `ModelError` where they are no numbers: what they would choose is no text, and no rank.
+        """
+        logits = np.ctypeslib.as_array(self._lib.llama_get_logits_ith(self._handle, index), (self._vocab_size,))
+        if not np.isfinite(logits.max()):
+            raise ModelError("the model's logits are not finite", hint="the file may be damaged or its type too small")
+        return logits
 
     def copy(self, source: int, target: int) -> None:
         """Let sequence `target` see all of `source`'s memory; nothing is copied in a unified cache."""

@@ -75,7 +75,7 @@ class FakeEngine:
         max_tokens: int,
         stop: str = "\n",
         no_repeat_ngram: int = 0,
-        on_result: Callable[[int, str], None] | None = None,
+        on_result: Callable[[int, str, int], None] | None = None,
         on_progress: OnProgress | None = None,
         cancel: Cancellation | None = None,
     ) -> list[str]:
@@ -87,7 +87,7 @@ class FakeEngine:
             self.prompts.append(text)
             texts.append(self.script(text)[:max_tokens])
             if on_result:
-                on_result(index, texts[-1])
+                on_result(index, texts[-1], len(texts[-1]))
             if on_progress:
                 on_progress(index + 1, len(prompts))
         return texts

@@ -66,7 +66,7 @@ class Generation:
         context: Context,
         shared: int,
         slots: int,
-        on_result: Callable[[int, str], None] | None,
+        on_result: Callable[[int, str, int], None] | None,
         on_progress: OnProgress | None,
     ) -> None:
         """Fill `results`; the first `shared` tokens of all prompts are sequence 0 already, `slots` more may be used."""
@@ -90,7 +90,7 @@ class Generation:
                 done += self._need(slot.index, shared)
                 self.results[slot.index] = bytes(slot.text).decode(errors="ignore")
                 if on_result:
-                    on_result(slot.index, self.results[slot.index])
+                    on_result(slot.index, self.results[slot.index], len(slot.tokens))
             if on_progress:
                 on_progress(done + sum(slot.position - shared for slot in active), total)
 

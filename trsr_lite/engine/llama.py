@@ -129,7 +129,7 @@ class LlamaEngine:
         max_tokens: int,
         stop: str = "\n",
         no_repeat_ngram: int = 0,
-        on_result: Callable[[int, str], None] | None = None,
+        on_result: Callable[[int, str, int], None] | None = None,
         on_progress: OnProgress | None = None,
         cancel: Cancellation | None = None,
     ) -> list[str]:

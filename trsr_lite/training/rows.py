@@ -109,8 +109,7 @@ def build(
     """The row of one user: exactly the prompts that `Recommender.recommend` would score."""
     recent = split(history, **settings.cut).recent
     asked = prompts.scoring(summary, recent, candidates, settings, tokenizer)
-    suffixes = tuple(tuple(tokenizer.tokenize(suffix, start=False)) for suffix in asked.suffixes)
-    return Row(tuple(tokenizer.tokenize(asked.prefix)), suffixes, tuple(labels), asked.dropped, tuple(relevance))
+    return Row(tuple(tokenizer.tokenize(asked.prefix)), asked.tokens, tuple(labels), asked.dropped, tuple(relevance))
 
 
 def pack(rows: Sequence[Row], answers: tuple[int, int] | None = None, *, whole_text: bool = False) -> Pack:
