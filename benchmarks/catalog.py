@@ -1,6 +1,6 @@
 """A catalog of 200,000 made-up items: building, size, memory, retrieval; and what it finds on real data.
 
-    python -m benchmarks.catalog [--items 200000] [--data ../shared/data [--summaries 250]]
+    python -m benchmarks.catalog [--items 200000] [--data DIR [--summaries 250]]
 
 Texts are made of words with the lengths and the skewed frequencies of a language. A catalog of 5 million items is
 extrapolated from three sizes. `--data` measures how often the first 50 hold the item that a user really chose next, for

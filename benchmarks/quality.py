@@ -1,6 +1,6 @@
 """Does training help? Runs of about CPU size on real data, against simple systems on the same held-out lists.
 
-    python -m benchmarks.quality --data ../shared/data --runs DIR [--steps 96] [--only amazon:none:uniform:0]
+    python -m benchmarks.quality --data DIR --runs DIR [--steps 96] [--only amazon:none:uniform:0]
 
 Each cell (data set, strategy, negatives, seed) is trained for so many steps of four rows, scored on held-out test users
 and kept in `results/quality.json` as soon as it is done; a second run fills in what is missing, and two can run side by

@@ -42,7 +42,7 @@ from trsr_lite.evaluation.options import BASELINES, PARTS, STUDIES
     type=generated.Names(),
     default=",".join(BASELINES),
     show_default=True,
-    help="Simple systems, embeddings too where they are installed; '' for none.",
+    help="Simple systems; `embeddings` may be named too (extra `embeddings`); '' for none.",
 )
 @click.option(
     "--scores",
