@@ -266,6 +266,35 @@ def test_when_everything_is_read_nothing_is_left_to_rank(ranked: Any, screen: Sc
     assert next(iter(rows(ranked).values()))[0] == "1"
 
 
+def test_a_ranking_that_comes_when_everything_is_read_is_of_no_use(
+    open_window: Open, screen: Screen, make_recommender: Any, news_user: User
+) -> None:
+    loads, done = threading.Event(), threading.Event()
+
+    def load(_: Any) -> Recommender:
+        assert loads.wait(HANG)
+        return make_recommender()
+
+    window = open_window(screen, load, replace(news_user, candidates=news_user.candidates[:1]))
+    events = window.worker.events
+
+    class Seen:
+        get_nowait = events.get_nowait
+
+        def put(self, event: Any) -> None:
+            events.put(event)
+            if type(event).__name__ == "Ranked":
+                done.set()
+
+    window.worker.events = Seen()
+    loads.set()
+    assert done.wait(HANG)  # the window has not looked yet
+    window.read()
+    wait(window, events.empty)
+    assert order(window) == [] and window.result is None and idle(window)
+    assert window.status.cget("text") == "Everything is read"
+
+
 # Never waiting
 
 

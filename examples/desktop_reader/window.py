@@ -58,6 +58,9 @@ class Window:
     def rank(self) -> None:
         """Rank the list again, for what is read by now."""
         if not self.user.candidates:
+            self._job = 0  # no job's number: what an earlier one found is of articles that are read by now
+            self._busy(False)
+            self.status.configure(text="Everything is read")
             return
         self._job, self._started = self.worker.rank(self.user), time.monotonic()
         self._busy(True)
