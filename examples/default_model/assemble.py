@@ -47,7 +47,7 @@ def summarizer(work: Path) -> None:
 
 def package(work: Path) -> None:
     """What the package ships; the base comes from elsewhere, so its file is left out."""
-    made, target = work / "bundle", embedded.ADAPTERS
+    made, target = work / "bundle", embedded.ADAPTERS.with_name(f".{embedded.ADAPTERS.name}.new")
     manifest = json.loads((made / MANIFEST).read_text(encoding="utf-8"))
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir()
@@ -65,6 +65,8 @@ def package(work: Path) -> None:
     manifest["verified"].pop("steps", None)
     (target / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     shutil.copyfile(Path(__file__).parent / "card.md", target / CARD)
+    shutil.rmtree(embedded.ADAPTERS, ignore_errors=True)
+    target.rename(embedded.ADAPTERS)
 
 
 if __name__ == "__main__":

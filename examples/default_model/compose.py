@@ -9,7 +9,9 @@ impressions`), the second of people and topics that the first does not have; `WO
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Sequence
+from filecmp import cmp
 from pathlib import Path
 
 import click
@@ -35,7 +37,21 @@ HELD_OUT_PAIRS = {"block": 60, "merge": 25, "update": 15}
 @click.command()
 @click.argument("work", type=click.Path(path_type=Path))
 def main(work: Path) -> None:
-    """Write data sets and pairs into WORK."""
+    """Write data sets and pairs into WORK, whose runs must not have learned from others."""
+    work.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=work) as name:
+        folder = Path(name)
+        _compose(folder)
+        files = [path.relative_to(folder) for path in sorted(folder.rglob("*.jsonl"))]
+        changed = [file for file in files if (work / file).exists() and not cmp(folder / file, work / file, False)]
+        if changed and any(work.glob("*/run.json")):
+            raise SystemExit(f"{work}: its runs learned from another {changed[0]}: delete it, or name another folder")
+        for file in files:
+            (work / file).parent.mkdir(exist_ok=True)
+            (folder / file).replace(work / file)
+
+
+def _compose(work: Path) -> None:
     texts = read()
     taste = Taste(texts)
     for name, held_out, count, strange in (
@@ -46,9 +62,9 @@ def main(work: Path) -> None:
         people = [world.person(number, strange, FAMILIAR, SEED + held_out) for number in range(count)]
         _write_lists(people, taste, work / name)
         wanted = HELD_OUT_PAIRS if held_out else PAIRS
-        path = work / ("held_out_pairs.jsonl" if held_out else "pairs.jsonl")
-        path.unlink(missing_ok=True)
-        pairs.append(_chosen(people[:WRITTEN_OF], wanted), path)
+        pairs.append(
+            _chosen(people[:WRITTEN_OF], wanted), work / ("held_out_pairs.jsonl" if held_out else "pairs.jsonl")
+        )
 
 
 def _write_lists(people: Sequence[Person], taste: Taste, folder: Path) -> None:

@@ -2,13 +2,16 @@
 
     apt-get -o Acquire::Languages=en update && python examples/default_model/software.py
 
-Needs a Debian system. The result is kept in the repository, because the index changes with every release.
+Needs a Debian system. The result is kept in the repository, because the index changes with every release. Subjects, at
+the ends of its lines, are written by hand and stay; packages that have none yet are named, and left out until a line of
+theirs has one.
 """
 
 from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -123,11 +126,27 @@ def main() -> None:
             if description and len(short) > 12 and not NAMED.search(description):
                 used.add(source)
                 found[tag].append((name, short, description))
-    with TEXTS.open("w", encoding="utf-8") as file:
-        for tag, title in TOPICS.items():
-            if len(found[tag]) >= 8:
-                file.write(f"## {title}\n")
-                file.writelines(f"{name}: {short} :: {text}\n" for name, short, text in found[tag])
+    subjects = _subjects()
+    lines: list[str] = []
+    for tag, title in TOPICS.items():
+        if len(found[tag]) >= 8:
+            lines.append(f"## {title}\n")
+            for name, short, text in found[tag]:
+                if subject := subjects.get(name):
+                    lines.append(f"{name}: {short} :: {text} :: {subject}\n")
+                else:
+                    print(f"no subject yet: {name}: {short} :: {text} :: ", file=sys.stderr)
+    if not lines:
+        raise SystemExit(f"{LISTS}: no package was found")
+    beside = TEXTS.with_suffix(".new")
+    beside.write_text("".join(lines), encoding="utf-8")
+    beside.replace(TEXTS)
+
+
+def _subjects() -> dict[str, str]:
+    """The subject of each package that has one."""
+    lines = [line for line in TEXTS.read_text(encoding="utf-8").splitlines() if line.count(" :: ") == 2]
+    return {line.partition(":")[0]: line.rpartition(" :: ")[2] for line in lines}
 
 
 def _entries(kind: str) -> Iterator[dict[str, str]]:
