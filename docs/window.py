@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from PIL import ImageGrab
@@ -22,16 +24,20 @@ TITLE = "^Desktop reader: {} articles ranked$"
 
 
 def main() -> None:
-    with screens.screen(1000, 570) as screen:
-        environment = {**os.environ, "DISPLAY": screen.name}
-        arguments = [*sys.argv[1:]]
-        reader = subprocess.Popen(
-            [sys.executable, str(ROOT / "examples" / "desktop_reader"), *arguments], env=environment
+    with ExitStack() as stack:
+        screen = stack.enter_context(screens.screen(1000, 570))
+        cache = stack.enter_context(tempfile.TemporaryDirectory())  # the picture of a first start
+        stack.enter_context(
+            reader := subprocess.Popen(
+                [sys.executable, str(ROOT / "examples" / "desktop_reader"), "--cache-dir", cache, *sys.argv[1:]],
+                env={**os.environ, "DISPLAY": screen.name},
+            )
         )
-        _wait(screen, 12)
+        stack.callback(reader.kill)
+        _wait(screen, reader, 12)
         screen.xdotool("search", "--name", "^Desktop reader", "windowfocus", "--sync")
         screen.press("Down", "Down", "Return")  # read one, so that the others move
-        _wait(screen, 11)
+        _wait(screen, reader, 11)
         screen.press("alt+3", "alt+1")
         time.sleep(1)
         path = Path(__file__).with_name("desktop_reader.png")
@@ -41,8 +47,10 @@ def main() -> None:
         reader.wait()
 
 
-def _wait(screen: screens.Screen, articles: int) -> None:
+def _wait(screen: screens.Screen, reader: subprocess.Popen[bytes], articles: int) -> None:
     while not screen.shows(TITLE.format(articles)):
+        if reader.poll() is not None:
+            raise SystemExit("the reader has ended")
         time.sleep(0.2)
 
 
