@@ -57,11 +57,11 @@ KV_MIB = 2048 * 30 * 2 * 192 * 2 / MIB  # cells x layers x (K, V) x width x 2 by
 
 def _recommend(cache: str) -> tuple[float, dict[str, float], float]:
     """Wall seconds, the stages' seconds and the peak resident MiB of one whole process."""
-    command = [sys.executable, "-m", "trsr_lite", "recommend", "--user", str(USER), "--domain", "news", "--json"]
+    command = [*default.COMMAND, "--user", str(USER), "--domain", "news", "--json"]
     with tempfile.TemporaryFile() as output:
         start = time.perf_counter()
         process = subprocess.Popen(
-            [*command, "--cache-dir", cache], stdout=output, stderr=subprocess.DEVNULL, env=os.environ
+            [*command, "--cache-dir", cache], stdout=output, stderr=subprocess.DEVNULL, env=default.environment()
         )
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - start

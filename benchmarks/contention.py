@@ -19,6 +19,7 @@ from trsr_lite.engine.threads import SPIN_COUNT, SPIN_VARIABLES, default_threads
 USER = Path(__file__).parent.parent / "examples" / "news_reader.json"
 QUIET_ROUNDS, BUSY_ROUNDS = 6, 3
 LIBGOMP = "300000"  # its own default
+BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"  # never longer than who asked for it
 
 
 def main(spins: list[str]) -> None:
@@ -44,20 +45,20 @@ def main(spins: list[str]) -> None:
 def _recommend(environment: dict[str, str]) -> None:
     """A whole cold `recommend`: summaries and scoring."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "trsr_lite", "recommend", "--user", str(USER), "--domain", "news", "--json"]
+        command = [*default.COMMAND, "--user", str(USER), "--domain", "news", "--json"]
         subprocess.run(
             [*command, "--cache-dir", folder],
             check=True,
             capture_output=True,
-            env={**os.environ, **environment},
+            env={**default.environment(), **environment},
         )
 
 
 @contextmanager
 def _busy() -> Iterator[None]:
-    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
-    time.sleep(0.5)
+    processes = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(os.cpu_count() or 1)]
     try:
+        time.sleep(0.5)
         yield
     finally:
         for process in processes:

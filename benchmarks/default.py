@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import platformdirs
@@ -9,6 +11,13 @@ import platformdirs
 from trsr_lite import embedded
 from trsr_lite.bundle import Bundle, load
 from trsr_lite.digests import file_digest
+
+COMMAND = (sys.executable, "-m", "trsr_lite", "--config", os.devnull, "recommend", "-m", "smollm2")
+
+
+def environment() -> dict[str, str]:
+    """Without what is set for trsr-lite here."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("TRSR_LITE_")}
 
 
 def bundle() -> Bundle:

@@ -40,6 +40,7 @@ BOOST = 100.0  # added to the logits of both answers, so that they are the two m
 
 def build(folder: Path) -> Path:
     """The server in `folder`, built if it is not there."""
+    folder = folder / native.version()
     binary = folder / BINARY
     if not binary.is_file():
         with tempfile.TemporaryDirectory() as place:
@@ -72,13 +73,21 @@ class Server:
         self._process = subprocess.Popen([*map(str, command)], stdout=self._log, stderr=subprocess.STDOUT)
 
     def __enter__(self) -> Server:
+        try:
+            self._wait()
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def _wait(self) -> None:
         for _ in range(600):
             if self._process.poll() is not None:
                 self._log.seek(0)
                 raise RuntimeError(f"llama-server ended: {self._log.read()[-2000:].decode()}")
             try:
                 self._ask("/health")
-                return self
+                return
             except OSError:
                 time.sleep(0.2)
         raise RuntimeError("llama-server did not start within two minutes")
@@ -86,6 +95,9 @@ class Server:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._end()
+
+    def _end(self) -> None:
         self._process.terminate()
         self._process.wait()
         self._log.close()

@@ -115,7 +115,7 @@ def _warm(model: str, rounds: int) -> tuple[dict[str, list[float]], dict[str, li
 
 def _killed(model: str, kills: int) -> tuple[int, int, int, float]:
     """Finished summaries lost, all that were finished, stores that were damaged, and the seconds of a cold request."""
-    dice, lost, damaged, finished = random.Random(7), 0, 0, set[str]()
+    dice, damaged, finished, missing = random.Random(7), 0, set[str](), set[str]()
     with tempfile.TemporaryDirectory() as folder:
         with Client(model, Path(folder) / "first") as client:
             start = time.perf_counter()
@@ -134,9 +134,12 @@ def _killed(model: str, kills: int) -> tuple[int, int, int, float]:
             except Exception as error:  # noqa: BLE001 - counted
                 print(error, file=sys.stderr)
                 left = set()
-            damaged += (not left and bool(finished)) or any("corrupt" in path.name for path in cache.iterdir())
-            lost += len(finished - left)
-    return lost, len(finished), damaged, cold
+            aside = [path for path in cache.iterdir() if "corrupt" in path.name]
+            damaged += (not left and bool(finished)) or bool(aside)
+            for path in aside:
+                path.unlink()  # counted
+            missing |= finished - left
+    return len(missing), len(finished), damaged, cold
 
 
 def _reader(number: int) -> dict[str, Any]:
@@ -152,10 +155,9 @@ def _stored(cache: Path) -> set[str]:
     with closing(sqlite3.connect(cache / FILE_NAME)) as connection:
         if connection.execute("PRAGMA integrity_check").fetchone() != ("ok",):
             raise RuntimeError(f"{cache}: damaged")
-        try:
-            return {key for (key,) in connection.execute("SELECT key FROM summaries")}
-        except sqlite3.OperationalError:
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'summaries'").fetchone():
             return set()
+        return {key for (key,) in connection.execute("SELECT key FROM summaries")}
 
 
 def _middle_and_high(seconds: list[float]) -> str:
