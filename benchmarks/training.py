@@ -26,6 +26,7 @@ from trsr_lite.training.rows import Row, pack
 from trsr_lite.training.trainer import forward
 
 PREFIX, SUFFIX, ROUNDS = 600, 60, 3
+TOKENS = 40000  # random ones below this
 ANSWERS = (10407, 4607)
 REQUIRED = {2: "≥ 1.6×", 5: "≥ 3×"}
 OPTIONS = TrainOptions(dropout=0.0)
@@ -35,7 +36,7 @@ LOSSES = Objective(ANSWERS, listwise=1.0, answer=0.2)
 def row(candidates: int) -> Row:
     """A row of random tokens."""
     draw = torch.Generator().manual_seed(candidates)
-    tokens = torch.randint(3, 40000, (PREFIX + candidates * SUFFIX,), generator=draw).tolist()
+    tokens = torch.randint(3, TOKENS, (PREFIX + candidates * SUFFIX,), generator=draw).tolist()
     ends = [tuple(tokens[start : start + SUFFIX]) for start in range(PREFIX, len(tokens), SUFFIX)]
     return Row(tuple(tokens[:PREFIX]), tuple(ends), (1,) + (0,) * (candidates - 1))
 
@@ -52,8 +53,7 @@ def apart(model: Any, one: Row, device: torch.device) -> torch.Tensor:
     """The same with one prompt for each candidate, in one padded batch as a plain loop has it."""
     part = pack([one]).to(device)
     whole = torch.tensor([one.prefix + suffix for suffix in one.suffixes], device=device)
-    logits = model(input_ids=whole, logits_to_keep=1, use_cache=False).logits[:, 0]
-    loss = LOSSES(logits, part)
+    loss = LOSSES(_last(model, whole), part)
     loss.backward()
     return loss.detach()
 
@@ -85,7 +85,7 @@ def examples(model: Any, plain: Any, device: torch.device) -> tuple[list[tuple[s
         with torch.no_grad():
             for suffix in one.suffixes:
                 whole = torch.tensor([one.prefix + suffix], device=device)
-                margins(plain(input_ids=whole, logits_to_keep=1, use_cache=False).logits[0, 0], ANSWERS).item()
+                margins(_last(plain, whole), ANSWERS).tolist()
 
     seconds = in_turns({"packed": lambda: validate(model, [one]), "apart": validate_apart}, ROUNDS)
     data["validation"] = seconds
@@ -96,20 +96,28 @@ def examples(model: Any, plain: Any, device: torch.device) -> tuple[list[tuple[s
 def throughput(model: Any, plain: Any, device: torch.device) -> tuple[list[tuple[str, str, str]], dict[str, Any]]:
     """Tokens per second of packs against a plain Trainer step on one sequence of as many tokens."""
     rows, data = [], {}
-    arguments = transformers.TrainingArguments("unused", report_to="none", use_cpu=device.type == "cpu")
+    arguments = transformers.TrainingArguments(
+        "unused", report_to="none", use_cpu=device.type == "cpu", bf16=adapter.autocast(plain)
+    )
     trainer = transformers.Trainer(model=plain, args=arguments, train_dataset=[0])
     trainer.current_gradient_accumulation_steps = 1  # what `train` would set
+    plain = trainer.accelerator.prepare_model(plain)  # what `train` would do: its type of computing is set there
     for candidates in (2, 5, 21):
         one = row(candidates)
         ids = torch.tensor([[token for part in (one.prefix, *one.suffixes) for token in part]], device=device)
         labels = torch.full_like(ids, -100)
         labels[0, -1] = ANSWERS[0]  # supervised as the paper's yes or no
 
-        def step(ids: torch.Tensor = ids, labels: torch.Tensor = labels) -> None:
+        def step(plain: Any, _: Row, __: torch.device, ids: torch.Tensor = ids, labels: torch.Tensor = labels) -> None:
             trainer.training_step(plain, {"input_ids": ids, "labels": labels})
-            plain.zero_grad()
 
-        seconds = in_turns({"packed": lambda one=one: _timed(packed, model, one, device), "plain": step}, ROUNDS)
+        seconds = in_turns(
+            {
+                "packed": lambda one=one: _timed(packed, model, one, device),
+                "plain": lambda one=one, step=step: _timed(step, plain, one, device),
+            },
+            ROUNDS,
+        )
         rate = ratio(seconds["plain"], seconds["packed"])
         data[f"{ids.shape[1]} tokens"] = seconds
         rows.append((f"tokens/s against a plain Trainer, {ids.shape[1]} tokens", f"{rate:.2f}×", "≥ 0.95×"))
@@ -189,6 +197,13 @@ def main() -> None:
             "tokens": tokens,
         },
     )
+
+
+def _last(model: Any, ids: torch.Tensor) -> torch.Tensor:
+    """(prompts, vocabulary) logits after each prompt, computed in the type that training computes in."""
+    with torch.autocast(ids.device.type, torch.bfloat16, enabled=adapter.autocast(model)):
+        logits: torch.Tensor = model(input_ids=ids, logits_to_keep=1, use_cache=False).logits[:, 0]
+    return logits
 
 
 def _trained(model: Any) -> list[tuple[str, Any]]:
