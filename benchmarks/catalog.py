@@ -242,9 +242,12 @@ def _holds(found: Sequence[Item], own: str) -> bool:
     return any(item.id == own for item in found)
 
 
+ITEMS = 200_000
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--items", type=int, default=200_000)
+    parser.add_argument("--items", type=int, default=ITEMS)
     parser.add_argument("--queries", type=int, default=QUERIES)
     parser.add_argument("--data", type=Path, help="a folder with `amazon-office` and `mind`")
     parser.add_argument("--only-data", action="store_true")
@@ -257,7 +260,8 @@ def main() -> None:
         if arguments.data:
             more, content["real"] = real(arguments.data, Path(folder), arguments.summaries)
             rows += more
-    report("catalog", rows, content)
+    whole = arguments.data is not None and not arguments.only_data and arguments.items == ITEMS
+    report("catalog", rows, content, whole=whole)
 
 
 if __name__ == "__main__":

@@ -20,14 +20,17 @@ from typing import Any
 import numpy as np
 import platformdirs
 
-from benchmarks.measure import in_turns, ratio, report
+from benchmarks.measure import in_turns, report
+from trsr_lite import disk
 from trsr_lite.conversion import converter, gguf, merge, verify
 from trsr_lite.conversion.options import ConvertOptions
 from trsr_lite.conversion.pipeline import Conversion
 from trsr_lite.conversion.proof import held_out
+from trsr_lite.digests import file_digest
 from trsr_lite.engine.llama import LlamaEngine
 from trsr_lite.engine.rates import measure
 from trsr_lite.recommender import Recommender
+from trsr_lite.training import folder
 from trsr_lite.training.scorer import Scorer
 
 TYPES = ("F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0", "IQ4_NL")
@@ -38,16 +41,18 @@ REQUIRED = {"F16": "difference ≤ 0.05, tau ≥ 0.995", "Q8_0": "tau ≥ 0.98, 
 
 
 class Kept:
-    """Results by name, in a file: each is computed once."""
+    """Results by name, in a file: each is computed once, of one run (`asked`)."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, asked: list[Any]) -> None:
         self.path = path
         self.values: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        if self("asked", lambda: asked) != asked:
+            raise SystemExit(f"{path}: of another run, or of other lists: choose another `--work`")
 
     def __call__(self, name: str, compute: Callable[[], Any]) -> Any:
         if name not in self.values:
             self.values[name] = compute()
-            self.path.write_text(json.dumps(self.values, indent=2) + "\n")
+            disk.replace(self.path, f"{json.dumps(self.values, indent=2)}\n".encode())
             print(name, self.values[name], flush=True)
         return self.values[name]
 
@@ -120,8 +125,8 @@ def speed(run: Path, apart: Path, merged: Path) -> list[float]:
     lists = held_out(run)[:FEW]
     settings = Scorer(run, dtype="float32", offline=True).settings
     engines = {}
-    for name, folder in (("apart", apart), ("merged", merged)):
-        with Recommender.load(folder, offline=True) as recommender:
+    for name, place in (("apart", apart), ("merged", merged)):
+        with Recommender.load(place, offline=True) as recommender:
             file = recommender.bundle.recommender
         adapter = file.adapter.path if file.adapter else None
         engines[name] = LlamaEngine(file.path, identity="", adapter=adapter)
@@ -134,7 +139,7 @@ def speed(run: Path, apart: Path, merged: Path) -> list[float]:
     )
     for engine in engines.values():
         engine.close()
-    return [ratio([one], [other]) for one, other in zip(seconds["merged"], seconds["apart"], strict=True)]
+    return [one / other for one, other in zip(seconds["merged"], seconds["apart"], strict=True)]
 
 
 def main() -> None:
@@ -145,7 +150,7 @@ def main() -> None:
     arguments = parser.parse_args()
     work: Path = arguments.work
     work.mkdir(parents=True, exist_ok=True)
-    kept = Kept(work / "results.json")
+    kept = Kept(work / "results.json", [file_digest(arguments.run / folder.RUN), arguments.lists])
     tools = converter.find(None, Path(platformdirs.user_cache_dir("trsr-lite", False)), offline=False)
     paths = files(arguments.run, work, tools)
     kept_order(arguments.run, paths, arguments.lists, kept)
@@ -160,7 +165,8 @@ def main() -> None:
         figures = (
             f"{path.stat().st_size / 2**20:.0f} MiB, prefill {rates[name]['prefill']:.0f}, decode "
             f"{rates[name]['decode']:.0f} tokens/s, difference {found['max_difference']:.3f}, tau {found['tau']:.4f}, "
-            f"ΔRecall@3 {change:+.3f} [{low:+.3f}, {high:+.3f}], {found['lists']} lists"
+            f"ΔRecall@3 {change:+.3f} [{low:+.3f}, {high:+.3f}], {found['lists']} lists scored "
+            f"{'exactly' if name in EXACT else 'as recommend does'}"
         )
         rows.append((name, figures, REQUIRED.get(name, "")))
     rows += [
@@ -168,7 +174,7 @@ def main() -> None:
         ("the same without the empty process", f"{(shared[0] - shared[1]) / (two[0] - two[1]):.2f}", ""),
         ("scoring rate with the adapter apart / merged", f"{float(np.median(pace)):.2f}", "≥ 0.8"),
     ]
-    results = {name: value for name, value in kept.values.items() if name != "torch"}
+    results = {name: value for name, value in kept.values.items() if name not in ("torch", "asked")}
     report("conversion", rows, {"lists": arguments.lists, "results": results})
 
 

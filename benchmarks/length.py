@@ -13,13 +13,14 @@ import argparse
 import tempfile
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks import default, workload
-from benchmarks.measure import RESULTS, in_turns, report
+from benchmarks.measure import in_turns, report, results
 from trsr_lite import Recommender
 from trsr_lite.bench import samples
 from trsr_lite.engine.llama import LlamaEngine
@@ -39,7 +40,7 @@ def main() -> None:
     quick = parser.parse_args().quick
     histories = [history(length) for length in (QUICK_LENGTHS if quick else LENGTHS)]
     scoring = candidates(QUICK_COUNTS if quick else COUNTS)
-    draw(histories, scoring)
+    draw(histories, scoring, results(whole=not quick) / "length.svg")
     cold, warm = ([(one["items"], one["seconds"][state]) for one in histories] for state in ("cold", "warm"))
     long = [one for one in histories if one["items"] >= 25]  # shorter ones have less to read
     lengths = [one["items"] for one in long]
@@ -59,6 +60,7 @@ def main() -> None:
             ("raw prefill, tokens per second", f"{scoring['rate']:.0f}", ""),
         ],
         {"histories": histories, "candidates": scoring, "warm": warm, "lengths": lengths},
+        whole=not quick,
     )
 
 
@@ -109,7 +111,7 @@ def line(xs: Sequence[float], ys: Sequence[float]) -> tuple[float, float]:
     return float(slope), float(np.abs(np.subtract(ys, np.multiply(slope, xs) + start)).max() / max(ys))
 
 
-def draw(histories: Sequence[dict[str, Any]], scoring: dict[str, Any]) -> None:
+def draw(histories: Sequence[dict[str, Any]], scoring: dict[str, Any], path: Path) -> None:
     """Both curves as one SVG."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -125,8 +127,7 @@ def draw(histories: Sequence[dict[str, Any]], scoring: dict[str, Any]) -> None:
     for axes in (left, right):
         axes.grid(alpha=0.4)
         axes.legend(frameon=False)
-    RESULTS.mkdir(exist_ok=True)
-    figure.savefig(RESULTS / "length.svg", metadata={"Date": None})
+    figure.savefig(path, metadata={"Date": None})
 
 
 if __name__ == "__main__":

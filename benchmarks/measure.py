@@ -19,6 +19,7 @@ from rich.table import Table
 from trsr_lite.bench.machine import facts
 
 RESULTS = Path(__file__).parent / "results"
+PARTS = Path(__file__).parents[1] / "build" / "bench"  # of runs that are not what `results` holds
 
 
 def in_turns(work: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 1) -> dict[str, list[float]]:
@@ -39,12 +40,22 @@ def ratio(above: list[float], below: list[float]) -> float:
     return statistics.median(one / other for one, other in zip(above, below, strict=True))
 
 
-def report(name: str, rows: list[tuple[str, str, str]], data: Mapping[str, Any]) -> None:
-    """Print (what, measured, required) rows and write everything to results/<name>.json."""
+def report(name: str, rows: list[tuple[str, str, str]], data: Mapping[str, Any], *, whole: bool = True) -> None:
+    """Print (what, measured, required) rows and write everything to results/<name>.json.
+
+    A run of a part, or of fewer rounds, is not `whole`: it goes to build/bench, and the figures that pages quote stay.
+    """
     table = Table("what", "measured", "required", title=f"{name} ({time.strftime('%Y-%m-%d')})")
     for row in rows:
         table.add_row(*row)
     Console(width=110).print(table)
-    RESULTS.mkdir(exist_ok=True)
+    folder = results(whole=whole)
     content = {"benchmark": name, "machine": facts(), "rows": rows, **data}
-    (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / f"{name}.json").write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def results(*, whole: bool) -> Path:
+    """Where a run's results belong."""
+    folder = RESULTS if whole else PARTS
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

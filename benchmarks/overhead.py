@@ -24,10 +24,13 @@ from trsr_lite.evaluation.systems import Model
 HISTORY = 12  # items; those that are shown are the recent ones
 
 
+USERS = 100
+
+
 def main() -> None:
     """Evaluate once, with answers on disk as a person would keep them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--users", type=int, default=100)
+    parser.add_argument("--users", type=int, default=USERS)
     users = parser.parse_args().users
     lists, scoring = made(users), Timed()
     with tempfile.TemporaryDirectory() as folder, Recommender.load(strategy="none") as recommender, scoring:
@@ -44,6 +47,7 @@ def main() -> None:
             ("beside scoring, for a list", f"{(whole - scoring.seconds) / users * 1000:.1f} ms", ""),
         ],
         {"users": users, "seconds": {"whole": whole, "scoring": scoring.seconds}},
+        whole=users == USERS,
     )
 
 

@@ -128,6 +128,7 @@ def measure(place: Path | None, opened: ExitStack) -> None:
             "tokens": len(prefix) + sum(map(len, suffixes)),
             "seconds": seconds,
         },
+        whole=place is not None,
     )
 
 

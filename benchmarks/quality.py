@@ -27,6 +27,7 @@ from trsr_lite.evaluation import lists as made
 from trsr_lite.evaluation import opening
 from trsr_lite.evaluation.evaluation import evaluate
 from trsr_lite.evaluation.options import ALL_BASELINES
+from trsr_lite.prompts import PROMPT_VERSION
 from trsr_lite.training import run
 from trsr_lite.training.options import TrainOptions
 
@@ -91,8 +92,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--only", help="one cell, such as amazon:none:uniform:0")
     arguments = parser.parse_args()
-    for cell in cells():
-        name = ":".join(map(str, cell))
+    names = {":".join(map(str, cell)): cell for cell in cells()}
+    if arguments.only not in (None, *names):
+        parser.error(f"no cell is called {arguments.only}: {', '.join(names)}")
+    for name, cell in names.items():
         key = f"{name}:{arguments.steps}"
         if key in found() or arguments.only not in (None, name):
             continue
@@ -109,16 +112,17 @@ def keep(key: str, result: dict[str, Any]) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         beside = FILE.with_suffix(".new")
-        beside.write_text(json.dumps({"cells": {**found(), key: result}}, indent=2) + "\n")
+        cells = {**found(), key: {"prompt_version": PROMPT_VERSION, **result}}
+        beside.write_text(json.dumps({"cells": cells}, indent=2) + "\n")
         beside.replace(FILE)
     finally:
         os.close(lock)
 
 
 def found() -> dict[str, Any]:
-    """The cells that were measured, each with its steps as the last part of its name."""
+    """The cells that were measured with today's prompts, each with its steps as the last part of its name."""
     cells: dict[str, Any] = json.loads(FILE.read_text())["cells"] if FILE.exists() else {}
-    return cells
+    return {name: cell for name, cell in cells.items() if cell["prompt_version"] == PROMPT_VERSION}
 
 
 if __name__ == "__main__":

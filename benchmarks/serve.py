@@ -85,6 +85,7 @@ def main(model: str, rounds: int, kills: int) -> None:
             "kills": kills,
             "finished": finished,
         },
+        whole=(model, rounds, kills) == (DEFAULT_MODEL, ROUNDS, KILLS),
     )
 
 
