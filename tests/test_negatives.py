@@ -28,7 +28,10 @@ def test_a_draw_is_distinct_allowed_and_complete_or_refused(
     if len(allowed) < count:
         with pytest.raises(DataError, match=f"{count} negatives are needed, but only {len(allowed)} items"):
             sampler.sample(rng(seed), count, exclude)
+        with pytest.raises(DataError, match=f"{count} negatives are needed, but only {len(allowed)} items"):
+            sampler.check(count, exclude)
         return
+    sampler.check(count, exclude)
     found = sampler.sample(rng(seed), count, exclude)
     assert len(found) == len(set(found)) == count
     assert set(found) <= allowed

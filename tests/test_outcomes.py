@@ -116,6 +116,22 @@ def test_an_outcome_is_read_back_as_it_was(
     assert Outcome.from_dict(orjson.loads(orjson.dumps(vars(one)))) == one
 
 
+def test_a_folder_in_which_an_evaluation_is_at_work_is_left_to_it(folder: Path) -> None:
+    """Each would write the head without the other's system, and answers of two systems under one name."""
+    refused = []
+
+    def second(one: Example) -> Any:
+        with pytest.raises(SettingsError, match="another evaluation is at work there"):
+            evaluated(folder, [Scripted("other", noisy(3))])
+        refused.append(one)
+        return noisy(1)(one)
+
+    assert evaluated(folder, [Scripted("a", second)]).outcomes.keys() == {"a"}
+    assert len(refused) == 25
+    assert evaluated(folder, [Scripted("other", noisy(3))]).outcomes.keys() == {"other"}
+    assert [path.name for path in folder.parent.iterdir()] == ["kept"]
+
+
 def test_a_second_call_asks_for_nothing(finished: Path) -> None:
     before, again = content(finished), systems()
     found = evaluated(finished, again)

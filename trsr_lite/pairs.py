@@ -11,6 +11,7 @@ Invariant: the prompts are those of `summarize`; nothing here knows how a model 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,11 +103,32 @@ def of(nodes: Iterable[NodeText]) -> list[Pair]:
 
 
 def append(pairs: Iterable[Pair], path: Path) -> int:
-    """Append pairs to a JSON Lines file; returns how many."""
+    """Append pairs to a JSON Lines file, all or none; returns how many."""
     lines = [orjson.dumps(pair.to_dict()) + b"\n" for pair in pairs]
     try:
-        with path.open("ab") as file:
-            file.write(b"".join(lines))
+        before = _mended(path) if path.is_file() else None
+        try:
+            with path.open("ab") as file:
+                file.write(b"".join(lines))
+        except OSError:
+            if before is not None:
+                os.truncate(path, before)
+            raise
     except OSError as error:
         raise DataError(f"{path}: cannot be written: {error.strerror}") from error
     return len(lines)
+
+
+def _mended(path: Path) -> int:
+    """The size of a file that ends with a line; what was killed in the middle of its last one is taken away."""
+    with path.open("r+b") as file:
+        content = file.read()
+        end = content.rfind(b"\n") + 1
+        if last := content[end:].strip():
+            try:
+                orjson.loads(last)
+            except orjson.JSONDecodeError:
+                file.truncate(end)
+            else:
+                file.write(b"\n")
+        return file.seek(0, os.SEEK_END)

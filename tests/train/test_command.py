@@ -189,6 +189,19 @@ def test_resume_needs_no_other_option(run: Run, asked: list[Asked], finished: Pa
     assert (more["resume"], more["force"]) == (True, False)
 
 
+def test_a_resumed_run_keeps_its_own_options_whatever_the_users_config_says(
+    run: Run, asked: list[Asked], finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.toml").write_text('domain = "product"\nstrategy = "recurrent"\n')
+    monkeypatch.setenv("TRSR_LITE_CONFIG", str(tmp_path / "config.toml"))
+    assert run("--output", finished, "--resume").code == 0
+    (tmp_path / "own.toml").write_text('domain = "item"\n')
+    assert run("--output", finished, "--resume", "--config", tmp_path / "own.toml").code == 0
+    assert run("--output", finished, "--resume", "--domain", "product").code == 0
+    chosen = [(settings.domain, settings.strategy) for _, settings, _, _ in asked]
+    assert chosen == [("news", "none"), ("item", "none"), ("product", "none")]
+
+
 def test_a_summarizer_is_trained_on_pairs(run: Run, asked: list[Asked]) -> None:
     assert run("--role", "summarizer", "--pairs", "p.jsonl", "--output", "run", "--validation", "0.3").code == 0
     options, _, data, _ = asked[0]

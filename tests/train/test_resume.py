@@ -233,6 +233,32 @@ def _stop_at(step: int) -> Any:
     return on_event
 
 
+def test_of_two_seeds_each_counts(fit: Fit, stopped: Path, tiny_data: Path) -> None:
+    with pytest.raises(SettingsError, match="seed is 1, and was 0"):
+        fit(stopped, resume=True, seed=1)
+    with pytest.raises(SettingsError, match="seed is 1, and was 0"):
+        fit(stopped, resume=True, data=tiny_examples(tiny_data, seed=1))
+
+
+@pytest.mark.parametrize("how", [{"resume": True}, {"force": True}], ids=str)
+def test_a_folder_in_which_a_run_is_at_work_is_left_to_it(
+    fit: Fit, tmp_path: Path, how: dict[str, bool], finished: Path
+) -> None:
+    asked = []
+
+    def second(line: Any) -> None:
+        if line.get("step") == 2:
+            before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+            with pytest.raises(SettingsError, match="another run is at work there"):
+                fit(tmp_path / "run", **how)
+            assert before == {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+            asked.append(line)
+
+    outcome = fit(tmp_path / "run", on_event=second)
+    assert asked and outcome.steps == STEPS
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
 def test_an_existing_folder_is_refused_and_stays(fit: Fit, stopped: Path) -> None:
     before = sorted(path for path in stopped.rglob("*"))
     with pytest.raises(SettingsError, match="already exists") as caught:

@@ -252,6 +252,30 @@ def test_an_item_that_no_prompt_can_ask_of_is_said_before_anybody_is_summarized(
         Lists(dataset, tiny_settings(), tokenizer, lambda *_: pytest.fail("summarized"), 5)
 
 
+@pytest.mark.parametrize("part", ["train", "validation"])
+def test_too_few_negatives_for_one_user_are_said_before_anybody_is_summarized(
+    tiny_base: Path, tmp_path: Path, part: str
+) -> None:
+    """In the middle of a run neither the same options nor others could go on."""
+    write_data(tmp_path)
+    ids = [json.loads(line)["id"] for line in (tmp_path / "items.jsonl").read_text().splitlines()]
+    with (tmp_path / "interactions.jsonl").open("a") as file:
+        for name in range(30):
+            user = f"reader-of-all-{name}"
+            file.writelines(f"{json.dumps({'user_id': user, 'item_id': item_id})}\n" for item_id in ids[:-2])
+    wanted = {
+        "train": {"train_negatives": 3, "test_negatives": 1},
+        "validation": {"train_negatives": 1, "test_negatives": 3},
+    }
+    tokenizer = HfTokenizer.load(Base("tiny", str(tiny_base)), offline=True)
+    options = tiny_examples(tmp_path, validation=0.5, **wanted[part])
+    with (
+        datasets.load(options) as dataset,
+        pytest.raises(DataError, match=r"user 'reader-of-all-\d+': 3 negatives are needed, but only 2 items"),
+    ):
+        Lists(dataset, tiny_settings(), tokenizer, lambda *_: pytest.fail("summarized"), 50)
+
+
 # A run
 
 
@@ -272,8 +296,15 @@ def test_a_run_makes_its_summaries_once_with_the_model_that_will_serve(
             super().__init__(*parts, **more)
             sources.append(self)
 
+    summaries, rounds = Recommender.summaries, list[bool]()
+
+    def summarizing(self: Recommender, *arguments: Any, **more: Any) -> Any:
+        rounds.append(more["whole_rounds"])
+        return summaries(self, *arguments, **more)
+
     monkeypatch.setattr(LlamaEngine, "generate", generate)
     monkeypatch.setattr(run, "Lists", Seen)
+    monkeypatch.setattr(Recommender, "summaries", summarizing)
     monkeypatch.setenv("TRSR_LITE_THREADS", "1")
     shared = {
         "summarizer": str(tiny),
@@ -289,6 +320,7 @@ def test_a_run_makes_its_summaries_once_with_the_model_that_will_serve(
     fit(tmp_path / "two", **shared)
     assert made == first
     assert sources[0]._summaries == sources[1]._summaries
+    assert rounds == [True, True]  # who is stopped in one makes the very same texts later
     record = json.loads((tmp_path / "one" / "run.json").read_text())
     assert record["summarizer"] == file_digest(tiny)
     assert any("summarize" in step.stage for step in progress)

@@ -162,12 +162,78 @@ def test_both_parts_need_a_pair(tmp_path: Path, tokenizer: HfTokenizer, count: i
 
 def test_the_seed_chooses_what_is_held_out(tmp_path: Path, tokenizer: HfTokenizer) -> None:
     path = tmp_path / "pairs.jsonl"
-    pairs.append(PAIRS * 4, path)
+    pairs.append([Pair("merge", f"{OPENING} soup.", notes=(f"note {n}", "another")) for n in range(12)], path)
     one, same, other = (texts(path, tokenizer, held_out=0.25, seed=seed) for seed in (1, 1, 2))
     assert one.train == same.train != other.train
     assert (len(one.train), len(one.validation)) == (9, 3)
     assert len(texts(path, tokenizer, held_out=0.25, most=2).validation) == 2
     assert one.row(5, 0) == one.row(5, 3)
+
+
+def test_a_pair_counts_once_and_a_prompt_with_two_answers_is_in_one_part(
+    tmp_path: Path, tokenizer: HfTokenizer
+) -> None:
+    path = tmp_path / "pairs.jsonl"
+    asked = [("merge", (f"note {number}", "another")) for number in range(8)]
+    said = [Pair(kind, f"{OPENING} {word}.", notes=notes) for kind, notes in asked for word in ("soup", "orbit")]
+    pairs.append(said * 2, path)
+    for seed in range(5):
+        source = texts(path, tokenizer, held_out=0.5, seed=seed)
+        trained = {source.row(number, 0).prefix for number in source.train}
+        held_out = {row.prefix for row in source.validation}
+        assert (len(source.train), len(source.validation)) == (8, 8)
+        assert len(trained) == len(held_out) == 4 and not trained & held_out
+
+
+def test_a_summary_of_as_many_tokens_as_are_generated_is_learned(tmp_path: Path, tokenizer: HfTokenizer) -> None:
+    path, written = tmp_path / "pairs.jsonl", f" {'soup ' * 20}."
+    pairs.append([*PAIRS, Pair("block", f"{OPENING}{written}", items=ITEMS[1:])], path)
+    count = len(tokenizer.tokenize((Segment(written),), start=False))
+    source = texts(path, tokenizer, summary_tokens=count)
+    assert len(source.train) + len(source.validation) == 4
+    with pytest.raises(DataError, match=f"the summary has {count} tokens; at most {count - 1} are generated"):
+        texts(path, tokenizer, summary_tokens=count - 1)
+
+
+def test_what_an_interrupted_writer_left_is_no_pair(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.jsonl"
+    pairs.append(PAIRS[:1], path)
+    with path.open("ab") as file:
+        file.write(b'{"kind": "block", "summ')
+    pairs.append(PAIRS[1:2], path)
+    assert read(path) == PAIRS[:2]
+    path.write_bytes(path.read_bytes().rstrip())  # as an editor may leave it
+    pairs.append(PAIRS[2:], path)
+    assert read(path) == PAIRS
+
+
+def test_a_full_disk_leaves_the_pairs_that_were_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "pairs.jsonl"
+    pairs.append(PAIRS[:1], path)
+    plain = Path.open
+
+    class Full:
+        def __init__(self, file: Any) -> None:
+            self.file = file
+
+        def __enter__(self) -> Any:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self.file.close()
+
+        def write(self, content: bytes) -> None:
+            self.file.write(content[:9])
+            self.file.flush()
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(
+        Path, "open", lambda self, mode="r": Full(plain(self, mode)) if "a" in mode else plain(self, mode)
+    )
+    with pytest.raises(DataError, match="No space left"):
+        pairs.append(PAIRS[1:], path)
+    monkeypatch.undo()
+    assert read(path) == PAIRS[:1]
 
 
 # A run

@@ -16,8 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from trsr_lite import disk
 from trsr_lite.batch.files import Place
-from trsr_lite.errors import SettingsError
+from trsr_lite.errors import SettingsError, TrsrError
 
 LOCK = ".lock"
 _HELD = (errno.EAGAIN, errno.EACCES)  # what flock and msvcrt say where another has it
@@ -41,6 +42,28 @@ def held(folder: Place) -> Iterator[None]:
         with contextlib.suppress(OSError):  # Windows keeps what is open: there an empty file stays
             path.unlink()
         file.close()
+
+
+@contextlib.contextmanager
+def alone(folder: Path, refusal: SettingsError) -> Iterator[None]:
+    """Within this block nobody else is in `folder`, a hidden one beside what is made; raises `refusal` where one is.
+
+    The folder is created, and goes with the block if nothing was left in it.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(held(Place(str(folder))))
+        except OSError as error:
+            raise TrsrError(f"{folder.parent}: cannot be written: {error.strerror}", hint=disk.ROOM) from error
+        except SettingsError:
+            raise refusal from None
+        try:
+            yield
+        finally:
+            stack.close()
+            with contextlib.suppress(OSError):  # there is something left to go on with
+                folder.rmdir()
 
 
 def _acquired(path: Path, folder: Place) -> BinaryIO:

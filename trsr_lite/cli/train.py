@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from trsr_lite.cli import fields as generated
 from trsr_lite.cli import options
@@ -19,6 +20,7 @@ from trsr_lite.settings import CHOICES, Settings
 from trsr_lite.training import options as hyper
 from trsr_lite.training.options import TrainOptions
 
+OWN = "trsr_lite.train.config"  # names of the options that `train --config` sets
 PAPER_SETTINGS = {"ragged": True, "fan_in": 8}  # the authors merge all block summaries in one prompt
 OF_LISTS = ("summarizer", "objective", "answer_weight", "drop_summaries", "content_free", "whole_text")
 PAPER_ATTRIBUTES = {"mind": ("category", "subcategory", "title")}  # of Amazon-M2, all
@@ -26,7 +28,9 @@ PAPER_ATTRIBUTES = {"mind": ("category", "subcategory", "title")}  # of Amazon-M
 
 def _configure(context: click.Context, _: click.Parameter, path: str | None) -> None:
     if path:
-        context.default_map = {**(context.default_map or {}), **generated.read_toml(path, context.command)}
+        values = generated.read_toml(path, context.command)
+        context.default_map = {**(context.default_map or {}), **values}
+        context.meta[OWN] = values.keys()
 
 
 @click.command("train")
@@ -59,6 +63,7 @@ def command(output: str, resume: bool, force: bool, as_json: bool, **chosen: Any
         raise SettingsError(f"training needs {error.name}", hint="pip install 'trsr-lite[train]'") from error
     if resume:
         config = folder.read(Path(output))["config"]
+        given = {name: value for name, value in given.items() if _is_asked(name)}
         given = {**config["options"], **config["settings"], **config["data"], **given}
     train, settings, data = _resolve(given, hyper.PairOptions)
     from trsr_lite.cli import session, tables
@@ -76,6 +81,13 @@ def command(output: str, resume: bool, force: bool, as_json: bool, **chosen: Any
         tables.print_json(outcome.to_dict())
     else:
         tables.print_facts(f"Run {output}", [("steps", outcome.steps), *outcome.best.items()], tables.console())
+
+
+def _is_asked(name: str) -> bool:
+    """Whether an option was typed or is of this command's own file: a run goes on with its own, not with the user's."""
+    context = click.get_current_context()
+    is_default = context.get_parameter_source(name) is ParameterSource.DEFAULT_MAP
+    return not is_default or name in context.meta.get(OWN, ())
 
 
 def _refuse(given: Mapping[str, Any]) -> None:

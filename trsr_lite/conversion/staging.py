@@ -18,7 +18,6 @@ import orjson
 
 from trsr_lite import disk
 from trsr_lite.batch import lock
-from trsr_lite.batch.files import Place
 from trsr_lite.bundle import MANIFEST
 from trsr_lite.errors import ModelError, SettingsError, TrsrError
 
@@ -38,22 +37,11 @@ def check(target: Path, *, force: bool) -> None:
 @contextmanager
 def alone(target: Path) -> Iterator[None]:
     """Within this block no other conversion makes `target`; raises `SettingsError` where one does."""
-    folder = beside(target)
-    with contextlib.ExitStack() as held:
-        try:
-            with disk.checked(folder):
-                folder.mkdir(parents=True, exist_ok=True)
-            held.enter_context(lock.held(Place(str(folder))))
-        except SettingsError:
-            raise SettingsError(
-                f"{target}: another conversion is making it", hint="wait until it has ended, or name another folder"
-            ) from None
-        try:
-            yield
-        finally:
-            held.close()
-            with contextlib.suppress(OSError):  # there is something left to go on with
-                folder.rmdir()
+    refusal = SettingsError(
+        f"{target}: another conversion is making it", hint="wait until it has ended, or name another folder"
+    )
+    with lock.alone(beside(target), refusal):
+        yield
 
 
 def beside(target: Path) -> Path:

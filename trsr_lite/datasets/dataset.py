@@ -127,6 +127,17 @@ class Dataset:
         """The history of each example, without drawing candidates."""
         return (tuple(self._corpus.items(self._cut(number).history)) for number in numbers)
 
+    def check(self, number: int) -> None:
+        """Raise `DataError`, with the user's id, where an example's candidates cannot be drawn."""
+        case = self._cut(number)
+        if case.negatives:
+            return
+        sampler, own = self._drawn_from(case, number)
+        try:
+            sampler.check(self._wanted(number), own)
+        except DataError as error:
+            raise DataError(f"user {case.user_id!r}: {error}", hint=error.hint) from None
+
     def domain(self, number: int) -> str | None:
         """What the items of an example are, where the data say so."""
         return self._cut(number).domain
@@ -151,16 +162,24 @@ class Dataset:
         return replace(case, history=sequence[:-1], positives=sequence[-1:])
 
     def _negatives(self, case: Case, number: int, rng: np.random.Generator, training: bool) -> list[int]:
-        wanted = self.options.train_negatives if training else self.options.test_negatives
+        wanted = self._wanted(number)
         if not case.negatives:
-            # Later items too: what the user went on to read is no example of what the user does not read.
-            whole = self._corpus.case(int(self._selection.cases[number]))
-            kind = self._corpus.kind(case.positives[0]) if self._of_kind else None
-            sampler = self._of_kind[kind] if kind else self._of_all
-            return sampler.sample(rng, wanted, set(whole.sequence))
+            sampler, own = self._drawn_from(case, number)
+            return sampler.sample(rng, wanted, own)
         if not training or len(case.negatives) <= wanted:
             return list(case.negatives)
         return [int(row) for row in rng.choice(case.negatives, wanted, replace=False)]
+
+    def _wanted(self, number: int) -> int:
+        training = number in self._selection.ranges["train"]
+        return self.options.train_negatives if training else self.options.test_negatives
+
+    def _drawn_from(self, case: Case, number: int) -> tuple[Sampler, set[int]]:
+        """What draws an example's negatives, and the user's own items, which are none."""
+        # Later items too: what the user went on to read is no example of what the user does not read.
+        whole = self._corpus.case(int(self._selection.cases[number]))
+        kind = self._corpus.kind(case.positives[0]) if self._of_kind else None
+        return self._of_kind[kind] if kind else self._of_all, set(whole.sequence)
 
 
 def load(options: DataOptions) -> Dataset:

@@ -32,6 +32,7 @@ class Sampler:
         weights = np.asarray(weights, np.int64)[self._rows]
         self._weights = np.ones(len(weights), np.int64) if kind == "uniform" else weights
         self._ends = np.cumsum(self._weights)
+        self._possible = self._rows[self._weights > 0]
 
     def sample(self, rng: np.random.Generator, count: int, exclude: Set[int]) -> list[int]:
         """Draw `count` distinct rows outside `exclude`; raises `DataError` where there are too few."""
@@ -44,16 +45,25 @@ class Sampler:
                 return list(found)[:count]
         return list(found) + self._from_rest(rng, count - len(found), exclude | found.keys(), count)
 
+    def check(self, count: int, exclude: Set[int]) -> None:
+        """Raise `DataError` where fewer than `count` rows outside `exclude` can be drawn."""
+        left = len(self._possible) - int(np.isin(self._possible, list(exclude)).sum())
+        if left < count:
+            raise self._too_few(count, left)
+
     def _from_rest(self, rng: np.random.Generator, missing: int, exclude: Set[int], count: int) -> list[int]:
         weights = self._weights.copy()
         weights[np.isin(self._rows, list(exclude))] = 0
         pool = np.flatnonzero(weights)
         if len(pool) < missing:
-            raise DataError(
-                f"{count} negatives are needed, but only {len(pool) + count - missing} items can be drawn "
-                f"({self.kind}, {np.count_nonzero(self._weights):,} items with a weight)",
-                hint="ask for fewer negatives" + ("" if self.kind == "uniform" else ", or draw them uniformly"),
-            )
+            raise self._too_few(count, len(pool) + count - missing)
         # The smallest of exponential waiting times: the same law as drawing one by one without replacement.
         waits = rng.exponential(size=len(pool)) / weights[pool]
         return [int(row) for row in self._rows[pool[np.argsort(waits)[:missing]]]]
+
+    def _too_few(self, count: int, left: int) -> DataError:
+        return DataError(
+            f"{count} negatives are needed, but only {left} items can be drawn "
+            f"({self.kind}, {len(self._possible):,} items with a weight)",
+            hint="ask for fewer negatives" + ("" if self.kind == "uniform" else ", or draw them uniformly"),
+        )

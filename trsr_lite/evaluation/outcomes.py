@@ -21,6 +21,7 @@ from typing import Any
 import orjson
 
 from trsr_lite import disk
+from trsr_lite.batch import lock
 from trsr_lite.datasets.dataset import Example
 from trsr_lite.errors import SettingsError, TrsrError
 from trsr_lite.evaluation.systems import Answer
@@ -90,15 +91,20 @@ class Outcomes:
         self.folder = folder
         self._known: dict[tuple[str, int], Outcome] = {}
         self._file: Any = None
+        self._alone = contextlib.ExitStack()
         if folder is not None:
-            self._open(folder, orjson.loads(orjson.dumps({"schema": SCHEMA, **head})), force=force)
+            with contextlib.ExitStack() as stack:
+                stack.enter_context(_alone(folder))
+                self._open(folder, orjson.loads(orjson.dumps({"schema": SCHEMA, **head})), force=force)
+                self._alone = stack.pop_all()
 
     def close(self) -> None:
         """Close the file; more than once is fine."""
-        if self._file is not None:
-            with self._writing() as file:
-                file.close()
-            self._file = None
+        with self._alone:
+            if self._file is not None:
+                with self._writing() as file:
+                    file.close()
+                self._file = None
 
     def get(self, system: str, number: int) -> Outcome | None:
         """A known outcome."""
@@ -145,6 +151,15 @@ class Outcomes:
                 f"{folder / LINES}: cannot be written: {error.strerror}",
                 hint="what is there is kept: make room, then run the same command again",
             ) from error
+
+
+def _alone(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """Within this block no other evaluation writes into a folder; raises `SettingsError` where one does."""
+    whole = folder.absolute()
+    refusal = SettingsError(
+        f"{folder}: another evaluation is at work there", hint="wait until it has ended, or name another folder"
+    )
+    return lock.alone(whole.with_name(f".{whole.name}.evaluate"), refusal)
 
 
 def _with_known(folder: Path, head: dict[str, Any], *, force: bool) -> dict[str, Any]:

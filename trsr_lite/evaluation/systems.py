@@ -156,7 +156,7 @@ def summarize(
             histories.setdefault(example.domain, []).append(example.history)
     for domain, members in histories.items():
         recommender.settings = settings.updated(domain=domain)
-        recommender.summaries(members, progress=progress)
+        recommender.summaries(members, progress=progress, whole_rounds=True)
     return time.perf_counter() - start
 
 

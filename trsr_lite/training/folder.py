@@ -25,6 +25,7 @@ from typing import Any
 import orjson
 
 from trsr_lite import __version__, disk
+from trsr_lite.batch import lock
 from trsr_lite.errors import ModelError, SettingsError, TrsrError
 from trsr_lite.training.options import TrainOptions, difference
 
@@ -43,7 +44,7 @@ def open_run(folder: Path, config: Mapping[str, Any], *, resume: bool, force: bo
         raise SettingsError(f"{folder}: is a file, not a folder")
     if resume:
         record = read(folder, hint="start it without `--resume`")
-        if wrong := difference(_flat(config), _flat(record["config"])):
+        if wrong := _changed(config, record["config"]):
             raise SettingsError(f"{folder}: {wrong}", hint="repeat the run's own options, or choose another `--output`")
         return record
     if exists and not force:
@@ -61,6 +62,17 @@ def open_run(folder: Path, config: Mapping[str, Any], *, resume: bool, force: bo
         record = {"schema": SCHEMA, "status": "running", "config": dict(config)}
         write(folder, record)
     return record
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Within this block no other run works in a folder; raises `SettingsError` where one does."""
+    whole = folder.absolute()
+    refusal = SettingsError(
+        f"{folder}: another run is at work there", hint="wait until it has ended, or name another folder"
+    )
+    with lock.alone(whole.with_name(f".{whole.name}.train"), refusal):
+        yield
 
 
 @contextmanager
@@ -155,10 +167,11 @@ def _first_difference(now: Any, before: Any) -> str:
     return f"{now!r}, and was {before!r}"
 
 
-def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The entries of all parts, as JSON holds them."""
+def _changed(config: Mapping[str, Any], before: Mapping[str, Any]) -> str | None:
+    """The first entry that is another, in words; part by part, because two parts have a seed."""
     plain = orjson.loads(orjson.dumps(config))
-    return {name: value for part in plain.values() for name, value in part.items()}
+    changes = (difference(plain[part], before.get(part, {})) for part in plain)
+    return next(filter(None, changes), None)
 
 
 def versions() -> dict[str, str]:

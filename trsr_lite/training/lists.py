@@ -107,6 +107,8 @@ class Lists:
             shown.add(number)
             if self._shown(number, epoch).summary:
                 summarized.add(number)
+        for number in sorted(shown):
+            dataset.check(number)
         self.domains = {dataset.domain(number) or settings.domain for number in shown}
         self._summaries: dict[int, str | None] = dict.fromkeys([*sorted(summarized), *held_out])
         if summarizer:

@@ -86,53 +86,54 @@ def train(
     began, output, state = time.perf_counter(), Path(output), processes.join()
     config = {"options": asdict(options), "settings": settings.to_dict(), "data": asdict(data)}
     check_rows(options.batch_rows, state.num_processes)
-    with processes.in_turn(state):
-        record = folder.open_run(output, config, resume=resume or not state.is_main_process, force=force)
-    if resume and record["status"] == "finished" and (output / adapter.place(options)).is_dir():
-        return Outcome(output, record["steps"], record["best"], record["seconds"])
-    transformers.utils.logging.disable_progress_bar()
-    transformers.set_seed(options.seed)
-    report, heard = progress or (lambda _: None), on_event if state.is_main_process else None
-    report(Progress("load the base model", 0.0))
-    weights = options.weights if isinstance(data, DataOptions) else {"text": 1.0}
-    load = partial(
-        Recommender.load,
-        options.summarizer,
-        cache_dir=cache_dir,
-        data_dir=data_dir,
-        offline=offline,
-        progress=progress,
-    )
-    with contextlib.ExitStack() as opened:
-        start = opened.enter_context(folder.starting(output, undo=state.is_main_process and not resume))
-        ready = learner.load(options, settings, weights, state.device, offline=offline)
-        summarizer = _summarizer(load, output, record, state, report)
-        source = _source(options, settings, data, ready.tokenizer, summarizer, opened, heard)
-        facts = {
-            "base": base.identity(ready.located, ready.model),
-            "answers": list(ready.objective.answers),
-            "prompt_version": PROMPT_VERSION,
-            "data": source.facts(),
-        }
-        if resume:
-            folder.check_same(output, record, facts)
-        start()
-        dtype = str(ready.held).removeprefix("torch.")
-        record |= {**facts, "dtype": dtype, "versions": folder.versions()}
+    with folder.alone(output) if state.is_main_process else contextlib.nullcontext():
+        with processes.in_turn(state):
+            record = folder.open_run(output, config, resume=resume or not state.is_main_process, force=force)
+        if resume and record["status"] == "finished" and (output / adapter.place(options)).is_dir():
+            return Outcome(output, record["steps"], record["best"], record["seconds"])
+        transformers.utils.logging.disable_progress_bar()
+        transformers.set_seed(options.seed)
+        report, heard = progress or (lambda _: None), on_event if state.is_main_process else None
+        report(Progress("load the base model", 0.0))
+        weights = options.weights if isinstance(data, DataOptions) else {"text": 1.0}
+        load = partial(
+            Recommender.load,
+            options.summarizer,
+            cache_dir=cache_dir,
+            data_dir=data_dir,
+            offline=offline,
+            progress=progress,
+        )
+        with contextlib.ExitStack() as opened:
+            start = opened.enter_context(folder.starting(output, undo=state.is_main_process and not resume))
+            ready = learner.load(options, settings, weights, state.device, offline=offline)
+            summarizer = _summarizer(load, output, record, state, report)
+            source = _source(options, settings, data, ready.tokenizer, summarizer, opened, heard)
+            facts = {
+                "base": base.identity(ready.located, ready.model),
+                "answers": list(ready.objective.answers),
+                "prompt_version": PROMPT_VERSION,
+                "data": source.facts(),
+            }
+            if resume:
+                folder.check_same(output, record, facts)
+            start()
+            dtype = str(ready.held).removeprefix("torch.")
+            record |= {**facts, "dtype": dtype, "versions": folder.versions()}
+            if state.is_main_process:
+                folder.write(output, record)
+                if isinstance(source, Lists):
+                    lists.write(source.lists, output / folder.LISTS)
+            fitted = _fit(ready, source, options, output, resume, heard, state)
+        _keep(fitted, source.validation[:PROBES], ready, options, output, state, offline=offline)
+        seconds = time.perf_counter() - began
         if state.is_main_process:
-            folder.write(output, record)
-            if isinstance(source, Lists):
-                lists.write(source.lists, output / folder.LISTS)
-        fitted = _fit(ready, source, options, output, resume, heard, state)
-    _keep(fitted, source.validation[:PROBES], ready, options, output, state, offline=offline)
-    seconds = time.perf_counter() - began
-    if state.is_main_process:
-        record |= {"status": "finished", "steps": fitted.steps, "best": fitted.best}
-        with disk.checked(output, hint=folder.ROOM):
-            folder.write(output, {**record, SHORTENED: fitted.shortened, "seconds": seconds})
-            plot.curves(output)
-    state.wait_for_everyone()
-    return Outcome(output, fitted.steps, fitted.best, seconds)
+            record |= {"status": "finished", "steps": fitted.steps, "best": fitted.best}
+            with disk.checked(output, hint=folder.ROOM):
+                folder.write(output, {**record, SHORTENED: fitted.shortened, "seconds": seconds})
+                plot.curves(output)
+        state.wait_for_everyone()
+        return Outcome(output, fitted.steps, fitted.best, seconds)
 
 
 def _summarizer(
@@ -146,7 +147,7 @@ def _summarizer(
             folder.check_same(output, record, {"summarizer": recommender.bundle.summarizer.identity})
             record["summarizer"] = recommender.bundle.summarizer.identity
             rated = _rated(report, len(histories))
-            return [found.text for found in recommender.summaries(histories, progress=rated)]
+            return [found.text for found in recommender.summaries(histories, progress=rated, whole_rounds=True)]
 
     return summarize
 

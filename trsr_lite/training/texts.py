@@ -23,22 +23,25 @@ from trsr_lite.training.rows import Row
 
 
 class Texts:
-    """Rows of the pairs in a file; a fraction of them, chosen by the seed, is held out."""
+    """Rows of the pairs in a file, each once; a fraction of the prompts, chosen by the seed, is held out."""
 
     def __init__(
         self, path: Path, settings: Settings, tokenizer: ChatTokenizer, *, held_out: float, seed: int, most: int
     ) -> None:
         self.path = path
-        self._rows = [_row(pair, where, settings, tokenizer) for where, pair in pairs.read(path)]
-        order = np.random.default_rng(seed).permutation(len(self._rows)).tolist()
+        self._rows = list(dict.fromkeys(_row(pair, where, settings, tokenizer) for where, pair in pairs.read(path)))
+        asked = list(dict.fromkeys(row.prefix for row in self._rows))  # a prompt with two answers is in one part
+        order = np.random.default_rng(seed).permutation(len(asked)).tolist()
         count = round(held_out * len(order))
         if not 0 < count < len(order):
             raise DataError(
-                f"{path}: {len(order)} pairs, of which {count} would be held out; both parts need at least one",
+                f"{path}: {len(order)} prompts, of which {count} would be held out; both parts need at least one",
                 hint="give more pairs, or another `--validation`",
             )
-        self.train = sorted(order[count:])
-        self.validation = [self._rows[number] for number in sorted(order[:count][:most])]
+        held = {asked[place] for place in order[:count]}
+        self.train = [number for number, row in enumerate(self._rows) if row.prefix not in held]
+        kept = {asked[place] for place in order[:count][:most]}
+        self.validation = [row for row in self._rows if row.prefix in kept]
 
     def row(self, number: int, epoch: int) -> Row:
         """The row of a pair."""
@@ -61,10 +64,11 @@ def _row(pair: Pair, where: str, settings: Settings, tokenizer: ChatTokenizer) -
         raise DataError(f"{where}: the summary must begin with {opening!r}", hint="or choose another `--domain`")
     has_template = bool(tokenizer.chat_template)
     end = Segment(tokenizer.eos if has_template else "\n", special=has_template)
-    tokens = tokenizer.tokenize((Segment(text[len(opening) :]), end), start=False)
-    if len(tokens) > settings.summary_tokens:
+    written = Segment(text[len(opening) :])
+    tokens, alone = (tokenizer.tokenize(prompt, start=False) for prompt in ((written, end), (written,)))
+    if len(alone) > settings.summary_tokens:  # the end is not written where all of them are
         raise DataError(
-            f"{where}: the summary has {len(tokens)} tokens; at most {settings.summary_tokens} are generated",
+            f"{where}: the summary has {len(alone)} tokens; at most {settings.summary_tokens} are generated",
             hint="shorten it, or raise `--summary-tokens`",
         )
     prompt = tokenizer.tokenize(framed(message, opening, tokenizer))
