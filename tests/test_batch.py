@@ -685,6 +685,27 @@ def test_an_address_is_not_locked(tmp_path: Path) -> None:
         assert not (tmp_path / "far").exists()
 
 
+def test_what_an_address_asks_for_stays_behind_its_parts() -> None:
+    folder = Place("s3://bucket/out?region=eu-west-1")
+    assert str(folder / "batch.json") == "s3://bucket/out/batch.json?region=eu-west-1"
+    assert (folder / "batch.json").name == "batch.json" and folder.name == "out"
+    assert (folder / "a")._temporary.address.startswith("s3://bucket/out/.a.")
+    assert inputs.source("s3://bucket/users.jsonl?scheme=http").suffix == inputs.source("users.jsonl").suffix
+    assert str(Place("a?b") / "c") == "a?b/c"  # of this machine, that is a name like another
+
+
+@pytest.mark.parametrize("own", [[], None, [{"id": "c1"}]], ids=str)
+def test_candidates_that_are_not_ranked_cost_no_user(desk: Desk, write: Callable[..., Path], own: Any) -> None:
+    users = write({"user_id": "u", "history": items("u", 5), "candidates": own})
+    assert desk.batch(users, summaries_only=True).users == 1
+    assert [line["user_id"] for line in desk.lines()] == ["u"] and desk.rejects() == []
+
+
+def test_a_folder_that_cannot_be_looked_at_is_said(desk: Desk, write: Callable[..., Path]) -> None:
+    with pytest.raises(DataError, match="cannot be read: File name too long"):
+        desk.batch(write(user("u")), output="x" * 300)
+
+
 def test_a_file_is_no_folder_for_results(desk: Desk, write: Callable[..., Path]) -> None:
     desk.out.write_text("mine")
     with pytest.raises(DataError, match="is a file, not a folder"):

@@ -314,6 +314,16 @@ def test_bad_rows_are_never_written_over_an_input(build: Build, tmp_path: Path) 
     assert source.read_text().splitlines() == BAD
 
 
+@pytest.mark.skipif(os.name != "posix", reason="named pipes and devices are of POSIX")
+def test_rejects_may_go_to_a_device_which_stays(tmp_path: Path, build: Build) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    build(rejects=pipe)
+    assert pipe.is_fifo()
+    build([*SHOP, "no JSON"], rejects=Path(os.devnull), force=True)
+    assert Path(os.devnull).is_char_device()
+
+
 def test_every_line_that_an_open_quote_takes_along_is_counted_and_kept(tmp_path: Path) -> None:
     rows = [f"p{number},Title {number}" for number in range(200)]
     rows[49] = 'p49,"Title 49'
@@ -453,6 +463,70 @@ def test_a_catalog_that_is_being_changed_is_not_replaced(build: Build, monkeypat
         with pytest.raises(StoreError, match="locked"):
             build(SHOP[:2], force=True)
     assert digest(path) == before
+
+
+def test_nobody_changes_a_catalog_while_another_takes_its_name(
+    build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was added to the old file would be lost, and its journal played into the new one."""
+    path, more = build(), write(tmp_path / "more.jsonl", [{"id": "late", "title": "Late lamp"}])
+    replace, seen = Path.replace, []
+
+    def meanwhile(self: Path, target: Path) -> Path:
+        with monkeypatch.context() as quick:
+            quick.setattr(file, "BUSY_SECONDS", 0)
+            with pytest.raises(StoreError, match="locked"):
+                changes.add([more], path)
+        seen.append(target)
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", meanwhile)
+    build(SHOP[:2], force=True)
+    assert seen == [path]
+
+
+def test_an_addition_that_waited_for_a_catalog_which_is_replaced_by_then_says_so(
+    build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, more = build(), write(tmp_path / "more.jsonl", [{"id": "late", "title": "Late lamp"}])
+    other, connect = build(SHOP[:2], "other"), file.connect
+
+    def replaced(target: Path, **options: Any) -> Any:
+        connection = connect(target, **options)
+        other.replace(path)
+        return connection
+
+    with monkeypatch.context() as slow:
+        slow.setattr(file, "connect", replaced)
+        with pytest.raises(StoreError, match="was replaced at this moment"):
+            changes.add([more], path)
+    assert len(Catalog(path)) == 2
+
+
+def test_an_open_catalog_follows_the_file_that_takes_its_name(build: Build, tmp_path: Path) -> None:
+    path = build()
+    with Catalog(path) as catalog:
+        assert len(catalog) == 5
+        build(SHOP[:2], force=True)
+        assert len(catalog) == 2
+        changes.add([write(tmp_path / "more.jsonl", [{"id": "late", "title": "Late lamp"}])], path)
+        assert len(catalog) == 3
+        assert "late" in [one.id for one in catalog.retrieve([item("h", "A late lamp")])]
+        path.write_text("no catalog")
+        for _ in range(2):
+            with pytest.raises((DataError, StoreError), match="is not a catalog"):
+                len(catalog)
+        path.unlink()
+
+
+def test_damage_is_no_fault_of_the_user_who_is_looked_for(build: Build) -> None:
+    path = build()
+    with Catalog(path) as catalog:
+        with path.open("r+b") as damaged:
+            damaged.seek(4096)
+            damaged.write(b"x" * (path.stat().st_size - 4096))
+        with pytest.raises(StoreError, match="damaged"):
+            catalog.retrieve([item("h", "Walnut lamp")])
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
@@ -782,6 +856,17 @@ def test_a_file_of_ids_may_begin_with_a_mark_and_must_be_text(build: Build, run:
     with pytest.raises(DataError, match="no item has the id"):
         changes.remove(["\udce9"], path)
     assert len(Catalog(path)) == 3
+
+
+def test_an_id_that_is_named_twice_is_removed_once(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changes, "TOGETHER", 2)
+    path = build()
+    assert changes.remove(["p1", "p2", "p3", "p1"], path).changes.removed == 3
+
+
+def test_a_name_that_no_file_can_have_is_said(run: Run, tmp_path: Path) -> None:
+    outcome = run("info", tmp_path / ("x" * 300))
+    assert outcome.code == 1 and "cannot be read: File name too long" in outcome.err
 
 
 def test_what_cannot_be_ends_with_its_code_and_a_hint(run: Run, tmp_path: Path) -> None:

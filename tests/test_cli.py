@@ -728,6 +728,24 @@ def test_a_config_file_is_given_by_option_or_environment(
     assert noun() == "items"
 
 
+def test_a_home_that_may_not_be_entered_has_no_config(
+    run: Run, own_config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    assert run("cache", "path").code == 0
+
+
+def test_closed_streams_are_no_bugs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    assert cli.run(["prompt", "--user", "-"]) == 4
+    assert "stdin: is closed" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "stdout", None)
+    assert cli.run(["cache", "path"]) == 0
+
+
 def test_model_and_folders_come_from_the_environment(
     run: Run, write: Write, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -180,6 +180,8 @@ def documents(path: str | Path) -> tuple[str, Iterable[tuple[str, Any]]]:
     import orjson
 
     name = "stdin" if str(path) == "-" else str(path)
+    if name == "stdin" and sys.stdin is None:
+        raise DataError("stdin: is closed")
     try:
         raw = sys.stdin.buffer.read() if str(path) == "-" else Path(path).read_bytes()
     except IsADirectoryError:

@@ -37,10 +37,10 @@ class Place:
     @property
     def name(self) -> str:
         """The last part."""
-        return self.address.rstrip("/").rsplit("/", 1)[-1]
+        return self._path.rstrip("/").rsplit("/", 1)[-1]
 
     def __truediv__(self, name: str) -> Place:
-        return Place(f"{self.address.rstrip('/')}/{name}")
+        return self._with(f"{self._path.rstrip('/')}/{name}")
 
     def __str__(self) -> str:
         return self.address
@@ -63,10 +63,11 @@ class Place:
 
     def exists(self) -> bool:
         """Whether there is such a file."""
-        if self.is_local:
-            return Path(self.address).exists()
-        system, path = self._remote()
-        return bool(system.get_file_info(path).is_file)
+        with self._looking():
+            if self.is_local:
+                return Path(self.address).exists()
+            system, path = self._remote()
+            return bool(system.get_file_info(path).is_file)
 
     def read(self) -> bytes:
         """The whole content."""
@@ -75,16 +76,17 @@ class Place:
 
     def listing(self) -> list[str]:
         """Names in the folder, sorted; none where it does not exist."""
-        if self.is_local:
-            folder = Path(self.address)
-            if folder.exists() and not folder.is_dir():
-                raise DataError(f"{self}: is a file, not a folder", hint="name another folder")
-            return sorted(entry.name for entry in folder.iterdir()) if folder.exists() else []
-        from pyarrow.fs import FileSelector
+        with self._looking():
+            if self.is_local:
+                folder = Path(self.address)
+                if folder.exists() and not folder.is_dir():
+                    raise DataError(f"{self}: is a file, not a folder", hint="name another folder")
+                return sorted(entry.name for entry in folder.iterdir()) if folder.exists() else []
+            from pyarrow.fs import FileSelector
 
-        system, path = self._remote()
-        found = system.get_file_info(FileSelector(path, allow_not_found=True))
-        return sorted(entry.base_name for entry in found)
+            system, path = self._remote()
+            found = system.get_file_info(FileSelector(path, allow_not_found=True))
+            return sorted(entry.base_name for entry in found)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[BinaryIO]:
@@ -116,8 +118,23 @@ class Place:
 
     @property
     def _temporary(self) -> Place:
-        folder, _, name = self.address.rpartition("/")
-        return Place(f"{folder}/.{name}.{secrets.token_hex(4)}{TEMPORARY}")
+        folder, _, name = self._path.rpartition("/")
+        return self._with(f"{folder}/.{name}.{secrets.token_hex(4)}{TEMPORARY}")
+
+    @property
+    def _path(self) -> str:
+        """Without what an address may ask for behind a question mark, such as a region."""
+        return self.address if self.is_local else self.address.partition("?")[0]
+
+    def _with(self, path: str) -> Place:
+        return Place(f"{path}{self.address[len(self._path) :]}")
+
+    @contextlib.contextmanager
+    def _looking(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise DataError(f"{self}: cannot be read: {error.strerror or error}") from error
 
     @contextlib.contextmanager
     def _local_file(self) -> Iterator[BinaryIO]:

@@ -67,7 +67,7 @@ class Source(Protocol):
 
 def source(address: str) -> Source:
     """The file as its name says; raises `DataError` for another kind of file."""
-    name = address.lower()
+    name = Place(address).name.lower()
     if name.endswith(PARQUET_SUFFIXES):
         return ParquetSource(Place(address))
     if name.endswith(LINES_SUFFIXES):

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -78,6 +78,8 @@ class Rules:
 
     def user(self, row: Row) -> User:
         """The user of a row; raises `DataError`."""
+        if not self.own_candidates and isinstance(row.data, Mapping):  # what is wrong with those is of no matter
+            row = replace(row, data={name: value for name, value in row.data.items() if name != "candidates"})
         user = row.user(sort_history=self.sort_history)
         if self.own_candidates and not user.candidates:
             raise DataError(

@@ -16,7 +16,7 @@ from typing import Any
 from trsr_lite.catalog import content, file, retrieval
 from trsr_lite.catalog.retrieval import Retrieval
 from trsr_lite.catalog.words import Tokenizer
-from trsr_lite.errors import Closed, SettingsError
+from trsr_lite.errors import Closed, SettingsError, StoreError
 from trsr_lite.records import Item
 
 SHOWN = 20  # attributes that are named; a catalog may have any number
@@ -33,9 +33,7 @@ class Catalog:
         self.path = Path(path)
         self._lock = threading.RLock()
         self._closed = False
-        self._connection = file.connect(self.path)
-        with file.mapped(self.path):
-            self._tokenizer = Tokenizer(self._connection)
+        self._open()
 
     def __len__(self) -> int:
         """How many items there are."""
@@ -125,12 +123,26 @@ class Catalog:
         query = "SELECT name FROM attributes ORDER BY items DESC, rowid LIMIT ?"
         return [name for (name,) in connection.execute(query, (most,))]
 
+    def _open(self) -> None:
+        identity, connection = file.identity(self.path), file.connect(self.path)
+        try:
+            with file.mapped(self.path):
+                self._tokenizer = Tokenizer(connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._identity, self._connection = identity, connection
+
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
             if self._closed:
                 raise Closed(f"{self.path}: the catalog was closed")
-            with file.mapped(self.path):
+            if file.identity(self.path) not in (None, self._identity):  # it was built anew
+                before = self._connection
+                self._open()
+                before.close()
+            with file.mapped(self.path, damaged=StoreError):
                 file.begin(self._connection, self.path)
                 try:
                     yield self._connection

@@ -74,8 +74,9 @@ def build(
                 writer.finish()
                 connection.execute("COMMIT")
                 connection.execute("VACUUM INTO ?", (str(whole),))  # a sixth less: merging has left free pages
-            file.settle(target)
-            _commit(whole, target)
+            _sync(whole, target)
+            with file.settled(target):
+                _commit(whole, target)
     finally:
         place.unlink(missing_ok=True)
         whole.unlink(missing_ok=True)
@@ -105,7 +106,7 @@ def add(
 def remove(ids: Iterable[str], path: str | Path, *, missing_ok: bool = False) -> Outcome:
     """Take items out of the catalog at `path`; raises `DataError` for an unknown id unless `missing_ok`."""
     with _changing(Path(path)) as writer:
-        for chunk in _chunks(ids):
+        for chunk in _chunks(dict.fromkeys(ids)):
             missing = writer.remove(chunk)
             if missing and not missing_ok:
                 raise DataError(
@@ -147,8 +148,11 @@ def _chunks(values: Iterable[Any]) -> Iterator[list[Any]]:
 @contextlib.contextmanager
 def _changing(target: Path) -> Iterator[Writer]:
     """A writer on an existing catalog; what it did lasts if the block ends well."""
+    before = file.identity(target)
     with contextlib.closing(file.connect(target, write=True)) as connection, file.mapped(target):
         connection.execute("BEGIN IMMEDIATE")
+        if file.identity(target) != before:  # another has its name: what is written here would be lost
+            raise StoreError(f"{target}: was replaced at this moment", hint="run the same command again")
         try:
             writer = Writer(connection)
             yield writer
@@ -186,11 +190,18 @@ def _empty(sources: Sequence[str | Path], rejected: Rejects) -> DataError:
     return DataError(f"{names}: no item can be used; the first of {rejected.count:,} bad rows: {rejected.first}")
 
 
-def _commit(place: Path, target: Path) -> None:
-    """Let the finished file appear under its name, and last."""
+def _sync(place: Path, target: Path) -> None:
+    """Bring the finished file to the disk, which may take its time."""
     try:
         with place.open("rb+") as written:
             os.fsync(written.fileno())
+    except OSError as error:
+        raise StoreError(f"{target}: cannot be written: {error.strerror or error}") from error
+
+
+def _commit(place: Path, target: Path) -> None:
+    """Let the finished file appear under its name, and last."""
+    try:
         place.replace(target)
         if os.name == "posix":
             folder = os.open(target.parent, os.O_RDONLY)

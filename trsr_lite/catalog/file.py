@@ -12,12 +12,13 @@ and what to do.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
-from trsr_lite.errors import DataError, StoreError
+from trsr_lite.errors import DataError, StoreError, TrsrError
 
 APPLICATION = 0x54525343  # "TRSC": tells a catalog from other SQLite files
 SCHEMA = 2
@@ -59,7 +60,11 @@ def create(path: Path) -> sqlite3.Connection:
 
 def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
     """An existing catalog; raises `DataError` for another file or another version's."""
-    if not path.is_file():
+    try:
+        exists = path.is_file()
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
+    if not exists:
         what = "is a folder, not a catalog" if path.is_dir() else "there is no such catalog"
         raise DataError(f"{path}: {what}", hint="make one: `trsr-lite catalog build items.jsonl`")
     with mapped(path):
@@ -87,7 +92,7 @@ def begin(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("BEGIN")
     try:
         connection.execute("PRAGMA application_id").fetchone()
-    except sqlite3.OperationalError as error:
+    except sqlite3.DatabaseError as error:
         connection.execute("ROLLBACK")
         real = path.resolve()
         if "readonly" not in str(error) or not real.with_name(f"{real.name}-journal").exists():
@@ -97,26 +102,43 @@ def begin(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute("BEGIN")
 
 
-def settle(path: Path) -> None:
-    """End what a killed process began with the catalog that another file is about to replace.
+@contextmanager
+def settled(path: Path) -> Iterator[None]:
+    """Within this block another file may take the name of a catalog, if there is one: nobody changes that one.
 
-    SQLite would play a journal that is left into the new file. Raises `StoreError` where a change is under way.
+    What a killed process began with it is ended: SQLite would play a journal that is left into the new file. Raises
+    `StoreError` where a change is under way.
     """
-    if path.exists():
-        with suppress(DataError), closing(connect(path, write=True)) as connection, mapped(path):
-            connection.execute("BEGIN IMMEDIATE")
-    path.with_name(f"{path.name}-journal").unlink(missing_ok=True)
+    with ExitStack() as stack:
+        if path.exists():
+            with suppress(DataError):  # what is no catalog has no journal either
+                connection = stack.enter_context(closing(connect(path, write=True)))
+                with mapped(path):
+                    connection.execute("BEGIN IMMEDIATE")
+                if os.name == "nt":  # where a file that is open cannot be replaced
+                    stack.close()
+        path.with_name(f"{path.name}-journal").unlink(missing_ok=True)
+        yield
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Which file has this name now; None where none has."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 @contextmanager
-def mapped(path: Path) -> Iterator[None]:
-    """Errors of SQLite become those of this package."""
+def mapped(path: Path, damaged: type[TrsrError] = DataError) -> Iterator[None]:
+    """Errors of SQLite become those of this package; `damaged` where the file is not what it should be."""
     try:
         yield
     except sqlite3.DatabaseError as error:
         text = str(error)
         if "not a database" in text or "malformed" in text:
-            raise DataError(
+            raise damaged(
                 f"{path}: is not a catalog, or is damaged ({text})",
                 hint="CATALOG is what `trsr-lite catalog build` makes of files of items: it comes before them; "
                 "a damaged one is built again with `--force`",

@@ -51,7 +51,8 @@ class Rejects:
 
     def __enter__(self) -> Rejects:
         try:
-            self.path.unlink(missing_ok=True)  # rejects of an earlier reading are not those of this one
+            if self.path.is_file():  # and no device, such as /dev/null
+                self.path.unlink()  # rejects of an earlier reading are not those of this one
         except OSError as error:
             raise _unwritable(self.path, error) from error
         return self

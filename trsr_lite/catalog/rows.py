@@ -176,6 +176,8 @@ def _of_dict(where: str, data: Mapping[str, Any], fraction: float) -> Row:
 def _opened(path: str) -> Iterator[tuple[IO[bytes], str, int]]:
     """The file, its name for people, and its bytes (1 where nobody knows)."""
     if path == STDIN:
+        if sys.stdin is None:
+            raise DataError("stdin: is closed")
         yield sys.stdin.buffer, "stdin", sys.maxsize
         return
     try:

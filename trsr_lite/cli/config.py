@@ -15,7 +15,7 @@ from trsr_lite.errors import SettingsError
 def read_config(path: str | None) -> dict[str, Any]:
     """Option defaults from a flat TOML file; the user's own `config.toml` if `path` is None and it exists."""
     file = Path(path) if path else _default_file()
-    if not path and not file.is_file():
+    if not path and not _is_there(file):
         return {}
     data = load_toml(file)
     for name in data:
@@ -25,6 +25,13 @@ def read_config(path: str | None) -> dict[str, Any]:
                 f"{file}: there is no option {name!r}", hint=f"did you mean `{near[0]}`?" if near else None
             )
     return {CONFIGURABLE[name]: _as_typed(value) for name, value in data.items()}
+
+
+def _is_there(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except PermissionError:  # of somebody else's home: a config file of this user is not there
+        return False
 
 
 def load_toml(file: Path) -> dict[str, Any]:
