@@ -169,7 +169,7 @@ def test_a_file_that_cannot_be_written_is_one_line_whoever_writes_it(
 
 def test_an_output_that_cannot_be_made_is_one_line(fit: Fit, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(TrsrError, match=r"run: Not a directory$"):
+    with pytest.raises(TrsrError, match=r"file: cannot be written: Not a directory$"):
         fit(tmp_path / "file" / "run")
 
 
