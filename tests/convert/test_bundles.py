@@ -237,9 +237,9 @@ def summarizer_run(runs: dict[str, Path], tiny_base: Path, tmp_path_factory: pyt
     from trsr_lite.training.run import train
 
     place = tmp_path_factory.mktemp("summarizer")
-    items = (Item("a", {"title": "football goal"}), Item("b", {"title": "football cup"}))
-    pair = Pair("block", "The reader likes articles about football.", items)
-    append([pair] * 4, place / "pairs.jsonl")
+    for word in ("goal", "cup", "team", "match"):
+        items = (Item("a", {"title": f"football {word}"}), Item("b", {"title": "football cup"}))
+        append([Pair("block", "The reader likes articles about football.", items)], place / "pairs.jsonl")
     options = tiny_options(tiny_base, role="summarizer", max_steps=2)
     train(options, tiny_settings(), PairOptions(str(place / "pairs.jsonl"), 0.25), place / "run")
     return place / "run"

@@ -58,7 +58,7 @@ def command(**chosen: Any) -> None:
 
 def _taken() -> tuple[int, int]:
     """The message channels: nothing else reads this process's stdin, and whatever else prints goes to stderr."""
-    if sys.stdin is None or sys.stdout is None:  # so Python finds them where they were closed
+    if sys.__stdin__ is None or sys.__stdout__ is None:  # so Python finds them where they were closed
         raise SettingsError(
             "stdin and stdout must be open, because messages go through them",
             hint='try it: echo \'{"jsonrpc": "2.0", "id": 1, "method": "status"}\' | trsr-lite serve',
