@@ -23,5 +23,5 @@ def environment() -> dict[str, str]:
 
 def bundle() -> Bundle:
     """The prepared default, made by another process: whoever measures memory would pass its own peak on to children."""
-    subprocess.run([sys.executable, "-m", "trsr_lite", "inspect", "-m", "smollm2"], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-m", "trsr_lite", "inspect", "smollm2"], check=True, capture_output=True)
     return load(embedded.prepare(Path(platformdirs.user_data_dir("trsr-lite", False))), file_digest)

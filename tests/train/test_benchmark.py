@@ -27,4 +27,6 @@ def test_packed_rows_are_compared_with_what_else_there_is(
         assert all(float(measured.removesuffix("×")) > 0 for _, measured, _ in rows)
     if dtype == torch.float32:
         same = training.same(str(tiny_base), dtype, torch.device("cpu"))
-        assert all(float(measured) < 1e-4 for _, measured, _ in same)
+        with training.doubled():
+            same += training.same(str(tiny_base), torch.float64, torch.device("cpu"))
+        assert len(same) == 4 and all(float(measured) < 1e-4 for _, measured, _ in same)

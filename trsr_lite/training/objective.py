@@ -40,7 +40,7 @@ class Objective:
         if self.listwise and pack.candidates:
             parts = margins(answers, self.answers).split(pack.candidates)
             logs = torch.cat([log_softmax(part, dim=0) for part in parts])
-            total = total - self.listwise * pack.shares @ logs
+            total = total - self.listwise * pack.shares.to(logs.dtype) @ logs
         if self.answer and pack.candidates:
             yes, no = self.answers
             each = cross_entropy(answers, torch.where(pack.labels == 1, yes, no), reduction="none")
