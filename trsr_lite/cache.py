@@ -31,8 +31,8 @@ logger = logging.getLogger(__name__)
 
 FILE_NAME = "summaries.sqlite3"
 BUSY_SECONDS = 20
-CLOSING = 1
 PATIENCE = 0.25  # seconds that a write waits for another process: a call has no more to spare, and it is not lost
+CLOSING = 1  # seconds that the last one waits
 VARIABLES = 500  # SQLite allows at least 999 in one statement
 _Write = tuple[str, Sequence[Sequence[Any]]]  # a statement, and the rows it is run for
 

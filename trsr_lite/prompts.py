@@ -196,7 +196,7 @@ def check(item: Item, settings: Settings, tokenizer: Tokenizer) -> None:
     Beside any summary, which is why a title that `scoring` could just ask of without one is refused.
     """
     pairs = shown(item, settings)
-    title = dict(pairs).get("title", pairs[0][1])
+    title = pairs[_title(pairs)][1]
     head, room = Segment(_head("", settings)), settings.prompt_tokens - 1
     rest = settings.note_tokens + LEAST_TOKENS
     frame = sum(len(segment.text.encode()) for segment in (head, *_suffix("", settings)))
@@ -210,8 +210,7 @@ def check(item: Item, settings: Settings, tokenizer: Tokenizer) -> None:
 def line(item: Item, settings: Settings, tokenizer: Tokenizer, budget: int, *, whole_title: bool = False) -> str:
     """An item as one line of at most `budget` tokens: `title | name: text | …`, its longest texts shortened first."""
     pairs = shown(item, settings)
-    names = [name for name, _ in pairs]
-    title = names.index("title") if "title" in names else 0
+    title = _title(pairs)
     fixed = {title} if whole_title else set()
     texts = [text if index in fixed else text[: budget * CHARACTERS_PER_TOKEN] for index, (_, text) in enumerate(pairs)]
     cap = budget
@@ -249,6 +248,11 @@ def answer_ids(suffix: Prompt, tokenizer: Tokenizer) -> tuple[int, int]:
     if ids[0] == ids[1]:
         raise SettingsError("this model's tokenizer gives both answers the same token")
     return ids[0], ids[1]
+
+
+def _title(pairs: Sequence[tuple[str, str]]) -> int:
+    """The place of the title among what is shown, or of what stands for it."""
+    return next((place for place, (name, _) in enumerate(pairs) if name == "title"), 0)
 
 
 def _head(preference: str, settings: Settings) -> str:

@@ -44,12 +44,19 @@ def held(folder: Place) -> Iterator[None]:
         file.close()
 
 
-@contextlib.contextmanager
-def alone(folder: Path, refusal: SettingsError) -> Iterator[None]:
-    """Within this block nobody else is in `folder`, a hidden one beside what is made; raises `refusal` where one is.
+def beside(target: Path, kind: str) -> Path:
+    """The hidden folder of one kind of work on what is made at `target`."""
+    whole = target.absolute()
+    return whole.with_name(f".{whole.name}.{kind}")
 
-    The folder is created, and goes with the block if nothing was left in it.
+
+@contextlib.contextmanager
+def alone(target: Path, kind: str, says: str) -> Iterator[None]:
+    """Within this block nobody else does this kind of work on `target`; raises `SettingsError` that `says` so.
+
+    The hidden folder beside it is created, and goes with the block if nothing was left in it.
     """
+    folder = beside(target, kind)
     with contextlib.ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -57,7 +64,8 @@ def alone(folder: Path, refusal: SettingsError) -> Iterator[None]:
         except OSError as error:
             raise TrsrError(f"{folder.parent}: cannot be written: {error.strerror}", hint=disk.ROOM) from error
         except SettingsError:
-            raise refusal from None
+            hint = "wait until it has ended, or name another folder"
+            raise SettingsError(f"{target}: {says}", hint=hint) from None
         try:
             yield
         finally:

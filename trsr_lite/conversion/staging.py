@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from trsr_lite.batch import lock
 from trsr_lite.bundle import MANIFEST
 from trsr_lite.errors import ModelError, SettingsError, TrsrError
 
+KIND = "convert"
 MARKS = "steps.json"
 WHOLE, REPLACED = "bundle", "replaced"  # what `finish` moves, on its way
 AGAIN = "finished steps are kept: make room, then run the same command again"
@@ -34,19 +35,14 @@ def check(target: Path, *, force: bool) -> None:
         raise SettingsError(f"{target}: is not a bundle, so `--force` does not delete it", hint="name another folder")
 
 
-@contextmanager
-def alone(target: Path) -> Iterator[None]:
+def alone(target: Path) -> AbstractContextManager[None]:
     """Within this block no other conversion makes `target`; raises `SettingsError` where one does."""
-    refusal = SettingsError(
-        f"{target}: another conversion is making it", hint="wait until it has ended, or name another folder"
-    )
-    with lock.alone(beside(target), refusal):
-        yield
+    return lock.alone(target, KIND, "another conversion is making it")
 
 
 def beside(target: Path) -> Path:
     """The staging folder of a bundle."""
-    return target.parent / f".{target.name}.convert"
+    return lock.beside(target, KIND)
 
 
 class Staging:

@@ -47,6 +47,8 @@ class Sampler:
 
     def check(self, count: int, exclude: Set[int]) -> None:
         """Raise `DataError` where fewer than `count` rows outside `exclude` can be drawn."""
+        if len(self._possible) - len(exclude) >= count:
+            return  # whatever is excluded: nearly always, and of all items none is looked at
         left = len(self._possible) - int(np.isin(self._possible, list(exclude)).sum())
         if left < count:
             raise self._too_few(count, left)

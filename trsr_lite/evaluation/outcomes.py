@@ -94,7 +94,7 @@ class Outcomes:
         self._alone = contextlib.ExitStack()
         if folder is not None:
             with contextlib.ExitStack() as stack:
-                stack.enter_context(_alone(folder))
+                stack.enter_context(lock.alone(folder, "evaluate", "another evaluation is at work there"))
                 self._open(folder, orjson.loads(orjson.dumps({"schema": SCHEMA, **head})), force=force)
                 self._alone = stack.pop_all()
 
@@ -151,15 +151,6 @@ class Outcomes:
                 f"{folder / LINES}: cannot be written: {error.strerror}",
                 hint="what is there is kept: make room, then run the same command again",
             ) from error
-
-
-def _alone(folder: Path) -> contextlib.AbstractContextManager[None]:
-    """Within this block no other evaluation writes into a folder; raises `SettingsError` where one does."""
-    whole = folder.absolute()
-    refusal = SettingsError(
-        f"{folder}: another evaluation is at work there", hint="wait until it has ended, or name another folder"
-    )
-    return lock.alone(whole.with_name(f".{whole.name}.evaluate"), refusal)
 
 
 def _with_known(folder: Path, head: dict[str, Any], *, force: bool) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import importlib.metadata
 import platform
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -64,15 +64,9 @@ def open_run(folder: Path, config: Mapping[str, Any], *, resume: bool, force: bo
     return record
 
 
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> AbstractContextManager[None]:
     """Within this block no other run works in a folder; raises `SettingsError` where one does."""
-    whole = folder.absolute()
-    refusal = SettingsError(
-        f"{folder}: another run is at work there", hint="wait until it has ended, or name another folder"
-    )
-    with lock.alone(whole.with_name(f".{whole.name}.train"), refusal):
-        yield
+    return lock.alone(folder, "train", "another run is at work there")
 
 
 @contextmanager

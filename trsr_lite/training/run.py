@@ -96,30 +96,18 @@ def train(
         report, heard = progress or (lambda _: None), on_event if state.is_main_process else None
         report(Progress("load the base model", 0.0))
         weights = options.weights if isinstance(data, DataOptions) else {"text": 1.0}
-        load = partial(
-            Recommender.load,
-            options.summarizer,
-            cache_dir=cache_dir,
-            data_dir=data_dir,
-            offline=offline,
-            progress=progress,
-        )
+        folders: dict[str, Any] = {"cache_dir": cache_dir, "data_dir": data_dir, "offline": offline}
+        load = partial(Recommender.load, options.summarizer, progress=progress, **folders)
         with contextlib.ExitStack() as opened:
             start = opened.enter_context(folder.starting(output, undo=state.is_main_process and not resume))
             ready = learner.load(options, settings, weights, state.device, offline=offline)
             summarizer = _summarizer(load, output, record, state, report)
             source = _source(options, settings, data, ready.tokenizer, summarizer, opened, heard)
-            facts = {
-                "base": base.identity(ready.located, ready.model),
-                "answers": list(ready.objective.answers),
-                "prompt_version": PROMPT_VERSION,
-                "data": source.facts(),
-            }
+            facts = _facts(ready, source)
             if resume:
                 folder.check_same(output, record, facts)
             start()
-            dtype = str(ready.held).removeprefix("torch.")
-            record |= {**facts, "dtype": dtype, "versions": folder.versions()}
+            record |= {**facts, "dtype": str(ready.held).removeprefix("torch."), "versions": folder.versions()}
             if state.is_main_process:
                 folder.write(output, record)
                 if isinstance(source, Lists):
@@ -134,6 +122,16 @@ def train(
                 plot.curves(output)
         state.wait_for_everyone()
         return Outcome(output, fitted.steps, fitted.best, seconds)
+
+
+def _facts(ready: Learner, source: Lists | Texts) -> dict[str, Any]:
+    """What a run is continued with, or not at all."""
+    return {
+        "base": base.identity(ready.located, ready.model),
+        "answers": list(ready.objective.answers),
+        "prompt_version": PROMPT_VERSION,
+        "data": source.facts(),
+    }
 
 
 def _summarizer(
