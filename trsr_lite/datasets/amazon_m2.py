@@ -10,10 +10,11 @@ import csv
 import re
 from collections.abc import Iterator
 
+from trsr_lite.datasets import items
 from trsr_lite.datasets.corpus import Corpus
 from trsr_lite.datasets.options import DataOptions
 from trsr_lite.datasets.report import Report
-from trsr_lite.datasets.sources import Source
+from trsr_lite.datasets.sources import NOT_TEXT, Source, is_text
 from trsr_lite.errors import DataError
 from trsr_lite.records import Item
 
@@ -67,10 +68,8 @@ def _read_products(source: Source, locale: str | None, corpus: Corpus, report: R
             own = values.pop("locale")
             ordered = {"title": values.pop("title"), **values, "locale": own}
             attributes = {name: text for name, text in ordered.items() if text}
-            if corpus.add_item(Item(_key(product, own, locale), attributes), own if locale is None else None):
-                report.read("item")
-            else:
-                report.drop("item", "the id came before", where)
+            item = Item(_key(product, own, locale), attributes)
+            items.add(item, corpus, report, where, kind=own if locale is None else None)
     return locales
 
 
@@ -97,29 +96,34 @@ def _key(product: str, own: str, chosen: str | None) -> str:
 
 def _rows(source: Source, needed: tuple[str, ...], report: Report) -> Iterator[tuple[str, int, dict[str, str]]]:
     reader = csv.reader((text for _, text in source.lines()), strict=True)
-    header: list[str] = []
-    number = 1
+    header = _header(reader, needed, source)
+    while True:
+        number = reader.line_num + 1  # a row may span lines; it is known by its first
+        where = f"{source.name}:{number}"
+        try:
+            values = next(reader, None)
+        except csv.Error as error:  # the reader goes on with the next line
+            for line in range(number, reader.line_num + 1):  # a quote that nothing closes takes those behind it along
+                report.drop("row", "not CSV", f"{source.name}:{line}", str(error))
+            continue
+        if values is None:
+            return
+        if not is_text("".join(values)):
+            report.drop("row", NOT_TEXT, where)
+        elif len(values) == len(header):
+            yield where, number, dict(zip(header, values, strict=True))
+        elif values:
+            report.drop("row", f"not {len(header)} columns", where, f"has {len(values)}")
+
+
+def _header(reader: Iterator[list[str]], needed: tuple[str, ...], source: Source) -> list[str]:
     try:
-        for values in reader:
-            where = f"{source.name}:{number}"
-            if not header:
-                header = [name.strip() for name in values]
-                _check_header(header, needed, source)
-            elif len(values) == len(header):
-                yield where, number, dict(zip(header, values, strict=True))
-            elif values:
-                report.drop("row", f"not {len(header)} columns", where, f"has {len(values)}")
-            number = reader.line_num + 1  # a row may span lines; it is known by its first
+        header = [name.strip() for name in next(reader, [])]
     except csv.Error as error:
-        raise DataError(
-            f"{source.path}:{number}: the row that starts here is not CSV: {error}",
-            hint='is a quote missing? Inside quotes, `"` is written twice',
-        ) from error
-
-
-def _check_header(header: list[str], needed: tuple[str, ...], source: Source) -> None:
+        raise DataError(f"{source.path}:1: not CSV: {error}", hint=f"expected {LAYOUT}") from error
     missing = [name for name in needed if name not in header]
     if missing:
         raise DataError(f"{source.path}:1: no column {missing[0]!r}", hint=f"expected {LAYOUT}")
     if len(set(header)) < len(header):
         raise DataError(f"{source.path}:1: a column comes twice")
+    return header

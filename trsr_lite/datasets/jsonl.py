@@ -14,11 +14,11 @@ from typing import Any
 
 import orjson
 
-from trsr_lite.datasets import impressions
+from trsr_lite.datasets import impressions, items
 from trsr_lite.datasets.corpus import Case, Corpus, scratch
 from trsr_lite.datasets.options import DataOptions
 from trsr_lite.datasets.report import Report
-from trsr_lite.datasets.sources import Source
+from trsr_lite.datasets.sources import NOT_TEXT, Source, is_text
 from trsr_lite.errors import DataError
 from trsr_lite.records import Item
 from trsr_lite.settings import DOMAINS
@@ -43,17 +43,14 @@ def files(options: DataOptions) -> tuple[str, ...]:
 
 def read(sources: list[Source], options: DataOptions, corpus: Corpus, report: Report) -> None:
     """Fill the corpus with items, and with one sequence for each user or one case for each impression."""
-    items, actions = sources
-    for where, _number, data in _objects(items, "item", report):
+    texts, actions = sources
+    for where, _number, data in _objects(texts, "item", report):
         try:
             item = Item.from_dict(data, where)
         except DataError as error:
             report.drop("item", "cannot be used", where, str(error).removeprefix(where).lstrip(".: "))
             continue
-        if corpus.add_item(Item(item.id, item.attributes)):
-            report.read("item")
-        else:
-            report.drop("item", "the id came before", where)
+        items.add(Item(item.id, item.attributes), corpus, report, where)
     if corpus.item_count == 0:
         return
     if options.negatives == "impressions":
@@ -132,6 +129,9 @@ def _objects(source: Source, kind: str, report: Report) -> Iterator[tuple[str, i
         if not line.strip():
             continue
         where = f"{source.name}:{number}"
+        if not is_text(line):
+            report.drop(kind, NOT_TEXT, where)
+            continue
         try:
             data = orjson.loads(line)
         except orjson.JSONDecodeError as error:

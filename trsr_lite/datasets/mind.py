@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from trsr_lite.datasets import impressions
+from trsr_lite.datasets import impressions, items
 from trsr_lite.datasets.corpus import Case, Corpus
 from trsr_lite.datasets.options import DataOptions
 from trsr_lite.datasets.report import Report
-from trsr_lite.datasets.sources import Source
+from trsr_lite.datasets.sources import NOT_TEXT, Source, is_text
 from trsr_lite.records import Item
 
 FILES = ("news.tsv", "behaviors.tsv")
@@ -56,10 +56,7 @@ def _read_news(source: Source, corpus: Corpus, report: Report) -> None:
             report.drop("item", "no title", where)
         else:
             named = {"title": title, "category": category, "subcategory": subcategory, "abstract": abstract}
-            if corpus.add_item(Item(news_id, {name: text for name, text in named.items() if text})):
-                report.read("item")
-            else:
-                report.drop("item", "the id came before", where)
+            items.add(Item(news_id, {name: text for name, text in named.items() if text}), corpus, report, where)
 
 
 def _add_impression(
@@ -85,7 +82,9 @@ def _rows(source: Source, columns: int, report: Report) -> Iterator[tuple[str, i
             continue
         where = f"{source.name}:{number}"
         values = text.split("\t")
-        if len(values) == columns:
+        if not is_text(text):
+            report.drop("row", NOT_TEXT, where)
+        elif len(values) == columns:
             yield where, number, values
         else:
             report.drop("row", f"not {columns} columns", where, f"has {len(values)}")

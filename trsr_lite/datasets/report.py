@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trsr_lite.errors import DataError
+from trsr_lite.prompts import fold
 
 EXAMPLES = 3
 DETAIL = 80  # characters; an id that is a whole text must not fill a screen
@@ -83,6 +84,7 @@ class Report:
 
 
 def _add(gaps: dict[tuple[str, str], Gap], kind: str, reason: str, where: str) -> None:
+    where = fold(where)  # it may quote the data, and is printed
     gap = gaps.setdefault((kind, reason), Gap(kind, reason))
     gap.count += 1
     if where and len(gap.places) < EXAMPLES:

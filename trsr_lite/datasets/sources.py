@@ -1,7 +1,7 @@
 """The files of a data set: found, decoded line by line, and hashed as they are read.
 
-Invariant: a digest is that of the very bytes that were read, and a fault names the file and the line. What the lines
-mean is not known.
+Invariant: a digest is that of the very bytes that were read, and a line that is no text does not end the reading. What
+the lines mean is not known.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from trsr_lite.errors import DataError
+
+NOT_TEXT = "not UTF-8"
 
 
 class Source:
@@ -27,12 +29,17 @@ class Source:
         return f"b2:{self._hash.hexdigest()}"
 
     def lines(self) -> Iterator[tuple[int, str]]:
-        """(number from 1, text with its line end); only a line feed ends a line."""
+        """(number from 1, text with its line end); only a line feed ends a line.
+
+        Bytes that are not UTF-8 become what `is_text` denies, so that only their row is lost. Raises `DataError` where
+        the file cannot be read.
+        """
         try:
             with self.path.open("rb") as file:
                 for number, raw in enumerate(file, 1):
                     self._hash.update(raw)
-                    yield number, _decoded(raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw, self.path, number)
+                    whole = raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw
+                    yield number, whole.decode("utf-8", "surrogateescape")
         except OSError as error:
             raise DataError(f"{self.path}: cannot be read: {error.strerror or error}") from error
 
@@ -54,10 +61,10 @@ def find(folder: str | Path, names: tuple[str, ...], layout: str) -> list[Source
     return [Source(Path(folder) / name) for name in names]
 
 
-def _decoded(raw: bytes, path: Path, number: int) -> str:
+def is_text(text: str) -> bool:
+    """Whether a text of `lines` was UTF-8; a lone surrogate, which JSON can write, is none either."""
     try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}:{number}: byte {error.start + 1} of the line is not UTF-8", hint="save the file as UTF-8"
-        ) from None
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
