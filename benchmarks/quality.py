@@ -18,6 +18,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks.measure import RESULTS
 from trsr_lite import Recommender, Settings
 from trsr_lite.bench.machine import facts
@@ -44,6 +46,7 @@ SETS: dict[str, dict[str, Any]] = {
 }
 TRAINING = {"learning_rate": 1e-3, "batch_rows": 4, "epochs": 50, "validation_users": 100}
 ITEM_TOKENS = 32
+QUARTERS = 4
 STEPS = 96  # 384 rows; a validation half-way and one at the end
 
 
@@ -75,12 +78,20 @@ def measure(name: str, strategy: str, negatives: str, seed: int, arguments: argp
     return {
         "training_rows": record["steps"] * training.batch_rows,
         "training_seconds": round(record["seconds"]),
-        "validation": [
-            {key: round(line[key], 4) for key in ("step", "recall@3", "score")}
-            for line in run.trainer.read_log(place)
-            if "score" in line
-        ],
+        **curves(place),
         **scored,
+    }
+
+
+def curves(place: Path) -> dict[str, Any]:
+    """How the run learned: its validations, and the mean loss of each quarter of its steps."""
+    log = list(run.trainer.read_log(place))
+    losses = [line["loss"] for line in log if "loss" in line]
+    return {
+        "validation": [
+            {key: round(line[key], 4) for key in ("step", "recall@3", "score")} for line in log if "score" in line
+        ],
+        "losses": [round(float(quarter.mean()), 3) for quarter in np.array_split(losses, QUARTERS)],
     }
 
 

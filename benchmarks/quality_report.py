@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 from benchmarks import quality
@@ -35,6 +36,7 @@ from trsr_lite.settings import STRATEGIES
 
 OUTPUT = Path(__file__).parents[1] / "docs" / "quality.md"
 COLUMNS = {"recall@3": "Recall@3", "recall@5": "Recall@5", "recall@10": "Recall@10", "mrr@10": "MRR@10", "auc": "AUC"}
+SYSTEMS = ("trained", "untrained", *ALL_BASELINES)  # of what was trained on the data
 EVERYONE = {"test": 1.0, "validation": 0.0}  # nobody is left to count clicks or train on, but there are more lists
 WHOLE = "mind, 1 : 20, uniform negatives, of all users"  # 494, for closer intervals; `--max-users` is not for it
 CELLS: dict[str, dict[str, Any]] = {
@@ -180,26 +182,55 @@ def training() -> Iterator[str]:
     yield (
         "`python -m benchmarks.quality` trains SmolLM2-135M on each data set, on a CPU, and ranks its own held-out "
         "users: Recall@3, 1 : 20, of the trained model, of the same model before (asked without summaries alone) and "
-        "of simple systems on the same lists. The last column is the learning curve: Recall@3 of the validation "
-        "users.\n"
+        "of simple systems on the same lists. The last columns are the learning curve: Recall@3 of the validation "
+        "users; beside it the mean loss of each quarter of the steps.\n"
     )
-    asked = ("trained", "untrained", *ALL_BASELINES)
-    columns = ("data, negatives, seed", "summaries", "rows", "lists", *asked, "validation")
+    columns = ("data, negatives, seed", "summaries", "rows", "lists", *SYSTEMS, "validation", "loss")
     yield f"| {' | '.join(columns)} |"
     yield f"|{'---|' * len(columns)}"
     for name, cell in sorted(cells.items()):
         data, strategy, negatives, seed, _ = name.split(":")
-        trained = next(iter(cell["systems"]))
-        shown = [trained, f"{trained} (untrained)", *ALL_BASELINES]
-        values = (
-            interval(cell["systems"][system]["recall@3"]) if system in cell["systems"] else "" for system in shown
-        )
-        curve = " → ".join(f"{line['recall@3']:.2f}" for line in cell["validation"])
-        lists = cell.get("lists", cell["users"])
+        found = recalls(cell)
+        values = " | ".join(interval(found[system]) if system in found else "" for system in SYSTEMS)
+        validations = " → ".join(f"{line['recall@3']:.2f}" for line in cell["validation"])
+        losses = " → ".join(f"{loss:.2f}" for loss in cell.get("losses", ()))
         yield (
-            f"| {data}, {negatives}, {seed} | {strategy} | {cell['training_rows']} | {lists} | {' | '.join(values)} | "
-            f"{curve} |"
+            f"| {data}, {negatives}, {seed} | {strategy} | {cell['training_rows']} | "
+            f"{cell.get('lists', cell['users'])} | {values} | {validations} | {losses} |"
         )
+    yield ""
+    yield from seeds(cells)
+
+
+def seeds(cells: Mapping[str, Any]) -> Iterator[str]:
+    """What was trained with several seeds: another split, other negatives and other weights each time."""
+    alike: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
+    for name, cell in sorted(cells.items()):
+        data, strategy, negatives, _, steps = name.split(":")
+        alike.setdefault((data, strategy, negatives, steps), []).append(recalls(cell))
+    several = {name: found for name, found in alike.items() if len(found) > 1}
+    if not several:
+        return
+    yield (
+        "The same with several seeds, each with users, lists and weights of its own: the mean Recall@3 and, after ±, "
+        "the standard deviation from seed to seed.\n"
+    )
+    columns = ("data, negatives", "summaries", "seeds", *SYSTEMS)
+    yield f"| {' | '.join(columns)} |"
+    yield f"|{'---|' * len(columns)}"
+    for (data, strategy, negatives, _), found in several.items():
+        values = []
+        for system in SYSTEMS:
+            each = [one[system]["value"] for one in found if system in one]
+            values.append(f"{mean(each):.3f} ± {stdev(each):.3f}" if len(each) == len(found) else "")
+        yield f"| {data}, {negatives} | {strategy} | {len(found)} | {' | '.join(values)} |"
+
+
+def recalls(cell: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Recall@3 of each of `SYSTEMS` that was asked."""
+    trained = next(iter(cell["systems"]))  # which is called by its run's folder
+    names = dict(zip(SYSTEMS, (trained, f"{trained} (untrained)", *ALL_BASELINES), strict=True))
+    return {shown: cell["systems"][name]["recall@3"] for shown, name in names.items() if name in cell["systems"]}
 
 
 def said() -> Any:

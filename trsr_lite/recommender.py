@@ -208,7 +208,13 @@ class Recommender:
                 part = histories[start : start + TOGETHER]
                 _check_texts([item for history in part for item in history], self.settings)
                 ids = user_ids and user_ids[start : start + TOGETHER]
-                made += self._summarizer.together(part, call, Work(), user_ids=ids, whole_rounds=whole_rounds)
+
+                def in_part(done: int, total: float, start: int = start, users: int = len(part)) -> None:
+                    report(start + int(users * min(1.0, done / max(total, 1))), len(histories))
+
+                made += self._summarizer.together(
+                    part, call, Work(), user_ids=ids, on_progress=in_part, whole_rounds=whole_rounds
+                )
                 report(len(made), len(histories))
         return made
 

@@ -193,7 +193,7 @@ def fit(tiny_base: Path, tiny_data: Path) -> Fit:
     """`fit(output, resume=…, data=…, settings=…, **options)`: a run on the tiny base; returns its `Outcome`."""
     from trsr_lite.training.run import train
 
-    flags = ("resume", "force", "offline", "cache_dir", "progress", "on_event")
+    flags = ("resume", "force", "offline", "cache_dir", "machine", "progress", "on_event")
 
     def run(output: Path, *, data: Any = None, settings: Any = None, **changes: Any) -> Any:
         given = {name: changes.pop(name) for name in flags if name in changes}
@@ -214,7 +214,8 @@ def finished(fit: Fit, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def log_of(run: Path) -> list[dict[str, Any]]:
     """The log without what depends on the clock."""
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in line.items() if name != "tokens_per_second"} for line in lines]
+    clocks = ("tokens_per_second", "seconds")
+    return [{name: value for name, value in line.items() if name not in clocks} for line in lines]
 
 
 def losses(run: Path) -> list[float]:

@@ -126,13 +126,13 @@ def test_the_domain_follows_the_data_unless_given(run: Run, asked: list[Asked], 
 def test_a_flag_wins_over_the_file_and_the_file_over_the_default(run: Run, asked: list[Asked], tmp_path: Path) -> None:
     (tmp_path / "f.toml").write_text(
         'dataset = "mind"\ndata = "there"\nlearning-rate = 1e-3\nbatch_rows = 4\nlayers = ["q_proj"]\n'
-        'whole-text = true\nstrategy = "recurrent"\n'
+        'whole-text = true\nfour-bit = false\nstrategy = "recurrent"\nattributes = "title"\n'
     )
     code, _, err = run("--config", tmp_path / "f.toml", "--output", "run", "--batch-rows", "6")
     assert code == 0, err
     options, settings, data, _ = asked[0]
     assert options == TrainOptions(learning_rate=1e-3, batch_rows=6, layers=("q_proj",), whole_text=True)
-    assert (settings.strategy, data) == ("recurrent", DataOptions("mind", "there"))
+    assert (settings.strategy, settings.attributes, data) == ("recurrent", ("title",), DataOptions("mind", "there"))
 
 
 @pytest.mark.parametrize(
@@ -142,6 +142,10 @@ def test_a_flag_wins_over_the_file_and_the_file_over_the_default(run: Run, asked
         ("zzz = 1", "there is no option 'zzz'"),
         ("rank = ", "cannot be read"),
         ('rank = "many"', "many"),
+        ("rank = 8.9", "'8.9' is not a valid integer"),
+        ("rank = true", "'true' is not a valid integer"),
+        ("layers = [1]", "1"),
+        ("ragged = 3", "3"),
         ('objective = "none"', "none"),
     ],
 )
@@ -162,16 +166,59 @@ def test_the_preset_is_the_authors_protocol(
     arguments = ("--dataset", dataset, "--data", "folder", "--output", "run", "--preset", "paper")
     assert run(*arguments).code == 0
     options, settings, data, _ = asked[0]
-    assert (options.objective, options.whole_text, options.epochs) == ("answer", True, 5)
-    assert (options.rank, options.alpha, options.dropout) == (8, 16, 0.05)
-    assert options.layers == LAYERS[:4] == ("q_proj", "k_proj", "v_proj", "o_proj")
-    assert (options.batch_rows * (1 + data.train_negatives), options.learning_rate) == (64, 1e-4)
-    assert (data.min_items, data.max_items, data.locale) == (least, most, locale)
-    assert (data.train_negatives, data.test_negatives, data.negatives) == (1, 20, "uniform")
-    assert settings.ragged
+    assert options == TrainOptions(
+        objective="answer",
+        whole_text=True,
+        epochs=5,
+        batch_rows=32,  # of two prompts
+        learning_rate=1e-4,
+        schedule="linear",
+        warmup=0.0,
+        weight_decay=5e-4,
+        beta2=0.95,
+        rank=8,
+        alpha=16,
+        dropout=0.05,
+        layers=("q_proj", "k_proj", "v_proj", "o_proj"),
+    )
+    assert data == DataOptions(
+        dataset,
+        "folder",
+        min_items=least,
+        max_items=most,
+        locale=locale,
+        train_negatives=1,
+        test_negatives=20,
+        negatives="uniform",
+    )
+    shown = {"mind": ("category", "subcategory", "title"), "amazon-m2": ()}[dataset]
+    kind = {"mind": "news", "amazon-m2": "product"}[dataset]
+    assert settings == Settings(domain=kind, attributes=shown, ragged=True, fan_in=8)
     run(*arguments, "--learning-rate", "1e-3", "--min-items", "5")
     assert (asked[1][0].learning_rate, asked[1][2].min_items) == (1e-3, 5)
     assert asked[1][0].rank == 8
+
+
+def test_the_preset_goes_from_raw_files_to_an_adapter(run: Run, tiny_base: Path, tiny: Path, tmp_path: Path) -> None:
+    """Ragged blocks of the authors' histories, and every token of every prompt learned."""
+    news = [f"N{number}\tsports\tfootball\tfootball goal {number}\t\t\t\t" for number in range(60)]
+    users = [
+        f"{user}\tU{user}\t\t{' '.join(f'N{(user + 3 * item) % 60}' for item in range(11 + user % 9))}\t"
+        for user in range(30)
+    ]
+    (tmp_path / "news.tsv").write_text("\n".join(news))
+    (tmp_path / "behaviors.tsv").write_text("\n".join(users))
+    code, out, err = run(
+        *("--dataset", "mind", "--data", tmp_path, "--output", tmp_path / "run", "--preset", "paper"),
+        *("--base", tiny_base, "--summarizer", tiny, "--cache-dir", tmp_path / "cache", "--summary-tokens", "8"),
+        *("--max-users", "24", "--max-steps", "1", "--test", "0.1", "--validation", "0.1", "--threads", "2", "--json"),
+    )
+    assert code == 0, err
+    assert json.loads(out)["steps"] == 1
+    assert (tmp_path / "run" / "adapter" / "adapter_model.safetensors").is_file()
+    lists = [json.loads(line) for line in (tmp_path / "run" / "lists.jsonl").read_text().splitlines()]
+    assert all(len(one["candidates"]) == 21 for one in lists)
+    assert all(one["summary"].startswith("The reader likes articles about") for one in lists)
 
 
 def test_a_preset_without_values_is_an_error(run: Run, asked: list[Asked]) -> None:

@@ -108,6 +108,46 @@ def test_running_out_of_memory_says_what_to_lower(
     left_in_peace(tmp_path / "run", EVERY)
 
 
+@pytest.mark.parametrize(
+    "place",
+    [
+        "transformers.AutoModelForCausalLM.from_pretrained",
+        "transformers.Trainer._move_model_to_device",
+        "trsr_lite.training.adapter.read_back",
+    ],
+)
+def test_memory_that_ends_before_or_after_the_steps_is_said_too(
+    fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(transformers.TrainingArguments, "place_model_on_device", True)
+    monkeypatch.setattr(place, fail)
+    with pytest.raises(TrsrError, match=r"^out of memory while training$") as caught:
+        fit(tmp_path / "run", max_steps=1)
+    assert "--four-bit" in str(caught.value.hint)
+
+
+def test_a_lower_budget_of_tokens_holds_for_validation_too(
+    fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trsr_lite.training import validation
+
+    seen: list[int] = []
+
+    def forward(model: Any, pack: Any) -> Any:
+        seen.append(pack.tokens)
+        return trainer.forward(model, pack)
+
+    monkeypatch.setattr(validation, "forward", forward)
+    fit(tmp_path / "usual", max_steps=1)
+    usual = max(seen)
+    seen.clear()
+    fit(tmp_path / "little", max_steps=1, batch_tokens=300)
+    assert max(seen) <= 4 * 300 < usual
+
+
 def test_a_bug_stays_a_traceback(fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> Any:
         raise RuntimeError("shapes do not match")
@@ -169,7 +209,7 @@ def test_a_file_that_cannot_be_written_is_one_line_whoever_writes_it(
 
 def test_an_output_that_cannot_be_made_is_one_line(fit: Fit, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(TrsrError, match=r"file: cannot be written: Not a directory$"):
+    with pytest.raises(TrsrError, match=r"run: nothing can be written beside it: Not a directory$"):
         fit(tmp_path / "file" / "run")
 
 

@@ -31,6 +31,15 @@ print(f"finished {rank} of {world}\\n", end="", flush=True)
 """
 
 
+LAUNCHERS = {
+    "torchrun": ("torch.distributed.run", "--nproc_per_node=2", "--master_port"),
+    "accelerate launch": (
+        *("accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--num_machines=1"),
+        *("--mixed_precision=no", "--dynamo_backend=no", "--main_process_port"),
+    ),
+}
+
+
 @pytest.fixture(scope="module")
 def alone(fit: Fit, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("alone") / "run"
@@ -40,14 +49,16 @@ def alone(fit: Fit, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
-@pytest.fixture(scope="module")
-def together(tiny_base: Path, tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=LAUNCHERS)
+def together(
+    request: pytest.FixtureRequest, tiny_base: Path, tiny_data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     place = tmp_path_factory.mktemp("together")
     (place / "script.py").write_text(SCRIPT)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    launcher = ["-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={port}"]
+    launcher = ["-m", *LAUNCHERS[request.param], str(port)]
     done = program(str(place / "script.py"), tiny_base, tiny_data, place / "run", launcher=launcher)
     assert done.returncode == 0, done.stderr
     assert sorted(line.split()[1] for line in done.stdout.splitlines() if line.startswith("finished")) == ["0", "1"]

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from trsr_lite import DataError, SettingsError
-from trsr_lite.training import adapter, folder, run, trainer
+from trsr_lite.training import adapter, base, folder, run, trainer
 
 from .conftest import EVERY, STEPS, Fit, log_of, program, tiny_examples, tiny_settings, validations, weights
 
@@ -78,6 +78,35 @@ def test_a_killed_run_continues_to_the_same_result(fit: Fit, stopped: Path, fini
     same_runs(stopped, finished)
 
 
+def interrupt(line: Mapping[str, Any]) -> None:
+    """As an `on_event`: Ctrl-C after the first checkpoint."""
+    if line.get("step") == EVERY + 1:
+        raise KeyboardInterrupt
+
+
+def test_what_is_drawn_while_training_goes_on_where_it_was(
+    fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dropout, in the type that the run computes in: on another machine `auto` might choose another."""
+    fit(tmp_path / "whole", dropout=0.3, dtype="auto")
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path / "stopped", dropout=0.3, dtype="auto", on_event=interrupt)
+    computed_in = json.loads((tmp_path / "stopped" / "run.json").read_text())["computed_in"]
+    other = torch.float32 if computed_in == "bfloat16" else torch.bfloat16
+    monkeypatch.setattr(base, "best_dtype", lambda _: other)
+    fit(tmp_path / "stopped", dropout=0.3, dtype="auto", resume=True)
+    same_runs(tmp_path / "stopped", tmp_path / "whole")
+
+
+def test_seconds_are_those_of_all_starts(fit: Fit, stopped: Path) -> None:
+    lines = (stopped / "log.jsonl").read_text().splitlines()
+    longer = [json.dumps({**json.loads(line), "seconds": 1000.0}) for line in lines]
+    (stopped / "log.jsonl").write_text("\n".join(longer) + "\n")
+    assert fit(stopped, resume=True).seconds > 1000
+    seconds = [json.loads(line)["seconds"] for line in (stopped / "log.jsonl").read_text().splitlines()]
+    assert seconds == sorted(seconds)
+
+
 def test_a_checkpoint_that_was_not_finished_is_not_used(fit: Fit, stopped: Path, finished: Path) -> None:
     half = stopped / "checkpoints" / f"checkpoint-{KILLED_AFTER}"
     (half / "complete").unlink()
@@ -125,13 +154,9 @@ def test_rows_shortened_before_a_stop_are_counted_too(fit: Fit, tiny_data: Path,
     settings = tiny_settings(prompt_tokens=256, recent_items=7, summary_tokens=8, fan_in=2)
     data = tiny_examples(tmp_path / "data")
 
-    def stop(line: Mapping[str, Any]) -> None:
-        if line.get("step") == EVERY + 1:
-            raise KeyboardInterrupt
-
     fit(tmp_path / "whole", settings=settings, data=data)
     with pytest.raises(KeyboardInterrupt):
-        fit(tmp_path / "stopped", settings=settings, data=data, on_event=stop)
+        fit(tmp_path / "stopped", settings=settings, data=data, on_event=interrupt)
     fit(tmp_path / "stopped", settings=settings, data=data, resume=True)
     counts = [json.loads((tmp_path / run / "run.json").read_text())["shortened_rows"] for run in ("whole", "stopped")]
     assert counts[0] == counts[1] > 0

@@ -12,6 +12,7 @@ import pytest
 from trsr_lite import DataError, Item, Recommender, Settings, SettingsError, User, prompts
 from trsr_lite.datasets import dataset as datasets
 from trsr_lite.digests import file_digest
+from trsr_lite.engine.base import EngineOptions
 from trsr_lite.engine.llama import LlamaEngine
 from trsr_lite.training import run
 from trsr_lite.training.base import Base, HfTokenizer
@@ -239,17 +240,24 @@ def test_what_candidates_are_worth_is_learned_in_the_order_of_the_row(tiny_base:
             assert example.relevance == tuple(worth[item.id] for item in example.candidates)
 
 
-@pytest.mark.parametrize("title", ["\u200b", "word " * 5000], ids=["invisible", "endless"])
-def test_an_item_that_no_prompt_can_ask_of_is_said_before_anybody_is_summarized(
-    tiny_base: Path, tmp_path: Path, title: str
+@pytest.mark.parametrize(
+    ("item", "option"),
+    [({"brand": "Acme"}, "--attributes"), ({"title": "word " * 5000}, "--prompt-tokens")],
+    ids=["without a title", "endless"],
+)
+def test_items_that_no_prompt_can_ask_of_are_all_named_before_anybody_is_summarized(
+    tiny_base: Path, tmp_path: Path, item: dict[str, str], option: str
 ) -> None:
-    """As a negative it would end the run in the middle, and each time it is resumed."""
+    """As a negative one would end the run in the middle, and each time it is resumed."""
     write_data(tmp_path)
-    items = (tmp_path / "items.jsonl").read_text()
-    (tmp_path / "items.jsonl").write_text(items + json.dumps({"id": "hidden", "title": title}) + "\n")
+    with (tmp_path / "items.jsonl").open("a") as file:
+        file.writelines(json.dumps({"id": f"bad{number}", **item}) + "\n" for number in range(6))
     tokenizer = HfTokenizer.load(Base("tiny", str(tiny_base)), offline=True)
-    with datasets.load(tiny_examples(tmp_path)) as dataset, pytest.raises(DataError, match="hidden"):
-        Lists(dataset, tiny_settings(), tokenizer, lambda *_: pytest.fail("summarized"), 5)
+    settings = tiny_settings(attributes=("title",))
+    with datasets.load(tiny_examples(tmp_path)) as dataset, pytest.raises(DataError, match="'bad0'") as caught:
+        Lists(dataset, settings, tokenizer, lambda *_: pytest.fail("summarized"), 5)
+    assert "5 more cannot be asked of: 'bad1', 'bad2', 'bad3', …" in str(caught.value)
+    assert option in str(caught.value.hint)
 
 
 @pytest.mark.parametrize("part", ["train", "validation"])
@@ -288,6 +296,7 @@ def test_a_run_makes_its_summaries_once_with_the_model_that_will_serve(
     plain = LlamaEngine.generate
 
     def generate(self: LlamaEngine, prompts: Any, **more: Any) -> Any:
+        assert self.threads == 1
         made.append(len(prompts))
         return plain(self, prompts, **more)
 
@@ -296,17 +305,18 @@ def test_a_run_makes_its_summaries_once_with_the_model_that_will_serve(
             super().__init__(*parts, **more)
             sources.append(self)
 
-    summaries, rounds = Recommender.summaries, list[bool]()
+    summaries, rounds = Recommender.summaries, list[tuple[int, bool]]()
 
     def summarizing(self: Recommender, *arguments: Any, **more: Any) -> Any:
-        rounds.append(more["whole_rounds"])
+        rounds.append((len(arguments[0]), more["whole_rounds"]))
         return summaries(self, *arguments, **more)
 
     monkeypatch.setattr(LlamaEngine, "generate", generate)
+    monkeypatch.setattr(run, "TOGETHER", 4)
     monkeypatch.setattr(run, "Lists", Seen)
     monkeypatch.setattr(Recommender, "summaries", summarizing)
-    monkeypatch.setenv("TRSR_LITE_THREADS", "1")
     shared = {
+        "machine": EngineOptions(threads=1),
         "summarizer": str(tiny),
         "settings": tiny_settings(**HIERARCHICAL),
         "cache_dir": tmp_path / "cache",
@@ -320,10 +330,13 @@ def test_a_run_makes_its_summaries_once_with_the_model_that_will_serve(
     fit(tmp_path / "two", **shared)
     assert made == first
     assert sources[0]._summaries == sources[1]._summaries
-    assert rounds == [True, True]  # who is stopped in one makes the very same texts later
+    # Who is stopped in one makes the very same texts later, and no more than one holds its items.
+    assert rounds == [(4, True), (4, True), (3, True)] * 2
     record = json.loads((tmp_path / "one" / "run.json").read_text())
     assert record["summarizer"] == file_digest(tiny)
-    assert any("summarize" in step.stage for step in progress)
+    said = [step for step in progress if "summarize 11 users, " in step.stage]
+    assert any(0 < step.fraction < 1 for step in said)  # within one round, too
+    assert [step.fraction for step in said] == sorted(step.fraction for step in said)
     other = {**record, "status": "running", "summarizer": "b2:another"}
     (tmp_path / "two" / "run.json").write_text(json.dumps(other))
     with pytest.raises(SettingsError, match="its summarizer is no longer what it was"):

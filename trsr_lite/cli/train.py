@@ -15,6 +15,7 @@ from trsr_lite.cli import fields as generated
 from trsr_lite.cli import options
 from trsr_lite.datasets import options as data_options
 from trsr_lite.datasets.options import DataOptions
+from trsr_lite.engine.base import EngineOptions
 from trsr_lite.errors import SettingsError
 from trsr_lite.settings import CHOICES, Settings
 from trsr_lite.training import options as hyper
@@ -45,8 +46,8 @@ def _configure(context: click.Context, _: click.Parameter, path: str | None) -> 
 @click.option("--pairs", metavar="FILE", help="Pairs for `--role summarizer`, as JSON Lines.")
 @generated.options(TrainOptions, choices=hyper.CHOICES)
 @generated.options(Settings, choices=CHOICES)
+@options.machine
 @options.folders
-@options.offline
 @options.as_json
 def command(output: str, resume: bool, force: bool, as_json: bool, **chosen: Any) -> None:
     """Fine-tune the recommender, or the summarizer, on one GPU, several, or a CPU.
@@ -54,6 +55,7 @@ def command(output: str, resume: bool, force: bool, as_json: bool, **chosen: Any
     --data is a folder in the raw layout of MIND or Amazon-M2, or one with items.jsonl and interactions.jsonl.
     """
     folders = {name: chosen.pop(name) for name in ("cache_dir", "data_dir", "offline")}
+    machine = EngineOptions(*(chosen.pop(name) for name in ("threads", "gpu_layers", "ctx_size")))
     given = {name: value for name, value in chosen.items() if value is not None}
     _refuse(given)
     os.environ.setdefault("TQDM_DISABLE", "1")  # transformers draws bars that cannot be turned off otherwise
@@ -73,7 +75,16 @@ def command(output: str, resume: bool, force: bool, as_json: bool, **chosen: Any
         session.reporting(log=True) as progress,
     ):
         outcome = run.train(
-            train, settings, data, output, resume=resume, force=force, progress=progress, on_event=_show, **folders
+            train,
+            settings,
+            data,
+            output,
+            resume=resume,
+            force=force,
+            machine=machine,
+            progress=progress,
+            on_event=_show,
+            **folders,
         )
     if os.environ.get("RANK", "0") != "0":  # torchrun: one process speaks
         return

@@ -23,10 +23,13 @@ from trsr_lite.engine.llama import LlamaEngine
 from trsr_lite.errors import ModelError, SettingsError
 from trsr_lite.records import Item
 from trsr_lite.settings import Settings
-from trsr_lite.training import tree
+from trsr_lite.training import memory, tree
 from trsr_lite.training.options import TrainOptions
 
-WEIGHTS = ("*.safetensors", "*.gguf")
+TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "vocab.json", "merges.txt", "chat_template.jinja", "chat_template.json",
+)  # fmt: skip
 REMEMBERED = 1 << 16  # texts whose tokens are kept; items come again and again
 
 
@@ -71,12 +74,14 @@ def locate(name: str, *, revision: str | None = None, offline: bool = False) -> 
 
 
 def identity(base: Base, model: Any) -> dict[str, str]:
-    """What `run.json` records of a base: its name, and its weights' digest or its commit on the hub."""
+    """What `run.json` records of a base: its name, and the digests of its files or its commit on the hub."""
     facts = {"name": base.name, "architecture": type(model).__name__}
     if base.gguf:
         return {**facts, "digest": file_digest(Path(base.path) / base.gguf)}
-    if Path(base.path).is_dir():
-        return {**facts, "digest": file_digest(*sorted(Path(base.path).glob("*.safetensors")))}
+    if (folder := Path(base.path)).is_dir():
+        rest = [path for name in ("config.json", *TOKENIZER_FILES) if (path := folder / name).is_file()]
+        weights = sorted(folder.glob("*.safetensors"))
+        return {**facts, "digest": file_digest(*weights), "configuration": file_digest(*rest)}
     return {**facts, "revision": str(model.config._commit_hash)}
 
 
@@ -86,7 +91,7 @@ def of_run(record: Mapping[str, Any], options: TrainOptions, *, offline: bool) -
 
 
 def check_same(located: Base, model: Any, known: Mapping[str, str]) -> None:
-    """Raise `ModelError` where the base is not the one that was trained on."""
+    """Raise `ModelError` where the base is not the one that was trained on; older runs know less of it."""
     found = identity(located, model)
     for name, value in known.items():
         if name != "name" and found.get(name) != value:
@@ -130,6 +135,8 @@ def load(base: Base, dtype: torch.dtype, *, offline: bool = False, four_bit: boo
             **extra,
         )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+        if memory.ran_out(error):
+            raise
         raise ModelError(
             f"{base.name}: cannot be loaded as a base: {(str(error) or repr(error)).splitlines()[0]}",
             hint="a base is a causal language model with safetensors or GGUF weights that transformers knows",

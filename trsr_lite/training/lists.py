@@ -64,6 +64,9 @@ class HeldOut:
         return cls(data["summary"], recent, candidates, tuple(data["labels"]), data.get("domain"))
 
 
+NAMED = 3  # items in a message
+
+
 class _Shown(NamedTuple):
     """What the row of a training case shows, besides its candidates."""
 
@@ -100,8 +103,7 @@ class Lists:
                     f"{dataset.options.data}: no {part} user is left",
                     hint="give more users, or change `--validation`, `--test`, `--min-items` or `--max-items`",
                 )
-        for item in dataset.items():
-            prompts.check(item, settings, tokenizer)  # such an item would end the run where it is drawn
+        _check_items(dataset, settings, tokenizer)
         shown, summarized = set(held_out), set[int]()
         for epoch, number in ((0, each) for each in self.train) if read is None else read:
             shown.add(number)
@@ -164,6 +166,23 @@ class _Histories(Sequence[Sequence[Item]]):
         if isinstance(place, slice):
             return list(self._dataset.histories(self._numbers[place]))
         return next(iter(self._dataset.histories([self._numbers[place]])))
+
+
+def _check_items(dataset: Dataset, settings: Settings, tokenizer: Tokenizer) -> None:
+    """Raise `DataError` where items cannot be asked of: one would end the run where it is drawn, perhaps hours on."""
+    ids, first = list[str](), DataError("")
+    for item in dataset.items():
+        try:
+            prompts.check(item, settings, tokenizer)
+        except DataError as error:
+            first = first if ids else error
+            ids.append(item.id)
+    if not ids:
+        return
+    named = ", ".join(map(repr, ids[1 : 1 + NAMED])) + (", …" if len(ids) > 1 + NAMED else "")
+    others = f"; {len(ids) - 1:,} more cannot be asked of: {named}" if ids[1:] else ""
+    hint = first.hint or "choose `--attributes` that every item has, or take these items out of the data"
+    raise DataError(f"{first}{others}", hint=hint)
 
 
 def _by_domain(dataset: Dataset, numbers: Iterable[int]) -> dict[str | None, list[int]]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,14 @@ from accelerate import PartialState
 from trsr_lite import disk
 from trsr_lite.datasets import dataset as datasets
 from trsr_lite.datasets.options import DataOptions
+from trsr_lite.engine.base import EngineOptions
 from trsr_lite.errors import TrsrError
 from trsr_lite.prompts import PROMPT_VERSION
-from trsr_lite.recommender import Recommender
+from trsr_lite.recommender import TOGETHER, Recommender
 from trsr_lite.records import Item
 from trsr_lite.result import OnProgress, Progress
 from trsr_lite.settings import Settings
-from trsr_lite.training import adapter, base, folder, learner, lists, plot, processes, trainer, validation
+from trsr_lite.training import adapter, base, folder, learner, lists, memory, plot, processes, trainer, validation
 from trsr_lite.training.learner import Learner
 from trsr_lite.training.lists import Lists, Summarizer
 from trsr_lite.training.options import PairOptions, TrainOptions
@@ -74,16 +75,19 @@ def train(
     offline: bool = False,
     cache_dir: str | Path | None = None,
     data_dir: str | Path | None = None,
+    machine: EngineOptions | None = None,
     progress: OnProgress | None = None,
     on_event: OnEvent | None = None,
 ) -> Outcome:
     """Train as the options say, into the folder `output`.
 
-    `progress` hears of the summaries, `on_event` of the data, of every step and every validation (see
-    `trainer.OnEvent`). Started with `torchrun`, every process calls this alike. Raises `SettingsError`, `DataError`,
-    `ModelError`, `TrsrError`.
+    `machine` is how the summarizer runs. `progress` hears of the summaries, `on_event` of the data, of every step and
+    every validation (see `trainer.OnEvent`), both in the main process alone. Started with `torchrun`, every process
+    calls this alike. Raises `SettingsError`, `DataError`, `ModelError`, `TrsrError`.
     """
     began, output, state = time.perf_counter(), Path(output), processes.join()
+    if not state.is_main_process:
+        progress = on_event = None
     config = {"options": asdict(options), "settings": settings.to_dict(), "data": asdict(data)}
     check_rows(options.batch_rows, state.num_processes)
     with folder.alone(output) if state.is_main_process else contextlib.nullcontext():
@@ -93,28 +97,32 @@ def train(
             return Outcome(output, record["steps"], record["best"], record["seconds"])
         transformers.utils.logging.disable_progress_bar()
         transformers.set_seed(options.seed)
-        report, heard = progress or (lambda _: None), on_event if state.is_main_process else None
+        if resume and options.dtype == "auto":  # on this machine another might be the best one
+            options = replace(options, dtype=record.get("computed_in", options.dtype))
+        report = progress or (lambda _: None)
         report(Progress("load the base model", 0.0))
         weights = options.weights if isinstance(data, DataOptions) else {"text": 1.0}
         folders: dict[str, Any] = {"cache_dir": cache_dir, "data_dir": data_dir, "offline": offline}
-        load = partial(Recommender.load, options.summarizer, progress=progress, **folders)
-        with contextlib.ExitStack() as opened:
+        load = partial(Recommender.load, options.summarizer, options=machine, progress=progress, **folders)
+        with contextlib.ExitStack() as opened, memory.checked():
             start = opened.enter_context(folder.starting(output, undo=state.is_main_process and not resume))
             ready = learner.load(options, settings, weights, state.device, offline=offline)
             summarizer = _summarizer(load, output, record, state, report)
-            source = _source(options, settings, data, ready.tokenizer, summarizer, opened, heard)
+            source = _source(options, settings, data, ready.tokenizer, summarizer, opened, on_event)
             facts = _facts(ready, source)
             if resume:
                 folder.check_same(output, record, facts)
             start()
-            record |= {**facts, "dtype": str(ready.held).removeprefix("torch."), "versions": folder.versions()}
+            types = {"dtype": _name(ready.held), "computed_in": _name(ready.dtype)}
+            record |= {**facts, **types, "versions": folder.versions()}
             if state.is_main_process:
-                folder.write(output, record)
-                if isinstance(source, Lists):
-                    lists.write(source.lists, output / folder.LISTS)
-            fitted = _fit(ready, source, options, output, resume, heard, state)
-        _keep(fitted, source.validation[:PROBES], ready, options, output, state, offline=offline)
-        seconds = time.perf_counter() - began
+                with disk.checked(output, hint=folder.ROOM):
+                    folder.write(output, record)
+                    if isinstance(source, Lists):
+                        lists.write(source.lists, output / folder.LISTS)
+            fitted = _fit(ready, source, options, output, resume, on_event, state, began)
+            _keep(fitted, source.validation[:PROBES], ready, options, output, state, offline=offline)
+        seconds = fitted.before + time.perf_counter() - began
         if state.is_main_process:
             record |= {"status": "finished", "steps": fitted.steps, "best": fitted.best}
             with disk.checked(output, hint=folder.ROOM):
@@ -144,8 +152,12 @@ def _summarizer(
         with opened as recommender, processes.in_turn(state):
             folder.check_same(output, record, {"summarizer": recommender.bundle.summarizer.identity})
             record["summarizer"] = recommender.bundle.summarizer.identity
-            rated = _rated(report, len(histories))
-            return [found.text for found in recommender.summaries(histories, progress=rated, whole_rounds=True)]
+            rated, texts = _rated(report, len(histories)), list[str | None]()
+            for start in range(0, len(histories), TOGETHER):  # a summary holds its items, which nobody needs any more
+                part = histories[start : start + TOGETHER]
+                heard = rated(start, len(part))
+                texts += [one.text for one in recommender.summaries(part, progress=heard, whole_rounds=True)]
+            return texts
 
     return summarize
 
@@ -185,17 +197,24 @@ def _source(
     )
 
 
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
 def _order(numbers: Sequence[int], options: TrainOptions) -> Order:
     return Order(numbers, options.epochs, options.batch_rows, options.seed, options.max_steps)
 
 
 @dataclass(frozen=True)
 class _Fitted:
+    """What was trained; `before`: seconds of the starts that this one continues."""
+
     trainer: trainer.PackTrainer
     model: Any
     steps: int
     best: dict[str, float]
     shortened: int
+    before: float
 
 
 def _fit(
@@ -206,35 +225,38 @@ def _fit(
     resume: bool,
     on_event: OnEvent | None,
     state: PartialState,
+    began: float,
 ) -> _Fitted:
     model, objective = adapter.attach(ready.model, options), ready.objective
+    batch_tokens = options.batch_tokens or BATCH_TOKENS["cpu" if state.device.type == "cpu" else "gpu"]
     schedule = Schedule(
         _order(source.train, options),
         source.row,
-        batch_tokens=options.batch_tokens or BATCH_TOKENS["cpu" if state.device.type == "cpu" else "gpu"],
+        batch_tokens=batch_tokens,
         world=state.num_processes,
         answers=objective.answers,
         whole_text=options.whole_text,
     )
 
     def validate(model: Any) -> dict[str, float]:
-        return source.metrics(validation.score(model, source.validation, objective))
+        return source.metrics(validation.score(model, source.validation, objective, batch_tokens=batch_tokens))
 
     checkpoint, start = trainer.latest_checkpoint(output) if resume else (None, 0)
     if checkpoint and state.is_main_process:
         trainer.relocate(checkpoint)
     state.wait_for_everyone()
-    fitter = trainer.make(model, schedule, options, ready.dtype, output, objective, validate, on_event, start)
-    with disk.checked(output, hint=folder.ROOM), _memory():
+    with disk.checked(output, hint=folder.ROOM):
+        log = trainer.Log(output, on_event, start, began)
+        fitter = trainer.make(model, schedule, options, ready.dtype, output, objective, validate, log)
         if checkpoint and trainer.lost_patience(output, options.patience):
             fitter.end_at(checkpoint)
         else:
             fitter.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     lines = trainer.read_log(output)
     best = max((line for line in lines if METRIC in line), key=lambda line: line[METRIC])
-    metrics = {name: value for name, value in best.items() if name != "steps"}
+    metrics = {name: value for name, value in best.items() if name not in ("steps", trainer.SECONDS)}
     shortened = sum(line.get(SHORTENED, 0) for line in lines)
-    return _Fitted(fitter, fitter.model, fitter.state.global_step, metrics, shortened)
+    return _Fitted(fitter, fitter.model, fitter.state.global_step, metrics, shortened, log.before)
 
 
 def _check_same(known: Sequence[np.ndarray[Any, Any]], found: Sequence[np.ndarray[Any, Any]]) -> None:
@@ -263,10 +285,9 @@ def _keep(
         if state.is_main_process:
             known = validation.score(fitted.model, probes, ready.objective, alone=True)
             adapter.finish(staged, options)
-            with _memory():
-                if not options.four_bit:
-                    fitted.model.to("cpu")  # the two need not be on one device
-                again = adapter.read_back(staged, ready.located, options, ready.held, state.device, offline=offline)
+            if not options.four_bit:
+                fitted.model.to("cpu")  # the two need not be on one device
+            again = adapter.read_back(staged, ready.located, options, ready.held, state.device, offline=offline)
             with fitted.trainer.accelerator.autocast():  # as the trained model computes; off but for bfloat16 `full`
                 found = validation.score(again, probes, ready.objective, alone=True)
             _check_same(known, found)
@@ -274,27 +295,19 @@ def _keep(
             staged.rename(final)
 
 
-def _rated(progress: OnProgress, users: int) -> OnProgress:
-    """Progress of the summaries with the users a second so far."""
+def _rated(progress: OnProgress, users: int) -> Callable[[int, int], OnProgress]:
+    """For each part of the users its progress as that of all, with the users a second so far."""
     began = time.perf_counter()
 
-    def report(done: Progress) -> None:
-        rate = done.fraction * users / max(time.perf_counter() - began, 1e-9)
-        progress(Progress(f"summarize {users} users, {rate:.2f} a second", done.fraction))
+    def of_part(first: int, count: int) -> OnProgress:
+        def report(done: Progress) -> None:
+            if done.stage != "summarize":
+                progress(done)
+                return
+            made = first + count * done.fraction
+            rate = made / max(time.perf_counter() - began, 1e-9)
+            progress(Progress(f"summarize {users} users, {rate:.2f} a second", made / users))
 
-    return report
+        return report
 
-
-@contextlib.contextmanager
-def _memory() -> Iterator[None]:
-    """Running out of memory, as a message with what to lower."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        text = str(error).lower()
-        if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "alloc" not in text:
-            raise
-        raise TrsrError(
-            "out of memory while training",
-            hint="lower `--batch-tokens`, `--train-negatives` or `--prompt-tokens`, or use `--gradient-checkpointing`",
-        ) from error
+    return of_part

@@ -29,6 +29,7 @@ CHECKPOINTS = "checkpoints"
 COMPLETE = "complete"
 STATE = "trainer_state.json"
 LOG = "log.jsonl"
+SECONDS = "seconds"  # of the whole run so far
 SHORTENED = "shortened_rows"
 METRIC = "score"  # what the best checkpoint has most of
 KEPT = 2
@@ -100,14 +101,19 @@ class PackTrainer(transformers.Trainer):
 
 
 class Log(transformers.TrainerCallback):
-    """Writes the log as JSON Lines, marks complete checkpoints, and tells the caller."""
+    """Writes the log as JSON Lines, marks complete checkpoints, and tells the caller.
 
-    def __init__(self, folder: Path, on_event: OnEvent | None, start: int) -> None:
+    Of a run that is continued the lines up to step `start` are kept, whose seconds are `before`; this one `began` when
+    `time.perf_counter` was that.
+    """
+
+    def __init__(self, folder: Path, on_event: OnEvent | None, start: int, began: float) -> None:
         self.path, self.on_event = folder / LOG, on_event
         self.trainer: PackTrainer | None = None
-        self._time = time.perf_counter()
+        self._time, self._began = time.perf_counter(), began
+        kept = [line for line in read_log(folder) if line["step"] <= start]
+        self.before: float = kept[-1].get(SECONDS, 0.0) if kept else 0.0
         if PartialState().is_main_process:
-            kept = [line for line in read_log(folder) if line["step"] <= start]
             disk.replace(self.path, "".join(f"{json.dumps(line)}\n" for line in kept).encode())
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
@@ -126,7 +132,8 @@ class Log(transformers.TrainerCallback):
             return
         if not state.is_world_process_zero:
             return
-        line = {"step": state.global_step, "steps": state.max_steps, **line}
+        seconds = round(self.before + time.perf_counter() - self._began, 1)
+        line = {"step": state.global_step, "steps": state.max_steps, **line, SECONDS: seconds}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(f"{json.dumps(line)}\n")
         if self.on_event:
@@ -176,12 +183,10 @@ def make(
     folder: Path,
     objective: Objective,
     validate: Callable[[Any], dict[str, float]],
-    on_event: OnEvent | None,
-    start: int,
+    log: Log,
 ) -> PackTrainer:
-    """A trainer computing in `dtype` that validates, saves and logs into `folder`, continuing after step `start`."""
+    """A trainer computing in `dtype` that validates and saves into `folder`, and logs into `log`."""
     every = min(options.validate_every or max(1, schedule.order.steps // 10), schedule.order.steps)
-    log = Log(folder, on_event, start)
     callbacks: list[transformers.TrainerCallback] = [log]
     if options.patience:
         callbacks.append(transformers.EarlyStoppingCallback(options.patience))

@@ -19,23 +19,30 @@ from trsr_lite.training.rows import Row, fill, pack
 from trsr_lite.training.trainer import METRIC, forward
 
 CUTOFFS = (3, 5, 10)
-BATCH_TOKENS = 8192  # without gradients a token takes little memory
+BATCH_TOKENS = 8192
+SPARED = 4  # times the tokens of a pass that learns: without gradients one takes little memory
 
 
 @torch.no_grad()
 def score(
-    model: Any, rows: Sequence[Row], objective: Objective, *, alone: bool = False
+    model: Any,
+    rows: Sequence[Row],
+    objective: Objective,
+    *,
+    alone: bool = False,
+    batch_tokens: int = BATCH_TOKENS,
 ) -> list[npt.NDArray[np.float32]]:
     """For each row the margins of its candidates, or for a text its mean loss (a batch shares one), in order.
 
-    Every device must call this with the same rows, and scores its share; `alone`, one scores all.
+    Every device must call this with the same rows, and scores its share; `alone`, one scores all. `batch_tokens` are
+    those of a training pass.
     """
     rank, world = (0, 1) if alone else _place()
     mine = range(rank, len(rows), world)
     found: dict[int, npt.NDArray[np.float32]] = {}
     model.eval()
     device = next(model.parameters()).device
-    for places in fill([rows[index] for index in mine], BATCH_TOKENS):
+    for places in fill([rows[index] for index in mine], min(BATCH_TOKENS, SPARED * batch_tokens)):
         part = pack([rows[mine[place]] for place in places]).to(device)
         logits = forward(model, part)
         if part.candidates:
