@@ -133,20 +133,11 @@ def test_a_pair_made_by_inference_gives_the_prompt_that_made_it(
         assert sorted(FakeEngine().decode(row.prefix) for row in source._rows) == sorted(fake.prompts)
 
 
-@pytest.mark.parametrize(
-    ("summary", "changes", "said"),
-    [
-        ("This person likes tea.", {}, f"the summary must begin with '{OPENING}'"),
-        (f"{OPENING} {'soup ' * 80}", {}, "at most 64 are generated"),
-    ],
-)
-def test_a_summary_that_inference_could_not_write_is_named(
-    tmp_path: Path, tokenizer: HfTokenizer, summary: str, changes: dict[str, Any], said: str
-) -> None:
-    path = tmp_path / "pairs.jsonl"
-    pairs.append([PAIRS[0], Pair("block", summary, items=ITEMS)], path)
+def test_a_summary_with_another_opening_is_named(tmp_path: Path, tokenizer: HfTokenizer) -> None:
+    path, said = tmp_path / "pairs.jsonl", f"the summary must begin with '{OPENING}'"
+    pairs.append([PAIRS[0], Pair("block", "This person likes tea.", items=ITEMS)], path)
     with pytest.raises(DataError) as caught:
-        texts(path, tokenizer, **changes)
+        texts(path, tokenizer)
     assert str(caught.value).startswith(f"{path}:2: ")
     assert said in str(caught.value)
     assert caught.value.hint
@@ -191,8 +182,14 @@ def test_a_summary_of_as_many_tokens_as_are_generated_is_learned(tmp_path: Path,
     count = len(tokenizer.tokenize((Segment(written),), start=False))
     source = texts(path, tokenizer, summary_tokens=count)
     assert len(source.train) + len(source.validation) == 4
-    with pytest.raises(DataError, match=f"the summary has {count} tokens; at most {count - 1} are generated"):
-        texts(path, tokenizer, summary_tokens=count - 1)
+    fewer = texts(path, tokenizer, summary_tokens=count - 1)  # a teacher's vocabulary may have needed fewer
+    assert len(fewer.train) + len(fewer.validation) == 3
+    said = f"left out 1 pair: a summary longer than the {count - 1} `--summary-tokens` ({path}:4)"
+    assert fewer.report.lines() == ["read 3 pairs", said]
+    pairs.append([Pair("block", f"{OPENING}{written}", items=ITEMS)], tmp_path / "long.jsonl")
+    with pytest.raises(DataError, match="0 prompts, of which 0 would be held out") as caught:
+        texts(tmp_path / "long.jsonl", tokenizer, summary_tokens=count - 1)
+    assert "left out 1 pair: " in str(caught.value.hint)
 
 
 def test_what_an_interrupted_writer_left_is_no_pair(tmp_path: Path) -> None:

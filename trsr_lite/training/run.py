@@ -173,14 +173,11 @@ def _source(
 ) -> Lists | Texts:
     """What is learned: lists with their summaries, or pairs."""
     if isinstance(data, PairOptions):
-        return Texts(
-            Path(data.pairs),
-            settings,
-            tokenizer,
-            held_out=data.validation,
-            seed=options.seed,
-            most=options.validation_users,
-        )
+        held_out, most = data.validation, options.validation_users
+        texts = Texts(Path(data.pairs), settings, tokenizer, held_out=held_out, seed=options.seed, most=most)
+        if heard:
+            heard({"data": texts.report.lines()})
+        return texts
     dataset = opened.enter_context(datasets.load(data))
     if heard:
         heard({"data": dataset.report.lines()})

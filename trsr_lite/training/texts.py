@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from trsr_lite import pairs, prompts
+from trsr_lite.datasets.report import Report
 from trsr_lite.digests import file_digest
 from trsr_lite.engine.base import ChatTokenizer, Segment
 from trsr_lite.errors import DataError
@@ -28,16 +29,19 @@ class Texts:
     def __init__(
         self, path: Path, settings: Settings, tokenizer: ChatTokenizer, *, held_out: float, seed: int, most: int
     ) -> None:
-        self.path = path
-        self._rows = list(dict.fromkeys(_row(pair, where, settings, tokenizer) for where, pair in pairs.read(path)))
+        self.path, self.report = path, Report()
+        rows = (_row(pair, where, settings, tokenizer, self.report) for where, pair in pairs.read(path))
+        self._rows = list(dict.fromkeys(row for row in rows if row))
         asked = list(dict.fromkeys(row.prefix for row in self._rows))  # a prompt with two answers is in one part
         order = np.random.default_rng(seed).permutation(len(asked)).tolist()
         count = round(held_out * len(order))
         if not 0 < count < len(order):
+            left_out = self.report.lines()
             raise DataError(
                 f"{path}: {len(order)} prompts, of which {count} would be held out; both parts need at least one",
-                hint="give more pairs, or another `--validation`",
+                hint="; ".join([*left_out, "give more pairs, or another `--validation`"]),
             )
+        self.report.read("pair", len(self._rows))
         held = {asked[place] for place in order[:count]}
         self.train = [number for number, row in enumerate(self._rows) if row.prefix not in held]
         kept = {asked[place] for place in order[:count][:most]}
@@ -54,10 +58,15 @@ class Texts:
     def facts(self) -> dict[str, Any]:
         """What `run.json` says of the data."""
         counts = {"train": len(self.train), "validation": len(self._rows) - len(self.train)}
-        return {"files": {self.path.name: file_digest(self.path)}, "cases": counts}
+        return {
+            "files": {self.path.name: file_digest(self.path)},
+            "cases": counts,
+            "report": self.report.to_dict(),
+        }
 
 
-def _row(pair: Pair, where: str, settings: Settings, tokenizer: ChatTokenizer) -> Row:
+def _row(pair: Pair, where: str, settings: Settings, tokenizer: ChatTokenizer, report: Report) -> Row | None:
+    """The row of a pair; None for a summary that another vocabulary had fewer tokens for than may be generated."""
     message, opening = pairs.asked(pair, settings, tokenizer)
     text = prompts.fold(pair.summary)
     if not text.startswith(opening):
@@ -67,9 +76,7 @@ def _row(pair: Pair, where: str, settings: Settings, tokenizer: ChatTokenizer) -
     written = Segment(text[len(opening) :])
     tokens, alone = (tokenizer.tokenize(prompt, start=False) for prompt in ((written, end), (written,)))
     if len(alone) > settings.summary_tokens:  # the end is not written where all of them are
-        raise DataError(
-            f"{where}: the summary has {len(alone)} tokens; at most {settings.summary_tokens} are generated",
-            hint="shorten it, or raise `--summary-tokens`",
-        )
+        report.leave_out("pair", f"a summary longer than the {settings.summary_tokens} `--summary-tokens`", where)
+        return None
     prompt = tokenizer.tokenize(framed(message, opening, tokenizer))
     return Row(tuple(prompt), (tuple(tokens),))
