@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import itertools
 import json
 import logging
+import os
 import random
 import sqlite3
 import subprocess
@@ -29,6 +31,7 @@ from trsr_lite import (
     Settings,
     SettingsError,
     TrsrError,
+    disk,
     lines,
     summarize,
 )
@@ -297,13 +300,18 @@ def test_a_file_without_users_is_refused(desk: Desk, write: Callable[..., Path])
         desk.batch(write("{"))
 
 
-def test_an_item_of_the_candidate_file_without_text_stops_the_batch(
-    desk: Desk, write: Callable[..., Path], tmp_path: Path
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [({"brand": "x"}, "item 'c': it has none"), ({"title": 1000 * "x"}, "candidate 'c': its title alone needs")],
+)
+def test_an_item_of_the_candidate_file_that_cannot_be_asked_of_stops_the_batch(
+    desk: Desk, write: Callable[..., Path], tmp_path: Path, text: Row, words: str
 ) -> None:
-    desk.settings = Settings(attributes=("title",))
-    (tmp_path / "items.json").write_text(json.dumps([{"id": "c", "brand": "x"}]))
-    with pytest.raises(DataError, match=r"items\.json: item 'c'"):
+    desk.settings = Settings(attributes=("title",), prompt_tokens=900)
+    (tmp_path / "items.json").write_text(json.dumps([*items("x", 2), {"id": "c", **text}]))
+    with pytest.raises(DataError, match=rf"items\.json: {words}"):
         desk.batch(write(user("a")), candidates=str(tmp_path / "items.json"))
+    assert desk.fake.prompts == [] and not desk.out.exists()
 
 
 @pytest.mark.parametrize("name", ["users.json", "users.csv", "users"])
@@ -679,6 +687,45 @@ def test_where_nothing_can_be_locked_a_run_warns_and_works(
     assert "cannot be locked" in caplog.text and str(desk.out) in caplog.text
 
 
+@pytest.mark.skipif(os.name != "posix", reason="links need a right on Windows")
+def test_a_folder_is_held_by_whatever_name(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "link").symlink_to("run")
+    names = [tmp_path / "run", tmp_path / "link", tmp_path / "link" / ".." / "run"]
+    for one, other in itertools.permutations(names, 2):
+        first, second = (lock.alone(name, "train", "at work") for name in (one, other))
+        with first, pytest.raises(SettingsError) as caught, second:
+            pass
+        assert str(caught.value) == f"{other}: at work"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "run"]
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"),
+    [(errno.EACCES, "name another place"), (errno.ENOSPC, "make room, then run the same command again")],
+)
+def test_what_cannot_be_held_is_called_what_was_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, hint: str
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(number, "refused")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    for place in (tmp_path / "run", Path(tmp_path.anchor)):
+        with pytest.raises(TrsrError) as caught, lock.alone(place, "train", "at work"):
+            pass
+        assert (str(caught.value), caught.value.hint) == (f"{place}: nothing can be written beside it: refused", hint)
+
+
+@pytest.mark.parametrize(("number", "room"), [(errno.EACCES, False), (errno.ENAMETOOLONG, False), (errno.EDQUOT, True)])
+def test_room_is_asked_for_where_it_is_lacking(tmp_path: Path, number: int, room: bool) -> None:
+    blocks = [disk.checked(tmp_path, hint="make room"), Place(str(tmp_path)).mapped("make room")]
+    for block in blocks:
+        with pytest.raises(TrsrError, match="refused") as caught, block:
+            raise OSError(number, "refused")
+        assert caught.value.hint == ("make room" if room else "name another place")
+
+
 def test_an_address_is_not_locked(tmp_path: Path) -> None:
     folder = Place((tmp_path / "far").as_uri())
     with lock.held(folder), lock.held(folder):
@@ -708,7 +755,7 @@ def test_a_folder_that_cannot_be_looked_at_is_said(desk: Desk, write: Callable[.
 
 def test_a_file_is_no_folder_for_results(desk: Desk, write: Callable[..., Path]) -> None:
     desk.out.write_text("mine")
-    with pytest.raises(DataError, match="is a file, not a folder"):
+    with pytest.raises(SettingsError, match="is a file, not a folder"):
         desk.batch(write(user("u")))
     assert desk.out.read_text() == "mine"
 

@@ -92,6 +92,11 @@ def test_a_folder_where_another_run_is_at_work_is_refused(
     assert code == 2 and f"{calm}: another run is at work" in err and "--resume" in err
 
 
+def test_gpus_without_ray_are_refused(run: Run, users: Path, tiny: Path, tmp_path: Path) -> None:
+    code, _, err = run("batch", "--users", users, "--output", tmp_path / "out", "-m", tiny, "--gpus", "1")
+    assert code == 2 and "`--gpus` needs `--engine ray`" in err
+
+
 def test_without_ray_the_line_that_installs_it_is_shown(
     run: Run, users: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

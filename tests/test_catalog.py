@@ -12,7 +12,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -312,6 +312,17 @@ def test_bad_rows_are_never_written_over_an_input(build: Build, tmp_path: Path) 
         with pytest.raises(SettingsError, match="would be written over"):
             changes.build([source], tmp_path / "c", rejects=tmp_path / name)
     assert source.read_text().splitlines() == BAD
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x" * 300 + "/c", "x" * 245])
+@pytest.mark.parametrize("option", ["path", "rejects"])
+def test_a_name_that_cannot_be_is_refused(tmp_path: Path, name: str, option: str) -> None:
+    source = write(tmp_path / "items.jsonl", SHOP)
+    places = {"path": tmp_path / "c", option: tmp_path / name}
+    with suppress(StoreError):  # the last may be, as one of the two
+        changes.build([source], **places)
+        assert name == "x" * 245
+    assert [path for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
 @pytest.mark.skipif(os.name != "posix", reason="named pipes and devices are of POSIX")

@@ -572,11 +572,14 @@ def test_a_missing_package_names_the_line_that_installs_it(
     assert err.splitlines()[-1] == "hint: pip install 'trsr-lite[evaluate]'"
 
 
-def test_a_folder_that_cannot_be_written_is_exit_code_1(run: Run, asked: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "said"), [("file", "is a file, not a folder"), ("file/below", "cannot be written")])
+def test_an_output_that_cannot_be_a_folder_is_refused(
+    run: Run, asked: list[str], tmp_path: Path, name: str, said: str
+) -> None:
     (tmp_path / "file").write_text("text")
-    code, out, err = run(*asked, "--output", tmp_path / "file")
-    assert (code, out) == (1, "")
-    assert "cannot be written" in err
+    code, out, err = run(*asked, "--output", tmp_path / name)
+    assert code in (1, 2) and out == ""
+    assert f"{tmp_path / name}: {said}" in err
 
 
 # Studies and other programs

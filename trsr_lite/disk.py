@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from trsr_lite.errors import ModelError, TrsrError
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the last: a limit of the process or of the file system
 ROOM = "make room, then run the same command again"
 _TORCH_WRITER = "inline_container"  # the file of torch that every failed `torch.save` names
 
 
+def advice(error: OSError, room: str = ROOM) -> str:
+    """The hint for what was refused: `room` where that is what is lacking."""
+    return room if error.errno in FULL else "name another place"
+
+
 @contextmanager
 def checked(place: Path, *, step: str | None = None, hint: str = ROOM) -> Iterator[None]:
-    """Turns what is refused within this block into a `TrsrError` that names the file, or `place`, and the step."""
+    """Turns what is refused within this block into a `TrsrError` that names the file, or `place`, and the step.
+
+    `hint` is for a disk that is full.
+    """
     lead = f"step {step}: " if step else ""
     try:
         yield
     except OSError as error:
         if error.errno is None:  # a library's own error, which no room mends
             raise
-        raise TrsrError(f"{lead}{error.filename or place}: {error.strerror}", hint=hint) from error
+        raise TrsrError(f"{lead}{error.filename or place}: {error.strerror}", hint=advice(error, hint)) from error
     except _foreign() as error:
         if isinstance(error, RuntimeError) and _TORCH_WRITER not in str(error):
             raise

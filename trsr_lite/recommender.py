@@ -255,6 +255,12 @@ class Recommender:
     def describe(self) -> dict[str, dict[str, Any]]:
         """What `inspect` shows of each model: architecture, parameters, context length."""
         files = {"summarizer": self.bundle.summarizer, "recommender": self.bundle.recommender}
+    def check(self, candidates: Sequence[Item]) -> None:
+        """Raise `DataError` for the first candidate that some user's prompt cannot ask of; loads no weights."""
+        with self._call() as call, call.vocabulary(self.bundle.recommender) as vocabulary:
+            for item in candidates:
+                prompts.check(item, self.settings, vocabulary)
+
         with self._call() as call:
             return {role: dict(call.use(file).describe()) for role, file in files.items()}
 

@@ -11,7 +11,6 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
-from trsr_lite import prompts
 from trsr_lite.batch import input as inputs
 from trsr_lite.batch import local, lock, manifest, output, plan
 from trsr_lite.batch.files import Place
@@ -24,9 +23,9 @@ from trsr_lite.errors import DataError, SettingsError
 from trsr_lite.recommender import Recommender
 from trsr_lite.records import Item, read_candidates
 from trsr_lite.result import OnProgress, Progress
-from trsr_lite.settings import Settings
 
 ENGINES = ("local", "ray")
+_IN_USE = "wait until it has ended, or stop it and go on with `--resume`; or name another folder"
 
 
 @dataclass(frozen=True)
@@ -102,6 +101,8 @@ def run(
         raise SettingsError(f"engine is {engine!r}; it must be one of {', '.join(ENGINES)}")
     if workers < 1:
         raise SettingsError(f"workers is {workers}; it must be at least 1")
+    if gpus and engine != "ray":
+        raise SettingsError("`--gpus` needs `--engine ray`", hint="layers go to the GPU with `--gpu-layers`")
     start = time.perf_counter()
     places: dict[str, Any] = {
         name: _absolute(place) for name in ("users", "output", "catalog") if (place := getattr(options, name))
@@ -110,7 +111,7 @@ def run(
     folder, source = Place(options.output), inputs.source(options.users)
     suffix = options.format or source.suffix
     with closing(open_recommender(None)) as driver:
-        candidates = _candidates(options.candidates, driver.settings) if options.candidates else None
+        candidates = _candidates(options.candidates, driver) if options.candidates else None
         rules = Rules(
             driver.settings,
             own_candidates=not (candidates or options.catalog or options.summaries_only),
@@ -121,7 +122,7 @@ def run(
         head = manifest.asked(options, driver, candidates, catalog, suffix)
         job = Job(options, suffix, rules, candidates, catalog, manifest.model(driver), open_recommender)
         hint = driver.bundle.hint
-    with lock.held(folder):
+    with lock.held(folder, hint=_IN_USE):
         counts = manifest.check(folder, head, resume=resume)
         folder.remove_temporary()
         if counts is None:
@@ -172,14 +173,13 @@ class _Tally:
             self._progress(Progress("batch", (self._there + ranked) / self._total))
 
 
-def _candidates(file: str, settings: Settings) -> tuple[Item, ...]:
-    """The candidates of every user; one that the model cannot be shown is no user's fault, and stops the batch."""
+def _candidates(file: str, recommender: Recommender) -> tuple[Item, ...]:
+    """The candidates of every user; one that the model cannot be asked of is no user's fault, and stops the batch."""
     items = tuple(read_candidates(file))
-    for item in items:
-        try:
-            prompts.shown(item, settings)
-        except DataError as error:
-            raise DataError(f"{file}: {error}", hint=error.hint) from None
+    try:
+        recommender.check(items)
+    except DataError as error:
+        raise DataError(f"{file}: {error}", hint=error.hint) from None
     return items
 
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from trsr_lite import arrow
-from trsr_lite.errors import DataError, TrsrError
+from trsr_lite import arrow, disk
+from trsr_lite.errors import DataError, SettingsError, TrsrError
 
 TEMPORARY = ".tmp"
 _ROOM = "what is there is kept: make room, then run the same command with `--resume`"
@@ -80,7 +80,7 @@ class Place:
             if self.is_local:
                 folder = Path(self.address)
                 if folder.exists() and not folder.is_dir():
-                    raise DataError(f"{self}: is a file, not a folder", hint="name another folder")
+                    raise SettingsError(f"{self}: is a file, not a folder", hint="name another folder")
                 return sorted(entry.name for entry in folder.iterdir()) if folder.exists() else []
             from pyarrow.fs import FileSelector
 
@@ -100,12 +100,14 @@ class Place:
             file.write(content)
 
     @contextlib.contextmanager
-    def mapped(self) -> Iterator[None]:
-        """What the system refuses within this block becomes `TrsrError`."""
+    def mapped(self, room: str = _ROOM) -> Iterator[None]:
+        """What the system refuses within this block becomes `TrsrError`; `room` is the hint for a disk that is full."""
         try:
             yield
         except OSError as error:
-            raise TrsrError(f"{self}: cannot be written: {error.strerror or error}", hint=_ROOM) from error
+            raise TrsrError(
+                f"{self}: cannot be written: {error.strerror or error}", hint=disk.advice(error, room)
+            ) from error
 
     def remove_temporary(self) -> None:
         """Delete what writers that were killed have left in this folder."""

@@ -21,21 +21,29 @@ from trsr_lite.batch.files import Place
 from trsr_lite.errors import SettingsError, TrsrError
 
 LOCK = ".lock"
+WAIT = "wait until it has ended, or name another folder"
 _HELD = (errno.EAGAIN, errno.EACCES)  # what flock and msvcrt say where another has it
 logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def held(folder: Place) -> Iterator[None]:
-    """Within this block no other run works in the folder, which is created; raises `SettingsError` where one does."""
+def held(
+    folder: Place, says: str = "another run is at work there", *, hint: str = WAIT, name: Path | None = None
+) -> Iterator[None]:
+    """Within this block nobody else holds the folder, which is created; raises `SettingsError` that `says` so.
+
+    `name` is what messages call the folder, where that is another.
+    """
     if not folder.is_local:
         yield
         return
     folder.listing()  # a file of this name is said as such
     path = Path((folder / LOCK).address)
-    with folder.mapped():
+    with folder.mapped(disk.ROOM):
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = _acquired(path, folder)
+        file = _acquired(path)
+    if file is None:
+        raise SettingsError(f"{name or folder}: {says}", hint=hint)
     try:
         yield
     finally:
@@ -47,34 +55,32 @@ def held(folder: Place) -> Iterator[None]:
 def beside(target: Path, kind: str) -> Path:
     """The hidden folder of one kind of work on what is made at `target`."""
     whole = target.absolute()
-    return whole.with_name(f".{whole.name}.{kind}")
+    return whole.parent / f".{whole.name}.{kind}"
 
 
 @contextlib.contextmanager
 def alone(target: Path, kind: str, says: str) -> Iterator[None]:
     """Within this block nobody else does this kind of work on `target`; raises `SettingsError` that `says` so.
 
-    The hidden folder beside it is created, and goes with the block if nothing was left in it.
+    For work that replaces `target`, so that what is held cannot lie in it. The hidden folder beside it, or beside what
+    it is a link to, is created, and goes with the block if nothing was left in it.
     """
-    folder = beside(target, kind)
-    with contextlib.ExitStack() as stack:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(held(Place(str(folder))))
-        except OSError as error:
-            raise TrsrError(f"{folder.parent}: cannot be written: {error.strerror}", hint=disk.ROOM) from error
-        except SettingsError:
-            hint = "wait until it has ended, or name another folder"
-            raise SettingsError(f"{target}: {says}", hint=hint) from None
-        try:
+    folder = beside(Path(os.path.realpath(target)), kind)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        line = f"{target}: nothing can be written beside it: {error.strerror}"
+        raise TrsrError(line, hint=disk.advice(error)) from error
+    try:
+        with held(Place(str(folder)), says, name=target):
             yield
-        finally:
-            stack.close()
-            with contextlib.suppress(OSError):  # there is something left to go on with
-                folder.rmdir()
+    finally:
+        with contextlib.suppress(OSError):  # another has it, or there is something left to go on with
+            folder.rmdir()
 
 
-def _acquired(path: Path, folder: Place) -> BinaryIO:
+def _acquired(path: Path) -> BinaryIO | None:
+    """The file, locked; None where another has it."""
     while True:
         with contextlib.ExitStack() as opened:
             file = opened.enter_context(path.open("ab"))
@@ -82,11 +88,8 @@ def _acquired(path: Path, folder: Place) -> BinaryIO:
                 _lock(file.fileno())
             except OSError as error:
                 if error.errno in _HELD:
-                    raise SettingsError(
-                        f"{folder}: another run is at work in this folder",
-                        hint="wait until it has ended, or stop it and go on with `--resume`; or name another folder",
-                    ) from None
-                logger.warning("%s: cannot be locked (%s): see to it that no other run works there", folder, error)
+                    return None
+                logger.warning("%s: cannot be locked (%s): see to it that no other run works there", path.parent, error)
             if _is(path, file):
                 opened.pop_all()
                 return file

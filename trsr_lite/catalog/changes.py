@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trsr_lite import disk
 from trsr_lite.catalog import file, rows
 from trsr_lite.catalog.rejects import Rejects
 from trsr_lite.catalog.rows import Row
@@ -56,12 +57,13 @@ def build(
     be used, and `StoreError` where the file cannot be written.
     """
     target = Path(path)
-    if target.is_dir() or (target.exists() and not force):
-        hint = "add to it with `trsr-lite catalog add`, or replace it with `--force`"
-        raise SettingsError(f"{target}: already exists", hint="name a file" if target.is_dir() else hint)
-    if not target.parent.is_dir():
-        raise StoreError(f"{target.parent}: there is no such folder", hint=f"mkdir -p {target.parent}")
-    _forget_stopped(target)
+    with _written(target):
+        if target.is_dir() or (target.exists() and not force):
+            hint = "add to it with `trsr-lite catalog add`, or replace it with `--force`"
+            raise SettingsError(f"{target}: already exists", hint="name a file" if target.is_dir() else hint)
+        if not target.parent.is_dir():
+            raise StoreError(f"{target.parent}: there is no such folder", hint=f"mkdir -p {target.parent}")
+        _forget_stopped(target)
     place, whole = (target.with_name(f".{target.name}.{os.getpid()}.{name}") for name in BUILDING)
     try:
         with _rejecting(target, rejects, sources, strict=strict) as rejected:
@@ -78,8 +80,9 @@ def build(
             with file.settled(target):
                 _commit(whole, target)
     finally:
-        place.unlink(missing_ok=True)
-        whole.unlink(missing_ok=True)
+        for left in (place, whole):
+            with contextlib.suppress(OSError):
+                left.unlink(missing_ok=True)
     return _outcome(writer, rejected)
 
 
@@ -174,9 +177,10 @@ def _rejecting(target: Path, rejects: str | Path | None, sources: Sequence[str |
 
 def _same(path: Path, other: Path) -> bool:
     """Whether two names are of one file, by way of links or of a disk that does not tell case as well."""
-    if path.exists() and other.exists():
-        return path.samefile(other)
-    return path.resolve() == other.resolve()
+    with _written(path):
+        if path.exists() and other.exists():
+            return path.samefile(other)
+        return path.resolve() == other.resolve()
 
 
 def _outcome(writer: Writer, rejected: Rejects) -> Outcome:
@@ -192,16 +196,13 @@ def _empty(sources: Sequence[str | Path], rejected: Rejects) -> DataError:
 
 def _sync(place: Path, target: Path) -> None:
     """Bring the finished file to the disk, which may take its time."""
-    try:
-        with place.open("rb+") as written:
-            os.fsync(written.fileno())
-    except OSError as error:
-        raise StoreError(f"{target}: cannot be written: {error.strerror or error}") from error
+    with _written(target), place.open("rb+") as written:
+        os.fsync(written.fileno())
 
 
 def _commit(place: Path, target: Path) -> None:
     """Let the finished file appear under its name, and last."""
-    try:
+    with _written(target):
         place.replace(target)
         if os.name == "posix":
             folder = os.open(target.parent, os.O_RDONLY)
@@ -209,8 +210,16 @@ def _commit(place: Path, target: Path) -> None:
                 os.fsync(folder)
             finally:
                 os.close(folder)
+
+
+@contextlib.contextmanager
+def _written(path: Path) -> Iterator[None]:
+    """What the system refuses within this block becomes `StoreError`."""
+    try:
+        yield
     except OSError as error:
-        raise StoreError(f"{target}: cannot be written: {error.strerror or error}") from error
+        line = f"{path}: cannot be written: {error.strerror or error}"
+        raise StoreError(line, hint=disk.advice(error)) from error
 
 
 def _forget_stopped(target: Path) -> None:

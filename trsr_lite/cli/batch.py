@@ -11,6 +11,7 @@ import click
 
 from trsr_lite.batch.options import FORMATS, BatchOptions
 from trsr_lite.cli import options, retrieval
+from trsr_lite.disk import granted
 
 _defaults = BatchOptions(users="", output="")
 
@@ -107,5 +108,6 @@ def _open(chosen: dict[str, Any], threads: int | None) -> Any:
 
 def _anywhere(chosen: dict[str, Any]) -> dict[str, Any]:
     """The options for a worker that was started in another folder."""
-    paths = ["cache_dir", "data_dir", *(["model"] if Path(chosen["model"]).exists() else [])]
+    with granted(chosen["model"]):
+        paths = ["cache_dir", "data_dir", *(["model"] if Path(chosen["model"]).exists() else [])]
     return {**chosen, **{name: os.path.abspath(chosen[name]) for name in paths if chosen[name]}}  # noqa: PTH100

@@ -22,6 +22,7 @@ import orjson
 
 from trsr_lite import disk
 from trsr_lite.batch import lock
+from trsr_lite.batch.files import Place
 from trsr_lite.datasets.dataset import Example
 from trsr_lite.errors import SettingsError, TrsrError
 from trsr_lite.evaluation.systems import Answer
@@ -94,7 +95,7 @@ class Outcomes:
         self._alone = contextlib.ExitStack()
         if folder is not None:
             with contextlib.ExitStack() as stack:
-                stack.enter_context(lock.alone(folder, "evaluate", "another evaluation is at work there"))
+                stack.enter_context(lock.held(Place(str(folder)), "another evaluation is at work there"))
                 self._open(folder, orjson.loads(orjson.dumps({"schema": SCHEMA, **head})), force=force)
                 self._alone = stack.pop_all()
 
@@ -161,7 +162,7 @@ def _with_known(folder: Path, head: dict[str, Any], *, force: bool) -> dict[str,
     """
     path = folder / HEAD
     if not path.exists():
-        if folder.is_dir() and any(file != disk.beside(path) for file in folder.iterdir()):
+        if folder.is_dir() and any(file not in (disk.beside(path), folder / lock.LOCK) for file in folder.iterdir()):
             raise SettingsError(f"{folder}: is not an evaluation", hint="name another folder")
         return head
     if force:
