@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import os
@@ -547,10 +548,17 @@ def test_a_locked_store_takes_later_what_it_did_not_take(
     assert store.clear("u1") == 1
 
 
-def test_what_a_locked_store_did_not_take_is_forgotten_too(store: SummaryStore, impatient: None) -> None:
-    store.link("u1", ["k1"])
+@pytest.mark.parametrize("old", [False, True])
+def test_what_a_locked_store_did_not_take_is_forgotten_too(store: SummaryStore, impatient: None, old: bool) -> None:
+    store.get(["k1"])
+    if old:  # a store of an earlier version has no salt before its first user
+        store.close()
+        with contextlib.closing(sqlite3.connect(store.path, isolation_level=None)) as connection:
+            connection.execute("DELETE FROM salts")
+        store.get(["k1"])
     other = Other(store, "BEGIN IMMEDIATE")
     store.put("k1", "block", "a very private preference")
+    store.link("u1", ["k1"])
     other.end()
     assert store.clear("u1") == 1
     store.put("k2", "block", "after")
@@ -558,7 +566,7 @@ def test_what_a_locked_store_did_not_take_is_forgotten_too(store: SummaryStore, 
 
 
 def test_a_long_lock_is_waited_for_once(store: SummaryStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    store.info()
+    store.get(["k1"])
     patience: list[float] = []
     commit = SummaryStore._commit
 
@@ -582,7 +590,7 @@ def test_a_write_has_less_patience_than_a_call_has_time() -> None:
 
 
 def test_what_a_locked_store_did_not_take_is_written_when_it_closes(store: SummaryStore, impatient: None) -> None:
-    store.info()
+    store.get(["k1"])
     other = Other(store, "BEGIN IMMEDIATE")
     store.put("k1", "block", "meanwhile")
     other.end()

@@ -141,6 +141,9 @@ def test_the_command_ranks_retrieved_items_and_narrows_them(run: Run, path: Path
     [
         (["--retrieve", "3"], 2, "`--retrieve` needs `--catalog`"),
         (["--filter", "a=b"], 2, "`--filter` needs `--catalog`"),
+        (["--diversity", "0"], 2, "`--diversity` needs `--catalog`"),
+        (["--newer-than", ""], 2, "`--newer-than` needs `--catalog`"),
+        (["--catalog", "PATH", "--newer-than", ""], 2, "`--newer-than` is empty"),
         (["--catalog", "PATH", "--filter", "kind"], 2, "is not NAME=TEXT"),
         (["--catalog", "PATH", "--newer-than", "soon"], 4, "--newer-than: 'soon' is not a time"),
         (["--catalog", "PATH", "--candidates", "c.json"], 2, "not both"),

@@ -17,7 +17,7 @@ import pytest
 from commands import Outcome, Run, runner
 from tiny_gguf import SPECIALS
 
-from trsr_lite import Recommender, Result, cli
+from trsr_lite import FakeEngine, Recommender, Result, Settings, cli, pairs
 from trsr_lite.engine import native
 from trsr_lite.engine.llama import LlamaEngine
 from trsr_lite.prompts import DOMAINS
@@ -94,6 +94,22 @@ def test_recommend_prints_the_summary_and_a_table_with_the_best_first(run: Run, 
     assert len(margins) == 10
     assert margins == sorted(margins, reverse=True)
     assert err.startswith("hint: a bare GGUF carries no manifest")
+
+
+@pytest.mark.parametrize(("columns", "margins"), [(80, True), (60, True), (59, False), (40, False)])
+def test_an_id_is_shown_whole_and_a_title_keeps_its_words(
+    run: Run, write: Write, tiny: Path, monkeypatch: pytest.MonkeyPatch, columns: int, margins: bool
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    name = "urn:item:3f0c-77aa-11d8"
+    file = write(user(candidates=[{"id": name, "title": "Lanterns of Marrow Hill"}, item("y")]))
+    out = run("recommend", "--user", file, "-m", tiny).out
+    rows = [line.split("│")[1:-1] for line in out.splitlines() if line.count("│") > 4]
+    assert [len(row) for row in rows] == [4 + margins] * len(rows)
+    assert name in "".join(row[1].strip() for row in rows)
+    assert "Lanterns" in out
+    assert ("margin" in out) == margins
+    assert max(map(len, out.splitlines())) <= columns
 
 
 def test_recommend_json_has_the_documented_keys(ranked: Run) -> None:
@@ -213,6 +229,12 @@ def test_only_the_chosen_attributes_are_shown_and_in_their_order(run: Run, tiny:
     assert "- category: sports | Northgate Rovers snatch a late win" in shown
     assert "subcategory" not in shown
     assert "abstract" not in shown
+
+
+def test_an_attribute_that_no_item_has_is_said_once(run: Run, tiny: Path) -> None:
+    outcome = run("prompt", "--user", NEWS, "--attributes", "title,categry", "-m", tiny)
+    assert (outcome.code, outcome.err) == (0, "warning: --attributes: no item of this user has a 'categry'\n")
+    assert run("prompt", "--user", NEWS, "--attributes", "title,category", "-m", tiny).err == ""
 
 
 def test_the_domain_gives_the_prompts_their_nouns(run: Run, tiny: Path) -> None:
@@ -354,9 +376,59 @@ def test_users_whose_pairs_were_written_can_be_forgotten(run: Run, tiny: Path, t
     assert run("cache", "clear", "--user-id", "news-reader").out == "5 summaries deleted\n"
 
 
+def test_pairs_are_asked_for_again_as_they_were_written(run: Run, tiny: Path, tmp_path: Path) -> None:
+    """Whatever the settings of the run that learns from them."""
+    path = tmp_path / "pairs.jsonl"
+    assert run("summarize", "--user", NEWS, "--domain", "news", "-m", tiny, "--pairs-out", path).code == 0
+    found = [pair for _, pair in pairs.read(path)]
+    assert len(found) == 5
+    for pair in found:
+        _, opening = pairs.asked(pair, Settings(), FakeEngine())
+        assert pair.summary.startswith(opening) and opening.startswith("The reader ")
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "code", "words"),
+    [
+        (b"", [], 4, "stdin: is empty"),
+        (b"{}", ["--user-id", "u9"], 4, "stdin: no user called 'u9'"),
+        (json.dumps(user()).encode(), ["--show-blocks"], 2, "`--show-blocks` changes nothing with `--pairs-out`"),
+        (json.dumps(user()).encode(), ["--pairs-out", "nowhere/pairs.jsonl"], 4, "cannot be written"),
+    ],
+)
+def test_pairs_that_cannot_be_written_are_refused_before_anything_is_made(
+    run: Run,
+    tiny: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    content: bytes,
+    arguments: list[str],
+    code: int,
+    words: str,
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    monkeypatch.setattr(Recommender, "load", None)
+    outcome = run("summarize", "--user", "-", "-m", tiny, "--pairs-out", tmp_path / "pairs.jsonl", *arguments)
+    assert (outcome.code, outcome.out) == (code, "")
+    assert words in outcome.err
+
+
 def test_an_empty_cache_is_no_error(run: Run) -> None:
     assert run("cache", "clear").out == "0 summaries deleted\n"
     assert "none" in run("cache", "info").out
+
+
+def test_looking_at_a_cache_creates_nothing(run: Run, tmp_path: Path) -> None:
+    assert run("cache", "info", "--cache-dir", tmp_path / "mistyped", "--json").json["summaries"] == 0
+    assert not (tmp_path / "mistyped").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_names_that_are_no_text_end_no_command(run: Run, write: Write, tiny: Path, tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"k\xff")
+    assert run("summarize", "--user", write(user(history=[item(f"h{n}") for n in range(5)])), "-m", tiny).code == 0
+    assert run("cache", "clear", "--user-id", os.fsdecode(b"\xff")).out == "0 summaries deleted\n"
+    assert run("cache", "info", "--cache-dir", folder, "--json").json["path"] == str(folder / "summaries.sqlite3")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
@@ -464,12 +536,17 @@ def models(tiny: Path, folder: Path) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("kind", [*("text", "empty", "truncated", "header", "missing"), "too long", "folder", "bundle"])
-@pytest.mark.parametrize("command", ["recommend", "inspect"])
+@pytest.mark.parametrize("command", ["recommend", "inspect", "batch"])
 def test_an_unusable_model_exits_with_3_and_names_it(
-    run: Run, tiny: Path, tmp_path: Path, command: str, kind: str
+    run: Run, write: Write, tiny: Path, tmp_path: Path, command: str, kind: str
 ) -> None:
     model = models(tiny, tmp_path)[kind]
-    code, out, err = run("inspect", model) if command == "inspect" else run(command, "--user", NEWS, "-m", model)
+    asked = {
+        "recommend": ["--user", NEWS, "-m"],
+        "inspect": [],
+        "batch": ["--users", write(user(), "users.jsonl"), "--output", tmp_path / "out", "-m"],
+    }
+    code, out, err = run(command, *asked[command], model)
     assert (code, out) == (3, "")
     assert err.startswith(f"Error: {model}")
     assert sum(line.startswith("Error: ") for line in err.splitlines()) == 1
@@ -480,7 +557,7 @@ def test_a_context_too_small_exits_with_3_and_names_the_option(run: Run, tiny: P
     code, out, err = run("recommend", "--user", NEWS, "-m", tiny, "--ctx-size", "256")
     assert (code, out) == (3, "")
     assert err.startswith("Error: a prompt needs ")
-    assert "--ctx-size" in err
+    assert "`ctx_size`" in err
 
 
 LONE = b'{"history": [{"id": "a", "title": "\\ud83d!"}], "candidates": [{"id": "x", "title": "X"}]}'
@@ -817,6 +894,25 @@ def test_every_command_reads_the_config_file_also_in_a_group(
     assert [path for path, found in heard.items() if not found["offline"]] == []
 
 
+def test_the_model_of_the_config_file_is_no_argument(configured: Callable[..., Outcome], tmp_path: Path) -> None:
+    code, out, err = configured('model = "x.gguf"', "convert", "quantize", "--output", tmp_path / "y", "--type", "Q8_0")
+    assert (code, out) == (2, "")
+    assert "Missing argument" in err
+
+
+@pytest.mark.parametrize("command", ["inspect", "prompt"])
+@pytest.mark.parametrize("place", ["config", "environment"])
+def test_the_usual_model_is_that_of_the_environment_or_the_config_file(
+    run: Run, write: Write, tiny: Path, monkeypatch: pytest.MonkeyPatch, command: str, place: str
+) -> None:
+    file = write(f"model = {json.dumps(str(tiny) if place == 'config' else 'nowhere')}".encode(), "config.toml")
+    if place == "environment":
+        monkeypatch.setenv("TRSR_LITE_MODEL", str(tiny))
+    asked = [command, *["--user", NEWS] * (command == "prompt"), "--json"]
+    assert run("--config", file, *asked).code == 0
+    assert "nowhere" in run("--config", file, *asked[:-1], *["-m"] * (command == "prompt"), "nowhere.gguf").err
+
+
 def test_a_flag_of_the_wrong_kind_in_the_config_file_is_no_bug(configured: Callable[..., Outcome]) -> None:
     code, out, err = configured("offline = 1", "recommend", "--user", NEWS, "-m", "nowhere.gguf")
     assert (code in (2, 3), out) == (True, "")
@@ -889,9 +985,9 @@ ATTACKS = {
 
 def attacked(text: str) -> dict[str, Any]:
     """A user whose history and candidates carry a text (a short title keeps candidates short enough)."""
-    history = [{"id": f"h{index}", "title": f"{text} {index}", "plot": text} for index in range(6)]
+    history = [{"id": f"{text}{index}", "title": f"{text} {index}", "plot": text} for index in range(6)]
     title = text if len(text) < 1000 else "short"
-    return user(history=history, candidates=[{"id": "x", "title": title, "plot": text}, item("y")])
+    return user(history=history, candidates=[{"id": title, "title": title, "plot": text}, item("y")])
 
 
 @pytest.mark.parametrize("kind", ATTACKS)
@@ -961,13 +1057,18 @@ def test_a_real_terminal_gets_no_escape_sequence_from_an_error(
 
 
 @POSIX
-def test_a_real_terminal_gets_no_escape_sequence_from_a_title(
-    start: Callable[..., subprocess.Popen[bytes]], write: Write, tiny: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("command", ["recommend", "prompt"])
+def test_a_real_terminal_gets_no_escape_sequence_from_an_item(
+    start: Callable[..., subprocess.Popen[bytes]],
+    write: Write,
+    tiny: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
 ) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
-    file = write(user(candidates=[{"id": "x\x1b[31m", "title": ATTACKS["terminal"]}, item("y")]))
+    file = write(user(candidates=[{"id": ATTACKS["terminal"], "title": ATTACKS["terminal"]}, item("y")]))
     code, shown = on_a_terminal(
-        lambda end: start("recommend", "--user", file, "-m", tiny, stdin=end, stdout=end, stderr=end)
+        lambda end: start(command, "--user", file, "-m", tiny, stdin=end, stdout=end, stderr=end)
     )
     assert code == 0
     assert b"\x1b[" in shown  # it was taken for a terminal
@@ -979,7 +1080,7 @@ def test_a_real_terminal_gets_no_escape_sequence_from_a_title(
 def test_json_keeps_every_text_and_no_control_byte(ranked: Run, write: Write, kind: str) -> None:
     outcome = ranked("--user", write(attacked(ATTACKS[kind])), "--strategy", "none")
     titles = {entry["id"]: entry["title"] for entry in outcome.json["recommendations"]}
-    assert titles["x"] == attacked(ATTACKS[kind])["candidates"][0]["title"]
+    assert titles == {one["id"]: one["title"] for one in attacked(ATTACKS[kind])["candidates"]}
     assert not {letter for letter in outcome.out if letter != "\n" and ord(letter) < 32}
 
 

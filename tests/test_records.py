@@ -409,11 +409,16 @@ def test_one_of_several_users_is_chosen(tmp_path: Path) -> None:
 
 def test_users_without_an_id_are_read_but_not_chosen(tmp_path: Path) -> None:
     nameless = {"history": [item("nameless")]}
-    path = save(tmp_path, lines(nameless, user(item(2), user_id="b"), nameless))
+    path = save(tmp_path, lines(nameless, user(item(2), user_id="b"), {**nameless, "user_id": None}))
     assert [one.user_id for one in read_users(path)] == ["", "b", ""]
     assert read_user(path, user_id="b").history[0].id == "n2"
     assert str(refused(path)).startswith(f"{path}:2: a second user")
     assert "no user called 'None'" in str(refused(path, user_id="None"))
+
+
+def test_a_list_of_users_is_not_a_file_without_the_chosen_one(tmp_path: Path) -> None:
+    path = save(tmp_path, [user(user_id="a"), user(user_id="b")])
+    assert str(refused(path, user_id="b")) == f"{path}: a user must be an object, not a list"
 
 
 def test_a_chosen_user_that_is_absent_is_named(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-import secrets
 import sqlite3
 import threading
 import time
@@ -101,10 +100,7 @@ class SummaryStore:
 
     def link(self, user_id: str, keys: Iterable[str]) -> None:
         """Remember that a user's preference rests on these summaries, so that the user can be forgotten."""
-        if self._user(user_id) is None:
-            self._write("INSERT INTO salts VALUES (?)", [(secrets.token_hex(16),)])
-        if (user := self._user(user_id)) is None:
-            return  # locked: the user's next call links again
+        user = self._user(user_id)
         known = {row[0] for row in self._run("SELECT key FROM uses WHERE user = ?", [user])}
         if new := [(user, key) for key in dict.fromkeys(keys) if key not in known]:
             self._write("INSERT OR IGNORE INTO uses VALUES (?, ?)", new)
@@ -127,8 +123,10 @@ class SummaryStore:
     def info(self) -> dict[str, Any]:
         """Number of summaries and users, bytes on disk, and the time of the oldest and newest summary.
 
-        Raises `StoreError` where the folder cannot be looked into.
+        Creates no file. Raises `StoreError` where the folder cannot be looked into.
         """
+        if self._connection is None and not store_file.may_exist(self.path):
+            return {"summaries": 0, "users": 0, "bytes": 0, "oldest": None, "newest": None}
         count, oldest, newest = self._run("SELECT count(*), min(made), max(made) FROM summaries")[0]
         users = self._run("SELECT count(DISTINCT user) FROM uses")[0][0]
         try:
@@ -146,13 +144,12 @@ class SummaryStore:
         with self._lock:
             if user_id is None:
                 count = self._delete([(f"DELETE FROM {table}", [()]) for table in ("summaries", "uses", "digests")])  # noqa: S608
-            elif user := self._user(user_id):
+            else:
+                user = self._user(user_id)
                 mine = "SELECT key FROM uses WHERE user = ?"
                 others = "SELECT key FROM uses WHERE user <> ?"
                 drop = f"DELETE FROM summaries WHERE key IN ({mine}) AND key NOT IN ({others})"  # noqa: S608
                 count = self._delete([(drop, [(user, user)]), ("DELETE FROM uses WHERE user = ?", [(user,)])])
-            else:
-                count = self._delete([])
             self._run("VACUUM")
             if self._run("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]:
                 raise self._undeleted("another process is reading it")
@@ -174,10 +171,11 @@ class SummaryStore:
             self._connection.close()
             self._connection = None
 
-    def _user(self, user_id: str) -> str | None:
-        """A salted hash: the file shows no user ids. None where no user was ever linked."""
-        rows = self._run("SELECT salt FROM salts ORDER BY rowid LIMIT 1")
-        return hashlib.blake2b(user_id.encode(), key=rows[0][0].encode(), digest_size=16).hexdigest() if rows else None
+    def _user(self, user_id: str) -> str:
+        """A salted hash: the file shows no user ids. Of what is no Unicode text, too, which no user is called."""
+        salt = self._run("SELECT salt FROM salts ORDER BY rowid LIMIT 1")[0][0]
+        name = user_id.encode("utf-8", "surrogatepass")
+        return hashlib.blake2b(name, key=salt.encode(), digest_size=16).hexdigest()
 
     def _run(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
         with self._lock:
@@ -216,7 +214,7 @@ class SummaryStore:
             raise self._undeleted(str(error)) from error
         if not self.persistent and store_file.may_exist(self.path):
             raise self._undeleted("it cannot be written")
-        return counts[0] if counts else 0
+        return counts[0]
 
     def _commit(self, writes: Sequence[_Write], patience: float) -> list[int]:
         """All that waits and these, in one transaction; returns the rows that each of these changed."""

@@ -97,9 +97,9 @@ def read(path: Path) -> Iterator[tuple[str, Pair]]:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def of(nodes: Iterable[NodeText]) -> list[Pair]:
-    """The pairs of a user's summaries; one whose notes are no longer known is left out."""
-    return [Pair(node.kind, node.text, node.items, node.notes) for node in nodes if all(node.notes)]
+def of(nodes: Iterable[NodeText], *, domain: str | None = None) -> list[Pair]:
+    """The pairs of a user's summaries in `domain`; one whose notes are no longer known is left out."""
+    return [Pair(node.kind, node.text, node.items, node.notes, domain) for node in nodes if all(node.notes)]
 
 
 def append(pairs: Iterable[Pair], path: Path) -> int:

@@ -77,7 +77,7 @@ class User:
             raise DataError(
                 f"{where}: a user must be an object, not {_kind(data)}", hint='see "A user file" in the README'
             )
-        user_id = data.get("user_id", "")
+        user_id = _user_id(data)
         if isinstance(user_id, bool) or not isinstance(user_id, (str, int)):
             raise DataError(f"{where}.user_id: must be text or a whole number, not {_kind(user_id)}")
         place = f"{where}.user_id"
@@ -127,22 +127,17 @@ def unique(items: Sequence[Item], where: str) -> list[Item]:
 
 def read_user(path: str | Path, *, user_id: str | None = None, sort_history: bool = False) -> User:
     """The one user of a JSON or JSON Lines file (`-` is stdin), or the one called `user_id`."""
-    name, records = documents(path)
-    found: User | None = None
-    for where, data in records:
-        if user_id is not None and not (isinstance(data, Mapping) and str(data.get("user_id", "")) == user_id):
-            continue
-        if found is not None:
-            raise DataError(f"{where}: a second user; one is expected", hint="choose with `--user-id`")
-        found = User.from_dict(data, where, sort_history=sort_history)
-    if found is None:
-        raise DataError(f"{name}: no user called {user_id!r}" if user_id is not None else f"{name}: is empty")
-    return found
+    found = _users(path, user_id)
+    where, data = next(found)
+    user = User.from_dict(data, where, sort_history=sort_history)
+    if second := next(found, None):
+        raise DataError(f"{second[0]}: a second user; one is expected", hint="choose with `--user-id`")
+    return user
 
 
-def read_users(path: str | Path, *, sort_history: bool = False) -> Iterator[User]:
-    """Every user of a JSON or JSON Lines file, one at a time."""
-    for where, data in documents(path)[1]:
+def read_users(path: str | Path, *, user_id: str | None = None, sort_history: bool = False) -> Iterator[User]:
+    """Every user of a JSON or JSON Lines file, or every one called `user_id`, one at a time; at least one."""
+    for where, data in _users(path, user_id):
         yield User.from_dict(data, where, sort_history=sort_history)
 
 
@@ -215,6 +210,23 @@ def _is_object(line: bytes, loads: Any) -> bool:
         return isinstance(loads(line), dict)
     except ValueError:
         return False
+
+
+def _users(path: str | Path, user_id: str | None) -> Iterator[tuple[str, Any]]:
+    """The (place, value) pairs of users; what is no user at all may be the one that is asked for."""
+    name, found = documents(path)
+    there = False
+    for where, data in found:
+        if user_id is None or not isinstance(data, Mapping) or str(_user_id(data)) == user_id:
+            there = True
+            yield where, data
+    if not there:
+        raise DataError(f"{name}: is empty" if user_id is None else f"{name}: no user called {user_id!r}")
+
+
+def _user_id(data: Mapping[str, Any]) -> Any:
+    value = data.get("user_id")
+    return "" if value is None else value
 
 
 def _identifier(data: Mapping[str, Any], where: str) -> str:

@@ -21,6 +21,7 @@ CREATE TABLE IF NOT EXISTS summaries (key TEXT PRIMARY KEY, kind TEXT NOT NULL, 
 CREATE TABLE IF NOT EXISTS uses (user TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (user, key)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS digests (path TEXT PRIMARY KEY, size INTEGER, mtime INTEGER, digest TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS salts (salt TEXT NOT NULL);
+INSERT INTO salts SELECT lower(hex(randomblob(16))) WHERE NOT EXISTS (SELECT * FROM salts);
 """
 
 
@@ -48,7 +49,7 @@ def connect(path: Path, patience: float) -> sqlite3.Connection:
                 f"{path}: written by a newer trsr-lite (schema {found}; this one knows {SCHEMA})",
                 hint="upgrade trsr-lite, or choose another folder with `--cache-dir`",
             )
-        if found < SCHEMA:
+        if found < SCHEMA or not connection.execute("SELECT * FROM salts").fetchone():
             _use_wal(connection, patience)
             connection.executescript(f"BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
         connection.execute("PRAGMA synchronous = NORMAL")

@@ -29,7 +29,9 @@ def test_there_is_a_recipe_for_each_base_that_the_project_names() -> None:
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_a_recipe_has_only_known_options_with_values_that_can_be(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    values = generated.read_toml(str(path), train.command)
+    named = generated.read_toml(str(path), train.command)
+    params = train.command.make_context("train", ["--config", str(path), "--output", "RUN"]).params
+    values = {name: params[name] for name in named}
     options = TrainOptions(**{field.name: values[field.name] for field in fields(TrainOptions) if field.name in values})
     assert len(values) == sum(field.name in values for field in fields(TrainOptions)), "a recipe names no data"
     assert options.base.count("/") == 1 and options.revision == "main"

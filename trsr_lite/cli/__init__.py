@@ -6,8 +6,7 @@ code here and nowhere else. `--help` imports click and the standard library only
 
 from __future__ import annotations
 
-import errno
-import importlib
+import importlib.util
 import io
 import os
 import sys
@@ -18,7 +17,7 @@ from typing import Any
 
 import click
 
-from trsr_lite import __version__
+from trsr_lite import __version__, disk
 from trsr_lite.errors import Cancelled, TrsrError
 
 COMMANDS: Mapping[str, str] = {
@@ -39,43 +38,42 @@ COMMANDS: Mapping[str, str] = {
     "train": "Fine-tune a model on histories; needs the extra `train`.",
 }
 INTERRUPTED = 130
-DEBUG = "debug"
-FULL = (errno.ENOSPC, errno.EDQUOT)  # stdout too may be a file on a disk that is full
 
 
 class LazyGroup(click.Group):
     """A group that knows its commands' one-line helps, and imports a command when it is run."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names, sorted."""
-        return sorted(COMMANDS)
+        """The names, sorted; a program that was frozen has left some out."""
+        return [name for name in sorted(COMMANDS) if importlib.util.find_spec(f"{__name__}.{name}")]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """The command itself, imported now."""
         if name not in COMMANDS:
             return None
+        if name not in self.list_commands(ctx):
+            raise TrsrError(f"`{name}` is not part of this program", hint="install trsr-lite with Python: it is there")
         command: click.Command = importlib.import_module(f"{__name__}.{name}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of `--help`, without importing any command."""
         with formatter.section("Commands"):
-            formatter.write_dl(sorted(COMMANDS.items()))
+            formatter.write_dl([(name, COMMANDS[name]) for name in self.list_commands(ctx)])
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="trsr-lite")
 @click.option("--config", metavar="FILE", envvar="TRSR_LITE_CONFIG", help="Defaults for options, as TOML.")
 @click.option("--verbose", is_flag=True, help="Show the log of trsr-lite and llama.cpp on stderr.")
-@click.option("--debug", is_flag=True, help="Show a traceback with an error.")
+@click.option("--debug", is_flag=True, expose_value=False, help="Show a traceback with an error.")  # `run` looks for it
 @click.pass_context
-def group(ctx: click.Context, config: str | None, verbose: bool, debug: bool) -> None:
+def group(ctx: click.Context, config: str | None, verbose: bool) -> None:
     """Recommend from long, text-rich histories, with a small language model on this machine.
 
     Options of the model, the machine and the folders can also be set as TRSR_LITE_NAME in the environment or in the
     config file; the command line wins.
     """
-    ctx.meta[DEBUG] = debug
     from trsr_lite.cli.config import read_config, set_up_logging
 
     set_up_logging(verbose)
@@ -84,10 +82,11 @@ def group(ctx: click.Context, config: str | None, verbose: bool, debug: bool) ->
 
 
 def _nested(command: click.Command | None, defaults: dict[str, Any]) -> dict[str, Any]:
-    """The defaults as click looks for them: those of a group's commands are under their names."""
+    """The defaults as click looks for them: those of a group's commands are under their names. Arguments have none."""
     if isinstance(command, click.Group):
         return {name: _nested(inner, defaults) for name, inner in command.commands.items()}
-    return defaults
+    arguments = {one.name for one in command.params if isinstance(one, click.Argument)} if command else ()
+    return {name: value for name, value in defaults.items() if name not in arguments}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -127,7 +126,7 @@ def run(arguments: list[str] | None = None) -> int:
         sys.stderr.close()  # the reader has gone; say nothing more
         return 1
     except OSError as error:
-        if error.errno not in FULL:
+        if error.errno not in disk.FULL:  # stdout too may be a file on a disk that is full
             raise
         if debug:
             traceback.print_exc()

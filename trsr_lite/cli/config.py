@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import logging
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,22 @@ def read_config(path: str | None) -> dict[str, Any]:
     file = Path(path) if path else _default_file()
     if not path and not _is_there(file):
         return {}
-    data = load_toml(file)
+    return read_options(file, CONFIGURABLE)
+
+
+def read_options(file: Path, known: Mapping[str, str]) -> dict[str, str]:
+    """Values by parameter, as a person would type them, of a flat TOML file with names that are `known`.
+
+    Another name is an error that suggests the nearest.
+    """
+    data = _load(file)
     for name in data:
-        if name not in CONFIGURABLE:
-            near = difflib.get_close_matches(name, CONFIGURABLE, 1)
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
             raise SettingsError(
                 f"{file}: there is no option {name!r}", hint=f"did you mean `{near[0]}`?" if near else None
             )
-    return {CONFIGURABLE[name]: _as_typed(value) for name, value in data.items()}
+    return {known[name]: _as_typed(value) for name, value in data.items()}
 
 
 def _is_there(file: Path) -> bool:
@@ -34,8 +43,7 @@ def _is_there(file: Path) -> bool:
         return False
 
 
-def load_toml(file: Path) -> dict[str, Any]:
-    """The values of a TOML file."""
+def _load(file: Path) -> dict[str, Any]:
     if sys.version_info >= (3, 11):
         import tomllib
     else:
@@ -49,9 +57,11 @@ def load_toml(file: Path) -> dict[str, Any]:
     return data
 
 
-def _as_typed(value: Any) -> Any:
+def _as_typed(value: Any) -> str:
     """A value as a person would type it on the command line, so that the option checks it."""
-    return value if isinstance(value, bool) else ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(map(_as_typed, value)) if isinstance(value, list) else str(value)
 
 
 def set_up_logging(verbose: bool) -> None:

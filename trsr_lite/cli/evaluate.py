@@ -33,7 +33,7 @@ from trsr_lite.evaluation.options import BASELINES, PARTS, STUDIES
     "models",
     multiple=True,
     metavar="MODEL",
-    callback=lambda ctx, _param, given: given or (_usual_model(ctx),),
+    callback=lambda ctx, _param, given: given or (options.usual_model(ctx),),
     help="A bundle, a .gguf file, user/repo[:TYPE], smollm2, or a run; may be repeated [default: smollm2]",
 )
 @click.option("--untrained", is_flag=True, help="The base of each run too, as it was before training.")
@@ -156,11 +156,6 @@ def _kept(output: str | None, force: bool) -> str:
     if output is None:
         return "finished summaries are kept, answers only with `--output DIR`"
     return f"answers are kept, and the same command{' without `--force`' * force} goes on"
-
-
-def _usual_model(ctx: click.Context) -> str:
-    """The model of the environment or the config file, as for other commands."""
-    return os.environ.get("TRSR_LITE_MODEL") or ctx.lookup_default("model") or options.DEFAULT_MODEL
 
 
 def _refuse(names: Sequence[str], chosen: Mapping[str, Any]) -> None:

@@ -6,15 +6,12 @@ defaults are applied in one place.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-
-from trsr_lite.errors import SettingsError
 
 if TYPE_CHECKING:
     _NamesType = click.ParamType[tuple[str, ...]]
@@ -28,9 +25,8 @@ class Names(_NamesType):
     name = "a,b,…"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        """Text, or a list from a config file."""
-        parts = value.split(",") if isinstance(value, str) else value
-        return tuple(part.strip() for part in parts if part.strip())
+        """What stands between commas."""
+        return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
 KINDS: Mapping[str, click.ParamType[Any]] = {
@@ -68,19 +64,12 @@ def described(kind: type) -> dict[str, str]:
     return {name: f"{text[:1].upper()}{text[1:]}".replace("`", "") for name, text in helps.items()}
 
 
-def read_toml(path: str, command: click.Command) -> dict[str, Any]:
-    """Options of a command from a flat TOML file; an unknown name is an error that suggests the nearest."""
-    from trsr_lite.cli.config import load_toml
+def read_toml(path: str, command: click.Command) -> dict[str, str]:
+    """Options of a command from a flat TOML file, as they would be typed; a name may have `_` for `-`."""
+    from trsr_lite.cli.config import read_options
 
-    known = {str(parameter.name) for parameter in command.params}
-    values = {name.replace("-", "_"): value for name, value in load_toml(Path(path)).items()}
-    for name in values:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            raise SettingsError(
-                f"{path}: there is no option {name!r}", hint=f"did you mean `{near[0]}`?" if near else None
-            )
-    return values
+    names = [str(parameter.name) for parameter in command.params]
+    return read_options(Path(path), {spelled: name for name in names for spelled in (name, name.replace("_", "-"))})
 
 
 def _option(field: Field[Any], text: str, choices: Sequence[str] | None) -> Callable[[Any], Any]:

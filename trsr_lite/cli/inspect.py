@@ -10,18 +10,20 @@ from trsr_lite.cli import options
 
 
 @click.command("inspect")
-@click.argument("model", default=options.DEFAULT_MODEL)
+@click.argument(
+    "named", metavar="[MODEL]", required=False, callback=lambda ctx, _param, given: given or options.usual_model(ctx)
+)
 @options.machine
 @options.folders
 @options.as_json
-def command(model: str, as_json: bool, **chosen: Any) -> None:
+def command(named: str, as_json: bool, **chosen: Any) -> None:
     """Show what MODEL is: its files, settings, answers and measurements."""
     from trsr_lite.cli import session, tables
     from trsr_lite.cli.options import SETTING_NAMES
 
     with (
         session.reporting() as progress,
-        session.load({"model": model, **dict.fromkeys(SETTING_NAMES), **chosen}, progress) as recommender,
+        session.load({"model": named, **dict.fromkeys(SETTING_NAMES), **chosen}, progress) as recommender,
     ):
         facts = {**recommender.bundle.to_dict(), "models": recommender.describe()}
     if as_json:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from trsr_lite.cli.fields import Names
 from trsr_lite.settings import DOMAINS, STRATEGIES, TOP, Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -55,6 +56,11 @@ def typed(name: str) -> bool:
     return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
+def usual_model(context: click.Context) -> str:
+    """The model of the environment or the config file, for a command that takes models in a way of its own."""
+    return os.environ.get("TRSR_LITE_MODEL") or context.lookup_default("model") or DEFAULT_MODEL
+
+
 candidates = click.option(
     "--candidates", "candidate_file", metavar="FILE", help="Items to rank: JSON or JSON Lines [default: the user's own]"
 )
@@ -71,8 +77,7 @@ settings = _all(
     option("--domain", type=click.Choice(DOMAINS), help="What the items are [default: the model's, else item]"),
     option(
         "--attributes",
-        metavar="A,B,…",
-        callback=lambda _ctx, _param, value: _split(value),
+        type=Names(),
         help="Attributes the model sees, in order [default: the model's, else all]",
     ),
     option(
@@ -101,10 +106,3 @@ data_dir = option(
 folders = _all(cache_dir, data_dir)
 top = option("-k", "--top", "k", type=click.IntRange(min=1), default=TOP, show_default=True, help="How many to show.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON (with a schema number).")
-
-
-def _split(value: Any) -> tuple[str, ...] | None:
-    if value is None:
-        return None
-    names = value.split(",") if isinstance(value, str) else value
-    return tuple(name.strip() for name in names if name.strip())

@@ -20,6 +20,7 @@ from trsr_lite.cli import options
 def command(as_json: bool, **chosen: Any) -> None:
     """Show exactly what the models see: the summarizer's prompts, and the recommender's with each candidate."""
     from trsr_lite.cli import session, tables
+    from trsr_lite.prompts import fold
 
     user, candidates = session.read_input(chosen)
     with session.reporting() as progress, session.load(chosen, progress) as recommender, session.naming(chosen):
@@ -28,5 +29,5 @@ def command(as_json: bool, **chosen: Any) -> None:
         tables.print_json({"schema": 1, "prompts": [{"name": name, "text": text} for name, text in shown]})
         return
     for name, text in shown:
-        click.secho(f"── {name} ──", bold=True)
+        click.secho(f"── {fold(name)} ──", bold=True)
         click.echo(text)

@@ -53,7 +53,7 @@ _OPTIONS = (
 def opened(chosen: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The arguments `catalog` and `retrieve` of `Recommender.recommend`; none where no catalog is given."""
     if chosen["catalog"] is None:
-        if given := [name for name in _NEED_CATALOG if chosen[name]]:
+        if given := [name for name in _NEED_CATALOG if chosen[name] not in (None, ())]:
             option = {"filters": "filter"}.get(given[0], given[0].replace("_", "-"))
             raise SettingsError(
                 f"`--{option}` needs `--catalog`", hint="make one: `trsr-lite catalog build items.jsonl`"
@@ -75,6 +75,8 @@ def _wanted(chosen: dict[str, Any]) -> Retrieval:
     from trsr_lite.records import parse_time
 
     newer = chosen["newer_than"]
+    if newer == "":
+        raise SettingsError("`--newer-than` is empty", hint="give it a time, such as 2026-01-02")
     return Retrieval(
         count=chosen["retrieve"] or Retrieval.count,
         filters=_filters(chosen["filters"]),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +19,7 @@ from trsr_lite.recommender import Recommender
 from trsr_lite.records import Item, User, read_candidates, read_user
 from trsr_lite.result import OnProgress, Progress
 
+logger = logging.getLogger(__name__)
 PAUSE = 2.0  # seconds between two lines of a log
 
 
@@ -25,7 +27,18 @@ def read_input(options: dict[str, Any]) -> tuple[User, list[Item] | None]:
     """The user and, where a file was given, the candidates."""
     user = read_user(options["user_file"], user_id=options["user_id"], sort_history=options["sort_history"])
     file = options.get("candidate_file")
-    return user, read_candidates(file) if file else None
+    candidates = read_candidates(file) if file else None
+    _look_for(options["attributes"] or (), [*user.history, *(candidates or user.candidates)])
+    return user, candidates
+
+
+def _look_for(attributes: Sequence[str], items: Iterable[Item]) -> None:
+    """Warn of attributes that no item has, which may be misspelt; where there is none of them, that is an error."""
+    known = {name for item in items for name in item.attributes}
+    if not known.isdisjoint(attributes):
+        for name in attributes:
+            if name not in known:
+                logger.warning("--attributes: no item of this user has a %r", name)
 
 
 def load(options: dict[str, Any], progress: OnProgress | None = None) -> Recommender:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from trsr_lite.cli import options
-from trsr_lite.errors import DataError
+from trsr_lite.errors import SettingsError
 
 
 @click.command("summarize")
@@ -29,6 +29,8 @@ def command(show_blocks: bool, pairs_out: str | None, as_json: bool, **chosen: A
     from trsr_lite.cli import session
 
     if pairs_out:
+        if show_blocks:
+            raise SettingsError("`--show-blocks` changes nothing with `--pairs-out`", hint="leave it away")
         _write_pairs(pairs_out, as_json, chosen)
         return
     user, _ = session.read_input(chosen)
@@ -56,10 +58,8 @@ def _write_pairs(path: str, as_json: bool, chosen: dict[str, Any]) -> None:
     from trsr_lite.cli import session, tables
     from trsr_lite.records import read_users
 
-    users = list(read_users(chosen["user_file"], sort_history=chosen["sort_history"]))
-    users = [user for user in users if chosen["user_id"] in (None, user.user_id)]
-    if not users:
-        raise DataError(f"{chosen['user_file']}: no user called {chosen['user_id']!r}")
+    users = list(read_users(chosen["user_file"], user_id=chosen["user_id"], sort_history=chosen["sort_history"]))
+    pairs.append([], Path(path))  # a file that cannot be written is said before anything is made
     with (
         session.interruptible(),
         session.reporting() as progress,
@@ -69,7 +69,8 @@ def _write_pairs(path: str, as_json: bool, chosen: dict[str, Any]) -> None:
         found = recommender.summaries(
             [user.history for user in users], user_ids=[user.user_id for user in users], progress=progress
         )
-    written = pairs.append(pairs.of(node for summary in found for node in summary.nodes), Path(path))
+    nodes = (node for summary in found for node in summary.nodes)
+    written = pairs.append(pairs.of(nodes, domain=recommender.settings.domain), Path(path))
     if as_json:
         tables.print_json({"schema": 1, "users": len(users), "pairs": written, "file": path})
     else:

@@ -6,6 +6,7 @@ as markup.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -20,6 +21,8 @@ from trsr_lite.bundle import Bundle
 from trsr_lite.prompts import fold
 from trsr_lite.result import Result
 
+WIDE = 60  # columns of a terminal that has room for margins beside titles
+
 
 def console() -> Console:
     """Where tables go."""
@@ -28,8 +31,12 @@ def console() -> Console:
 
 def print_json(data: Any) -> None:
     """Indented JSON on stdout, in UTF-8 whatever the terminal's encoding."""
+    try:
+        text = orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    except TypeError:  # the name of a file may be no Unicode text
+        text = f"{json.dumps(data, indent=2)}\n".encode()
     sys.stdout.flush()
-    sys.stdout.buffer.write(orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    sys.stdout.buffer.write(text)
 
 
 def print_summary(result: Result, console: Console) -> None:
@@ -56,17 +63,19 @@ def print_ranking(result: Result, console: Console) -> None:
     """The ranking; `~` marks candidates whose order is within the noise of computing."""
     table = Table(title=Text(f"Recommended for {fold(result.user_id) or 'this user'}"), title_justify="left")
     table.add_column("#", justify="right", min_width=3)
-    table.add_column("id", overflow="ellipsis", no_wrap=True, max_width=16)
+    table.add_column("id", overflow="fold")
     table.add_column("title", overflow="fold")
     table.add_column("score", justify="right", min_width=5)
-    table.add_column("margin", justify="right", min_width=6)
+    wide = console.width >= WIDE
+    if wide:
+        table.add_column("margin", justify="right", min_width=6)
     for entry in result.recommendations:
         table.add_row(
             f"{entry.rank}{'~' if entry.tied else ' '}",
             Text(fold(entry.item.id)),
             Text(fold(entry.item.title)),
             f"{entry.score:.3f}",
-            f"{entry.margin:+.3f}",
+            *[f"{entry.margin:+.3f}"] * wide,
         )
     console.print(table)
     if any(entry.tied for entry in result.recommendations):
