@@ -71,7 +71,7 @@ def measure(name: str, strategy: str, negatives: str, seed: int, arguments: argp
     with ExitStack() as opened:
         dataset = opened.enter_context(datasets.load(options))
         lists = made.of_dataset(dataset, "test", most=None, seed=seed)
-        untrained = strategy == "none"  # the same for every strategy: it is asked once
+        untrained = strategy == "none" and seed == 0  # the same for every strategy, and much the same for every seed
         systems, notes = opening.run(str(place), lists, opened, Recommender.load, untrained=untrained, offline=True)
         simple, _ = opening.simple(ALL_BASELINES, lists, seed=seed)
         scored = evaluate(lists, [*systems, *simple], output=place / "evaluation", notes=notes).to_dict()

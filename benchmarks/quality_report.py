@@ -181,7 +181,7 @@ def training() -> Iterator[str]:
     yield "## Trained on these data\n"
     yield (
         "`python -m benchmarks.quality` trains SmolLM2-135M on each data set, on a CPU, and ranks its own held-out "
-        "users: Recall@3, 1 : 20, of the trained model, of the same model before (asked without summaries alone) and "
+        "users: Recall@3, 1 : 20, of the trained model, of the same model before (asked without summaries, seed 0) and "
         "of simple systems on the same lists. The last columns are the learning curve: Recall@3 of the validation "
         "users; beside it the mean loss of each quarter of the steps.\n"
     )
