@@ -47,13 +47,17 @@ def of(examples: Sequence[Example], *, counts: Mapping[str, int] | None = None) 
 
 
 class Scripted:
-    """A system that scores as a function says; `asked` has the user of every list it was asked for, in order."""
+    """A system that scores as a function says; `asked` has the user of every list it was asked for, in order.
+
+    `released` counts the lists that it was asked for before each release.
+    """
 
     def __init__(self, name: str, script: Script, **identity: Any) -> None:
         self.name, self._script = name, script
         self.identity = {"script": name, **identity}
         self.asked: list[str] = []
         self.prepared: list[str] = []
+        self.released: list[int] = []
 
     def prepare(self, examples: Sequence[Example], progress: OnProgress | None) -> float:
         self.prepared += [one.user_id for one in examples]
@@ -62,6 +66,9 @@ class Scripted:
     def answer(self, example: Example) -> Answer:
         self.asked.append(example.user_id)
         return Answer(np.asarray(self._script(example), np.float64))
+
+    def release(self) -> None:
+        self.released.append(len(self.asked))
 
 
 def noisy(seed: int, strength: float = 1.0) -> Script:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,8 @@ Make = Callable[..., Recommender]
 def studied(
     names: str, made: Lists, systems: list[System], *, output: Path | None = None, force: bool = False, **more: Any
 ) -> Evaluation:
-    plan = ablations.plan(names.split(), systems)
-    return ablations.study(plan, evaluate(made, systems, output=output, force=force), output=output, **more)
+    study = partial(ablations.study, ablations.plan(names.split(), systems), output=output, **more)
+    return evaluate(made, systems, output=output, force=force, then=study)
 
 
 def rows(found: Evaluation, name: str, system: str) -> dict[str, dict[str, Any]]:
@@ -242,10 +243,25 @@ def test_a_stopped_study_goes_on_to_the_same_rows(tmp_path: Path) -> None:
 def test_a_study_of_other_lists_or_another_seed_is_not_gone_on_with(tmp_path: Path) -> None:
     made = histories()
     systems: list[System] = [Scripted("s", noisy(1))]
-    studied("length", made, systems, output=tmp_path / "out")
-    with pytest.raises(SettingsError, match="holds another evaluation: its lists differs"):
-        studied("length", made, systems, output=tmp_path / "out", seed=1)
-    studied("length", made, systems, output=tmp_path / "out", seed=1, force=True)
+    studied("robustness", made, systems, output=tmp_path / "out")
+    with pytest.raises(SettingsError, match="holds another evaluation: its examples differs"):
+        studied("robustness", made, systems, output=tmp_path / "out", seed=1)
+    studied("robustness", made, systems, output=tmp_path / "out", seed=1, force=True)
+
+
+def test_a_folder_is_nobody_elses_until_its_studies_are_done(tmp_path: Path) -> None:
+    refused = []
+
+    def script(example: Any) -> Any:
+        with pytest.raises(SettingsError, match="another evaluation is at work there"):
+            evaluate(histories(), [Scripted("other", noisy(2))], output=tmp_path / "out", force=True)
+        refused.append(example)
+        return noisy(1)(example)
+
+    system = Scripted("s", script)
+    found = studied("length", histories(), [system], output=tmp_path / "out")
+    assert len(refused) == len(system.asked) > 24  # variants too
+    assert studied("length", histories(), [Scripted("s", noisy(1))], output=tmp_path / "out").studies == found.studies
 
 
 def test_a_study_that_was_stopped_while_it_replaced_another_goes_on(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from trsr_lite.datasets import origin
 from trsr_lite.datasets.options import DataOptions
 from trsr_lite.digests import file_digest
 from trsr_lite.engine.llama import LlamaEngine
+from trsr_lite.errors import StoreError
 from trsr_lite.evaluation import lists
 from trsr_lite.prompts import DOMAINS
 
@@ -394,6 +395,37 @@ def test_another_evaluation_needs_force(run: Run, asked: list[str], tmp_path: Pa
     assert run(*asked, *change, "--output", tmp_path / "kept", "--force").code == 0
 
 
+def test_where_data_lie_and_how_they_are_named_is_no_other_evaluation(
+    run: Run, asked: list[str], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def code(place: str, *options: str) -> int:
+        named = [place if argument == str(data) else argument for argument in asked]
+        return run(*named, "--baselines", "popularity", "--output", tmp_path / "kept", *options).code
+
+    assert code(str(data)) == 0
+    before = (tmp_path / "kept" / "outcomes.jsonl").read_bytes()
+    shutil.copytree(data, tmp_path / "moved")
+    monkeypatch.chdir(tmp_path)
+    for place in (f"{data}/", "moved", "./moved"):
+        assert code(place) == 0
+    for options in (["--strict"], ["--train-negatives", "3"]):
+        assert code(str(data), *options) == 0
+    assert (tmp_path / "kept" / "outcomes.jsonl").read_bytes() == before
+    assert code(str(data), "--validation", "0.2") == 2  # others train, and count
+
+
+def test_a_file_of_lists_may_be_named_otherwise(
+    run: Run, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lists.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in own()))
+    monkeypatch.chdir(tmp_path)
+    kept = [
+        (run("--lists", path, "-m", tiny, "--output", "kept").code, (tmp_path / "kept" / "outcomes.jsonl").read_bytes())
+        for path in ("lists.jsonl", "./lists.jsonl", tmp_path / "lists.jsonl")
+    ]
+    assert kept == [(0, kept[0][1])] * 3
+
+
 def test_a_folder_takes_answers_of_more_systems(run: Run, asked: list[str], tmp_path: Path) -> None:
     first = run(*asked, "--output", tmp_path / "kept", "--json").json
     before = (tmp_path / "kept" / "outcomes.jsonl").read_bytes()
@@ -445,7 +477,7 @@ def test_other_data_and_another_model_are_another_evaluation(
     shutil.copy(tiny, model)
     with (folder / "interactions.jsonl").open("a") as file:
         file.write('{"user_id": "new", "item_id": "n1"}\n')
-    assert "its lists differs" in run(*arguments).err
+    assert "its data differs" in run(*arguments).err
 
 
 def test_a_changed_file_of_lists_and_another_seed_of_chance_are_another_evaluation(
@@ -663,6 +695,25 @@ def test_a_catalog_of_other_items_finds_none_of_the_users(run: Run, asked: list[
     changes.build([tmp_path / "other.jsonl"], tmp_path / "other.catalog")
     found = run(*asked, "--retrieve", "5", "--catalog", tmp_path / "other.catalog", "--json").json["first_stage"]
     assert (found["items"], found["catalog"]["value"]) == (1, 0.0)
+
+
+def test_a_first_stage_that_fails_takes_no_figure_with_it(
+    run: Run, asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib", reason="needs matplotlib: `pip install 'trsr-lite[report]'`")
+    from trsr_lite.catalog import changes
+
+    def fail(*_: object, **__: object) -> None:
+        raise StoreError("items.catalog: no space left", hint="make room")
+
+    monkeypatch.setattr(changes, "build", fail)
+    code, out, err = run(*asked, "--retrieve", "5", "--report", tmp_path / "report.html")
+    assert code == 1
+    assert "tiny" in out and "note: the first stage could not be measured: items.catalog: no space left" in out
+    assert err.splitlines()[-2:] == ["Error: items.catalog: no space left", "hint: make room"]
+    assert "could not be measured" in (tmp_path / "report.html").read_text()
+    printed = json.loads(run(*asked, "--retrieve", "5", "--json").out)
+    assert "first_stage" not in printed and printed["systems"]["tiny"]["recall@5"]["value"] == 1.0
 
 
 def test_a_catalog_that_is_not_there_is_said_before_anything_is_ranked(

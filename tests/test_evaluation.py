@@ -292,11 +292,12 @@ def test_a_system_that_ranks_no_list_is_shown_all_the_same() -> None:
 @pytest.mark.parametrize(("count", "few"), [(1, True), (LEAST - 1, True), (LEAST, False)])
 def test_too_few_lists_are_said_and_have_no_intervals(count: int, few: bool) -> None:
     found = evaluate(lists(count), [Scripted("a", noisy(1)), Scripted("b", noisy(2))])
+    said = "1 list is" if count == 1 else f"{count} lists are"
     bounds = [found.systems["a"]["recall@3"][name] for name in ("low", "high")]
     bounds += [found.comparisons[0][name] for name in ("low", "high")]
     assert [bound is None for bound in bounds] == [few] * 4
     assert [note for note in found.notes if "too few" in note] == (
-        [f"{count} lists are too few for intervals (at least {LEAST}): the figures may be chance"] if few else []
+        [f"{said} too few for intervals (at least {LEAST}): the figures may be chance"] if few else []
     )
 
 
@@ -493,3 +494,17 @@ def test_systems_prepare_every_list_before_they_rank_one() -> None:
     system = Scripted("s", noisy(1))
     evaluate(lists(4), [system])
     assert system.prepared == system.asked == ids(list(lists(4).examples.values()))
+
+
+def test_a_system_gives_its_memory_back_before_the_next_one_is_asked(
+    make_recommender: Callable[..., Recommender],
+) -> None:
+    first, model = Scripted("a", noisy(1)), Model("m", recommender := make_recommender(NONE))
+
+    def last(example: Example) -> Any:
+        assert first.released == [4]
+        assert not recommender._models._engines
+        return noisy(2)(example)
+
+    evaluate(lists(4), [first, model, Scripted("b", last)])
+    assert model.answer(lists(4).examples[10]).scores.shape == (5,)  # loaded again

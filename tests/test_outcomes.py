@@ -241,7 +241,13 @@ CHANGES: dict[str, Callable[[Example], Example]] = {
 def others() -> dict[str, tuple[Lists, list[Any], str]]:
     made = lists(25)
     return {
-        "data": (Lists(made.examples, made.items, None, {"made": "otherwise"}), systems(), "lists differs"),
+        **{
+            name: (replace(made, facts=facts), systems(), "data differs")
+            for name, facts in {
+                "other files": {"files": {"items.jsonl": "b2:1"}},
+                "another split": {"options": {"validation": 0.2}},
+            }.items()
+        },
         "fewer lists": (lists(24), systems(), "numbers differs"),
         **{name: (changed(made, change), systems(), "examples differs") for name, change in CHANGES.items()},
         "a changed system": (made, [Scripted("a", noisy(1), weights="new"), systems()[1]], "a is another system"),

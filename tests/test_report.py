@@ -58,6 +58,9 @@ class System:
             return Answer(scores)
         return Answer(scores, 1 / (1 + np.exp(-scores)), 0.875, self._summary)
 
+    def release(self) -> None:
+        pass
+
 
 def item(name: str, title: str | None = None) -> Item:
     return Item(name, {"title": title or f"Title of {name}"})
@@ -241,7 +244,7 @@ def test_what_is_drawn_and_written_stands_out_from_the_page(dark: bool) -> None:
 
 
 def study(name: str = "length", **more: Any) -> dict[str, Any]:
-    """A study of two variants and two systems, one of too few lists."""
+    """A study of two variants and two systems, one of too few users."""
 
     def row(variant: str, system: str, value: float, **other: Any) -> dict[str, Any]:
         sure = {"value": value, "low": value - 0.1, "high": value + 0.1}
@@ -271,7 +274,7 @@ def test_a_study_is_a_plot_and_a_table_of_the_same_figures(made: Made) -> None:
     assert set(described) <= set(ids)
     assert whole.count("0.375<br><small>0.275–0.475</small>") == 2 * 2  # Recall and MRR of two studies
     assert whole.count("−0.250<br><small>−0.300 to −0.200</small>") == 2
-    assert "&lt; 0.001" in whole and "0.000<br><small>too few lists</small>" in whole
+    assert "&lt; 0.001" in whole and "0.000<br><small>too few users</small>" in whole
     assert "<script>" not in whole and "5 <b>" not in whole
 
 
@@ -384,9 +387,31 @@ def test_too_few_lists_have_no_interval_anywhere(made: Made) -> None:
     few, enough = (made(evaluate(lists(count, counted=False), [spread(), best()])) for count in (LEAST - 1, LEAST))
     assert "too few for intervals" in Page(few).texts("section")[0]
     assert not re.search(r"\d–0\.\d|\d–1\.0", few)
-    assert Page(few).table("Recall@3 against spread")["best"][1] == "too few lists"
-    assert few.count("too few lists for an interval") == 2
+    assert Page(few).table("Recall@3 against spread")["best"][1] == "too few users"
+    assert few.count("too few users for an interval") == 2
     assert [content.count("stroke-width: 2.5") for content in (few, enough)] == [0, 2]
+
+
+def test_many_lists_of_few_users_are_not_called_few_lists(made: Made) -> None:
+    found = lists(6 * (LEAST - 1))
+    examples = {
+        number: replace(one, user_id=f"person-{100 + number % (LEAST - 1)}") for number, one in found.examples.items()
+    }
+    content = made(evaluate(replace(found, examples=examples), [spread(), best()]))
+    assert "too few users" in content and "of too few users to be sure" in content
+    assert "too few lists" not in content and "lists enough" not in content
+
+
+def test_what_a_catalog_finds_is_said_apart_from_the_ranking(made: Made) -> None:
+    sure = {"value": 0.5, "low": 0.4, "high": 0.6}
+    found = evaluate(lists(LEAST), [best()])
+    stage = {"count": 50, "items": 1200, "catalog": sure, "popularity": {**sure, "value": 0.25}}
+    (said,) = [text for text in Page(made(replace(found, first_stage=stage))).texts("section") if "First" in text]
+    assert "among the first 50 of 1,200 items" in said
+    assert "catalog's first: 0.500, 95 % interval 0.400–0.600; popularity's first: 0.250" in said
+    alone = made(replace(found, first_stage={**stage, "popularity": None}))
+    assert "First stage" in alone and "popularity's" not in alone
+    assert "First stage" not in made(found)
 
 
 def test_what_was_ranked_is_said(made: Made) -> None:

@@ -110,7 +110,17 @@ def test_the_margins_of_a_run_are_those_of_its_scorer(run: Run, trained: Path, t
             assert one["scores"] == pytest.approx(margins.tolist(), abs=1e-4)
 
 
-def test_untrained_adds_the_base_and_compares_it(run: Run, trained: Path) -> None:
+def test_untrained_adds_the_base_and_compares_it(run: Run, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Scorer] = []
+    margins = Scorer.margins
+
+    def spy(self: Scorer, rows: Any) -> Any:
+        asked.append(self)
+        found = margins(self, rows)
+        assert {id(one) for one in asked if "model" in vars(one)} == {id(self)}  # one model in memory at a time
+        return found
+
+    monkeypatch.setattr(Scorer, "margins", spy)
     found = run("-m", trained, "--untrained", "--json").json
     assert list(found["systems"]) == ["first", "first (untrained)"]
     (one,) = found["comparisons"]

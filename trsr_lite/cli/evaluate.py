@@ -7,7 +7,8 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import fields
+from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from trsr_lite.cli import fields as generated
 from trsr_lite.cli import options
 from trsr_lite.datasets import options as data_options
 from trsr_lite.datasets.options import DataOptions
-from trsr_lite.errors import SettingsError
+from trsr_lite.errors import SettingsError, TrsrError
 from trsr_lite.evaluation.options import BASELINES, PARTS, STUDIES
 
 
@@ -127,19 +128,27 @@ def command(
         simple, more = opening.simple(baselines, lists, seed=seed)
         systems += simple
         systems += opening.scored(files, [system.name for system in systems])
-        plan = studies.plan(ablations, systems)
-        result = evaluate(lists, systems, output=folder, force=force, notes=[*notes, *more], progress=progress)
-        result = studies.study(plan, result, seed=seed, output=folder, progress=progress)
-        found = result.to_dict()
+        study = partial(studies.study, studies.plan(ablations, systems), seed=seed, output=folder, progress=progress)
+        result = evaluate(
+            lists, systems, output=folder, force=force, notes=[*notes, *more], progress=progress, then=study
+        )
+        failed = None
         if retrieve:
             outcomes = result.outcomes[systems[0].name]
-            found["first_stage"] = first_stage.measure(lists, outcomes, retrieve, catalog=catalog, progress=progress)
+            try:
+                stage = first_stage.measure(lists, outcomes, retrieve, catalog=catalog, progress=progress)
+                result = replace(result, first_stage=stage)
+            except TrsrError as error:  # said as an error after the figures of hours are out
+                failed = error
+                result = replace(result, notes=[*result.notes, f"the first stage could not be measured: {error}"])
     if as_json:
-        tables.print_json(found)
+        tables.print_json(result.to_dict())
     else:
-        tables.print_evaluation(found, tables.console())
+        tables.print_evaluation(result.to_dict(), tables.console())
     if report:
         _write(Path(report), result)
+    if failed:
+        raise failed
 
 
 def _write(report: Path, result: Any) -> None:

@@ -91,7 +91,7 @@ def study(
     output: Path | None = None,
     progress: OnProgress | None = None,
 ) -> Evaluation:
-    """The evaluation with its studies, of the systems that it was made with.
+    """The evaluation with its studies, of the systems that it was made with: the `then` of `evaluate`.
 
     With `output`, the folder of the evaluation, answers are kept there one by one.
     """

@@ -1,6 +1,6 @@
 """Cells of a report's tables: a figure with its interval, a difference, and how easily chance would make it.
 
-Invariant: what is not known, such as an interval of too few lists, is not shown.
+Invariant: what is not known, such as an interval of too few users, is not shown.
 """
 
 from __future__ import annotations
@@ -28,4 +28,4 @@ def difference(found: Mapping[str, Any]) -> tuple[str, str, str]:
         "" if found[key] is None else f"{found[key]:+.3f}".replace("-", "−") for key in ("value", "low", "high")
     )
     p = f"{found['p']:.3f}" if found["p"] >= 0.001 else "&lt; 0.001"
-    return value, f"{low} to {high}" if low else "too few lists", p
+    return value, f"{low} to {high}" if low else "too few users", p

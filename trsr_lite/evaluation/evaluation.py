@@ -7,7 +7,7 @@ figures.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from trsr_lite.datasets.dataset import Example
 from trsr_lite.errors import Cancelled, Closed, DataError, ModelError, SettingsError, TrsrError
 from trsr_lite.evaluation import figures, intervals
 from trsr_lite.evaluation.lists import Lists
-from trsr_lite.evaluation.outcomes import Outcome, Outcomes
+from trsr_lite.evaluation.outcomes import Outcome, Outcomes, alone
 from trsr_lite.evaluation.systems import Answer, System
 from trsr_lite.result import OnProgress, Progress
 
@@ -39,6 +39,7 @@ class Evaluation:
     notes: what a reader must know before believing the figures.
     preparing: system -> seconds of its work for all lists together.
     studies: name -> what a study found, as in the JSON; see `ablations`.
+    first_stage: what `first_stage.measure` found; None where it was not asked for.
     """
 
     lists: Lists
@@ -49,6 +50,7 @@ class Evaluation:
     notes: Sequence[str]
     preparing: Mapping[str, float]
     studies: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    first_stage: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON of `trsr-lite evaluate --json`."""
@@ -61,6 +63,7 @@ class Evaluation:
             "comparisons": [dict(one) for one in self.comparisons],
             "notes": list(self.notes),
             **({"studies": {name: dict(found) for name, found in self.studies.items()}} if self.studies else {}),
+            **({"first_stage": dict(self.first_stage)} if self.first_stage else {}),
         }
 
 
@@ -72,25 +75,31 @@ def evaluate(
     force: bool = False,
     notes: Sequence[str] = (),
     progress: OnProgress | None = None,
+    then: Callable[[Evaluation], Evaluation] | None = None,
 ) -> Evaluation:
     """Let every system rank every list.
 
     With `output`, answers are kept there one by one: an evaluation that was stopped goes on, and one with other systems
-    asks only those that are new. The first system is what the others are compared with. Raises `SettingsError` where
-    `output` holds answers to other lists, or of another system of the same name.
+    asks only those that are new. The first system is what the others are compared with. `then` makes more of it, such
+    as studies, before anybody else may work in `output`. Raises `SettingsError` where somebody does, where `output`
+    holds answers to other lists, or of another system of the same name.
     """
     names = [system.name for system in systems]
-    outcomes, preparing = answers(lists, systems, output=output, force=force, progress=progress)
-    tables = {name: figures.table(found) for name, found in outcomes.items()}
-    return Evaluation(
-        lists=lists,
-        outcomes=outcomes,
-        systems={name: figures.system(outcomes[name], tables[name]) for name in names},
-        groups=_groups(lists, tables),
-        comparisons=figures.comparisons(tables, names[0], lists.users()),
-        notes=[*notes, *_few(lists), *failures(outcomes)],
-        preparing=preparing,
-    )
+    if not systems or len(set(names)) < len(names):
+        raise SettingsError(f"{', '.join(names) or 'nothing'}: systems must be at least one, each with its own name")
+    with alone(output):
+        outcomes, preparing = answers(lists, systems, output=output, force=force, progress=progress)
+        tables = {name: figures.table(found) for name, found in outcomes.items()}
+        found = Evaluation(
+            lists=lists,
+            outcomes=outcomes,
+            systems={name: figures.system(outcomes[name], tables[name]) for name in names},
+            groups=_groups(lists, tables),
+            comparisons=figures.comparisons(tables, names[0], lists.users()),
+            notes=[*notes, *_few(lists), *failures(outcomes)],
+            preparing=preparing,
+        )
+        return then(found) if then else found
 
 
 def answers(
@@ -101,14 +110,14 @@ def answers(
     force: bool = False,
     progress: OnProgress | None = None,
 ) -> tuple[dict[str, list[Outcome]], dict[str, float]]:
-    """What every system makes of every list, in order of the lists' numbers, and the seconds each prepared for it."""
-    names = [system.name for system in systems]
-    if not systems or len(set(names)) < len(names):
-        raise SettingsError(f"{', '.join(names) or 'nothing'}: systems must be at least one, each with its own name")
+    """What every system makes of every list, in order of the lists' numbers, and the seconds each prepared for it.
+
+    `output` is a folder that the caller has alone, or one below it.
+    """
     kept = Outcomes(output, _head(lists, systems) if output else {}, force=force)
     try:
         preparing = {system.name: _rank(system, lists, kept, progress) for system in systems}
-        return {name: kept.of(name, list(lists.examples)) for name in names}, preparing
+        return {name: kept.of(name, list(lists.examples)) for name in preparing}, preparing
     finally:
         kept.close()
 
@@ -126,7 +135,7 @@ def failures(outcomes: Mapping[str, Sequence[Outcome]]) -> list[str]:
 
 
 def _head(lists: Lists, systems: Sequence[System]) -> dict[str, Any]:
-    """What answers depend on.
+    """What was asked, and what answers depend on.
 
     Facts of the data do not say which candidates were drawn from them, and that may change with a version: the lists
     have a digest of their own, so that answers to others are not taken for answers to these.
@@ -153,6 +162,7 @@ def _rank(system: System, lists: Lists, kept: Outcomes, progress: OnProgress | N
         answer, error, lasts = _asked(system, example, first=number == numbers[0])
         seconds = time.perf_counter() - start
         kept.add(Outcome.of(system.name, number, example, answer, seconds, error), lasts=lasts)
+    system.release()
     return preparing
 
 
@@ -197,7 +207,7 @@ def _few(lists: Lists) -> list[str]:
     count, users = len(lists.examples), intervals.count(lists.users())
     if users >= intervals.LEAST:
         return []
-    least, of_users = str(intervals.LEAST), ""
+    least, are = str(intervals.LEAST), "list is" if count == 1 else "lists are"
     if users < count:  # alike, so that more lists of the same users would not help
-        least, of_users = f"{least} users", f" of {users} user{'s' * (users > 1)}"
-    return [f"{count} lists{of_users} are too few for intervals (at least {least}): the figures may be chance"]
+        least, are = f"{least} users", f"lists of {users} user{'s' * (users > 1)} are"
+    return [f"{count} {are} too few for intervals (at least {least}): the figures may be chance"]

@@ -39,7 +39,7 @@ def section(name: str, found: Mapping[str, Any]) -> str:
             plots.variants(
                 values, name=f"study-{name}", label=f"Plot: {metric} by {found['axis']}", described_by=f"table-{name}"
             ),
-            f"{metric} by {found['axis']}, with 95 % intervals where there are lists enough",
+            f"{metric} by {found['axis']}, with 95 % intervals where there are users enough",
             f'<div id="table-{name}">{table}</div>',
         ),
         f"<p>Items: of a history, on average. Against {found['reference']}: how far {metric} is above that of the same "

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from trsr_lite import disk
 from trsr_lite.catalog import changes
 from trsr_lite.catalog.catalog import Catalog
 from trsr_lite.catalog.retrieval import Retrieval
@@ -59,9 +60,10 @@ def measure(
 
 def _made(items: Sequence[Item], opened: ExitStack) -> Path:
     folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="trsr-lite-")))
-    with (folder / "items.jsonl").open("wb") as out:
+    file = folder / "items.jsonl"
+    with disk.checked(file), file.open("wb") as out:
         out.writelines(orjson.dumps({"id": item.id, **item.attributes}) + b"\n" for item in items)
-    changes.build([folder / "items.jsonl"], folder / "items.catalog", strict=True)
+    changes.build([file], folder / "items.catalog", strict=True)
     return folder / "items.catalog"
 
 

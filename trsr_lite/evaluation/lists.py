@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from trsr_lite.datasets import origin
 from trsr_lite.datasets.dataset import Dataset, Example
 from trsr_lite.errors import DataError
 from trsr_lite.records import Item, User, documents
@@ -27,7 +28,7 @@ class Lists:
     examples: number -> list.
     items: all items that are known, for systems that compare texts.
     counts: item id -> training users who have it; None where nobody counted.
-    facts: what they were made from, as plain JSON values.
+    facts: what they were made from and how that was typed, as plain JSON values.
     """
 
     examples: Mapping[int, Example]
@@ -86,6 +87,11 @@ def of_file(path: str) -> Lists:
         raise DataError(f"{name}: is empty", hint="one object a line: user_id, history, candidates, positives")
     lists = Lists(examples, list(known.values()), None, {"lists": name})
     return replace(lists, facts={**lists.facts, "digest": lists.digest()})
+
+
+def origin_of(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Which data and users lists were made from, wherever those lay: what other items and counts depend on."""
+    return origin.of(facts.get("options", {}), facts.get("files", {}))
 
 
 def _example(user: User, positives: Any, where: str) -> Example:

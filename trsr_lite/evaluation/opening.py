@@ -16,7 +16,7 @@ import orjson
 from trsr_lite.datasets import origin
 from trsr_lite.errors import SettingsError
 from trsr_lite.evaluation import baselines
-from trsr_lite.evaluation.lists import Lists
+from trsr_lite.evaluation.lists import Lists, origin_of
 from trsr_lite.evaluation.scores import Scores
 from trsr_lite.evaluation.systems import Model, Simple, System
 from trsr_lite.recommender import Recommender
@@ -137,10 +137,9 @@ def _seen(label: str, trained_on: Mapping[str, Any], lists: Lists) -> list[str]:
     """A warning where a model's own split is not the one that is ranked, or where it was chosen on these users."""
     if not trained_on:  # nothing is known of it
         return []
-    facts = lists.facts
-    if origin.of(facts.get("options", {}), facts.get("files", {})) != trained_on:
+    if origin_of(lists.facts) != trained_on:
         return [f"{label} was trained on other data or another split of them: it may have seen these users"]
-    if facts["part"] == "validation":
+    if lists.facts["part"] == "validation":
         return [f"{label} chose its checkpoint on these users: its figures are flattered"]
     return []
 

@@ -1,7 +1,8 @@
 """Answers on disk: one line for each system and list, so that an evaluation can be stopped, continued, added to and
 examined.
 
-    evaluation.json   what was asked: the data with their digests, a digest of the lists, the systems
+    evaluation.json   what was asked: the data with their digests and how they were named, a digest of the lists, the
+                      systems
     outcomes.jsonl    one line for each system and list: scores, labels, seconds, or why there are none
 
 Invariant: a line is whole or absent; a folder holds answers to the same lists only, and a name is one system. Lists are
@@ -14,6 +15,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from trsr_lite.batch import lock
 from trsr_lite.batch.files import Place
 from trsr_lite.datasets.dataset import Example
 from trsr_lite.errors import SettingsError, TrsrError
+from trsr_lite.evaluation.lists import origin_of
 from trsr_lite.evaluation.systems import Answer
 
 SCHEMA = 2  # 1 had no digest of the lists: its answers may be to other candidates
@@ -82,8 +85,15 @@ class Outcome:
         return cls(**values)
 
 
+def alone(folder: Path | None) -> AbstractContextManager[None]:
+    """Within this block nobody else evaluates in the folder; raises `SettingsError` where someone does."""
+    if folder is None:
+        return contextlib.nullcontext()
+    return lock.held(Place(str(folder)), "another evaluation is at work there")
+
+
 class Outcomes:
-    """The outcomes of one evaluation: in a folder, or in memory without one.
+    """The outcomes of one evaluation: in a folder that this process has `alone`, or in memory without one.
 
     A folder also keeps what earlier evaluations of the same lists asked of other systems.
     """
@@ -92,20 +102,15 @@ class Outcomes:
         self.folder = folder
         self._known: dict[tuple[str, int], Outcome] = {}
         self._file: Any = None
-        self._alone = contextlib.ExitStack()
         if folder is not None:
-            with contextlib.ExitStack() as stack:
-                stack.enter_context(lock.held(Place(str(folder)), "another evaluation is at work there"))
-                self._open(folder, orjson.loads(orjson.dumps({"schema": SCHEMA, **head})), force=force)
-                self._alone = stack.pop_all()
+            self._open(folder, orjson.loads(orjson.dumps({"schema": SCHEMA, **head})), force=force)
 
     def close(self) -> None:
         """Close the file; more than once is fine."""
-        with self._alone:
-            if self._file is not None:
-                with self._writing() as file:
-                    file.close()
-                self._file = None
+        if self._file is not None:
+            with self._writing() as file:
+                file.close()
+            self._file = None
 
     def get(self, system: str, number: int) -> Outcome | None:
         """A known outcome."""
@@ -170,14 +175,20 @@ def _with_known(folder: Path, head: dict[str, Any], *, force: bool) -> dict[str,
     known = _object(path.read_bytes(), str(path))
     if known.get("schema") != SCHEMA:
         raise SettingsError(f"{folder}: holds an evaluation of another version of trsr-lite", hint=_HINT)
-    for name, value in head.items():
-        if name != "systems" and known.get(name) != value:
+    before = _decisive({**known, "lists": _mapping(known.get("lists"), str(path))})
+    for name, value in _decisive(head).items():
+        if before[name] != value:
             raise SettingsError(f"{folder}: holds another evaluation: its {name} differs", hint=_HINT)
     systems = _mapping(known.get("systems"), str(path))
     for name, identity in head["systems"].items():
         if systems.get(name, identity) != identity:
             raise SettingsError(f"{folder}: holds another evaluation: its {name} is another system", hint=_HINT)
     return {**head, "systems": {**systems, **head["systems"]}}
+
+
+def _decisive(head: Mapping[str, Any]) -> dict[str, Any]:
+    """What answers depend on beside their system: not where the data lie, nor options that change no list."""
+    return {"data": origin_of(head["lists"]), "numbers": head.get("numbers"), "examples": head.get("examples")}
 
 
 def _read(path: Path) -> Iterator[Outcome]:

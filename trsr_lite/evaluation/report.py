@@ -1,7 +1,7 @@
 """An evaluation as one HTML file: figures, plots, ten lists to look at, and how all of it was made.
 
 Invariant: the file loads nothing and runs nothing; text of items, models and people is folded and escaped, so that it
-is shown as text. What cannot be said, such as an interval of too few lists, is not drawn.
+is shown as text. What cannot be said, such as an interval of too few users, is not drawn.
 """
 
 from __future__ import annotations
@@ -90,6 +90,7 @@ def html(evaluation: Evaluation, *, command: str, when: datetime | None = None) 
             _plots(evaluation),
             _comparisons(evaluation, page.text(first)),
             _groups(evaluation),
+            _first_stage(evaluation.first_stage),
             *(findings.section(name, found) for name, found in evaluation.studies.items()),
             _lists(evaluation),
             cases.section(evaluation, first),
@@ -116,7 +117,7 @@ def _figures(evaluation: Evaluation) -> str:
     before = f" Beside that, all lists were prepared together: {', '.join(prepared)}." if prepared else ""
     return page.section(
         "Figures",
-        "<p>Means over the lists, and below each its 95 % interval where there are lists enough. A dash: the system "
+        "<p>Means over the lists, and below each its 95 % interval where there are users enough. A dash: the system "
         f"has no such figure.{before}</p>",
         page.table("What each system reaches", ["System", *COLUMNS.values()], rows),
         page.details("What the columns mean", page.terms(MEANINGS)),
@@ -178,8 +179,20 @@ def _groups(evaluation: Evaluation) -> str:
     return page.section(
         "Warm and cold lists",
         "<p>A list is warm where a training user has one of its own items, and cold where none has. "
-        "A figure without an interval is of too few lists to be sure of anything.</p>",
+        "A figure without an interval is of too few users to be sure of anything.</p>",
         page.table("Recall@3 of each group", ["System", *heads], rows),
+    )
+
+
+def _first_stage(found: Mapping[str, Any] | None) -> str:
+    if not found:
+        return ""
+    popular = f"; popularity's first: {_said(found['popularity'])}" if found["popularity"] else ""
+    return page.section(
+        "First stage",
+        f"<p>The part of the user's items that is among the first {found['count']:,} of "
+        f"{page.counted(found['items'], 'item')} before any ranking. The catalog's first: "
+        f"{_said(found['catalog'])}{popular}.</p>",
     )
 
 
@@ -223,7 +236,7 @@ def _figure(key: str, figure: Mapping[str, Any] | int | None) -> str:
 
 def _said(figure: Mapping[str, Any]) -> str:
     found = cells.interval(figure)
-    return f"{figure['value']:.3f}, " + (f"95 % interval {found}" if found else "too few lists for an interval")
+    return f"{figure['value']:.3f}, " + (f"95 % interval {found}" if found else "too few users for an interval")
 
 
 def _between(counts: Iterable[int]) -> str:

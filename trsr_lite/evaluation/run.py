@@ -10,7 +10,7 @@ import numpy as np
 
 from trsr_lite.datasets.dataset import Example
 from trsr_lite.errors import SettingsError
-from trsr_lite.evaluation.systems import Answer, summarize
+from trsr_lite.evaluation.systems import Answer, summarize, unload
 from trsr_lite.recommender import Recommender
 from trsr_lite.result import OnProgress
 from trsr_lite.settings import Settings
@@ -61,6 +61,12 @@ class Run:
             summary = self._recommender.summaries([example.history])[0].text
         row = self._scorer.row(example.history, summary, example.candidates, settings=settings)
         return Answer(np.asarray(self._scorer.margins([row])[0], np.float64), summary=summary)
+
+    def release(self) -> None:
+        """Forget its weights, and the summarizer's."""
+        self._scorer.forget()
+        if self._recommender:
+            unload(self._recommender)
 
     def _summarizer(self) -> str | None:
         """What its answers depend on beside the run: nothing where there are no summaries."""

@@ -48,6 +48,9 @@ class Scores:
             raise DataError(f"no scores: {_why(lines, found, wanted)}")
         return Answer(np.array([found[0][name] for name in wanted], np.float64))
 
+    def release(self) -> None:
+        """Nothing."""
+
 
 def _read(path: str) -> dict[str, list[Line]]:
     """User -> lines; raises `DataError` that names the line."""

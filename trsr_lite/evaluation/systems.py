@@ -63,6 +63,9 @@ class System(Protocol):
     def answer(self, example: Example) -> Answer:
         """Scores of one list; raises `TrsrError` where it cannot rank it."""
 
+    def release(self) -> None:
+        """Give back the memory of what is loaded again when it is needed again."""
+
 
 @runtime_checkable
 class Adjustable(System, Protocol):
@@ -96,6 +99,9 @@ class Simple:
     def answer(self, example: Example) -> Answer:
         """Its scores."""
         return Answer(self._ranker.score(example))
+
+    def release(self) -> None:
+        """Nothing."""
 
 
 class Model:
@@ -141,6 +147,10 @@ class Model:
             result.summary,
         )
 
+    def release(self) -> None:
+        """Unload its models."""
+        unload(self._recommender)
+
 
 def summarize(
     recommender: Recommender, settings: Settings, examples: Sequence[Example], progress: OnProgress | None
@@ -158,6 +168,11 @@ def summarize(
         recommender.settings = settings.updated(domain=domain)
         recommender.summaries(members, progress=progress, whole_rounds=True)
     return time.perf_counter() - start
+
+
+def unload(recommender: Recommender) -> None:
+    """Free its models until the next call, as after idle seconds."""
+    recommender._unload(lambda: True)
 
 
 def _can_be_shown(history: Sequence[Item], settings: Settings) -> bool:
