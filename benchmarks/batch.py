@@ -1,7 +1,7 @@
 """Many users: a batch against a loop over `recommend`, Ray against plain processes, a batch whose processes are killed.
 
-python -m benchmarks.batch speed [--users 200]      two workers of one thread, one of two, and the loop
-python -m benchmarks.batch ray   [--users 200]      two Ray workers against two processes, one thread each
+python -m benchmarks.batch speed [--users 30]       two workers of one thread, one of two, and the loop
+python -m benchmarks.batch ray   [--users 100]      two Ray workers against two processes, one thread each
 python -m benchmarks.batch kills [--users 1000]     a tiny model; every user once, as an undisturbed run has it
 """
 
@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -31,25 +32,29 @@ from trsr_lite.engine.threads import default_threads
 from trsr_lite.recommender import Recommender
 from trsr_lite.records import read_users
 
+Found = tuple[str, list[tuple[str, str, str]], dict[str, Any]]  # what `report` takes
 HISTORY, CANDIDATES, WORDS = 23, 12, 8  # words of a description, beside a title of six
 TESTS = Path(__file__).parents[1] / "tests"
 PARTS = 8  # partitions of the Ray benchmark, for each worker
 PAUSE = (3.0, 12.0)  # seconds between two kills
+QUOTED = {"speed": (30, 2), "ray": (100, 1), "kills": (1000, 1)}  # users and rounds of the figures that pages quote
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=["speed", "ray", "kills"])
-    parser.add_argument("--users", type=int)
-    parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=1)
+    parts = parser.add_subparsers(dest="part", required=True)
+    for name, (users, rounds) in QUOTED.items():
+        part = parts.add_parser(name)
+        part.add_argument("--users", type=int, default=users)
+        part.add_argument("--rounds", type=int, default=rounds)
+        part.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         work = {"speed": speed, "ray": ray, "kills": kills}[chosen.part]
-        work(Path(folder), chosen.users or (1000 if chosen.part == "kills" else 200), chosen)
+        report(*work(Path(folder), chosen.users, chosen), whole=chosen == parser.parse_args([chosen.part]))
 
 
-def speed(folder: Path, count: int, chosen: argparse.Namespace) -> None:
+def speed(folder: Path, count: int, chosen: argparse.Namespace) -> Found:
     """Users a second of the loop, of one worker with all threads, and of one worker a core."""
     cores = default_threads()
     users = write_users(folder / "users.jsonl", count, chosen.seed)
@@ -81,7 +86,7 @@ def speed(folder: Path, count: int, chosen: argparse.Namespace) -> None:
     loop(full)
     work: dict[str, Callable[[], object]] = {f"{name}, empty": partial(_into, way, place) for name, way in ways.items()}
     work |= {f"{name}, full": partial(way, full) for name, way in ways.items()}
-    seconds = in_turns(work, chosen.rounds, warm_up=0)
+    seconds = in_turns(work, chosen.rounds, warm_up=False)
     rows = []
     for state, required in (("empty", "≥ 2×"), ("full", "≥ 1.0×")):
         for name in ways:
@@ -89,10 +94,10 @@ def speed(folder: Path, count: int, chosen: argparse.Namespace) -> None:
             gain = ratio(seconds[f"loop, {state}"], seconds[f"{name}, {state}"])
             rows.append((f"{state} cache, {name}: users a second", f"{rate:.3f} ({gain:.2f}×)", required))
     shape = {"users": count, "history": HISTORY, "candidates": CANDIDATES, "words": samples.TITLE + WORDS}
-    report("batch", rows, {**shape, "threads": cores, "seconds": seconds})
+    return "batch", rows, {**shape, "threads": cores, "seconds": seconds}
 
 
-def ray(folder: Path, count: int, chosen: argparse.Namespace) -> None:
+def ray(folder: Path, count: int, chosen: argparse.Namespace) -> Found:
     """Two workers of one thread each, as actors and as processes that have half of the users each."""
     users = write_users(folder / "users.jsonl", count, chosen.seed)
     halves = [folder / f"half-{number}.jsonl" for number in range(2)]
@@ -116,16 +121,16 @@ def ray(folder: Path, count: int, chosen: argparse.Namespace) -> None:
         assert command(users, out, "--engine", "ray", "--workers", "2").wait() == 0
         steady["ray"].append(rate([out]))
 
-    seconds = in_turns({"plain": plain, "ray": actors}, chosen.rounds, warm_up=0)
+    seconds = in_turns({"plain": plain, "ray": actors}, chosen.rounds, warm_up=False)
     lost = 1 - ratio(steady["ray"], steady["plain"])
     rows = [
         ("lost between the first and the last part", f"{lost:.1%}", "≤ 10 %"),
         ("whole run, starting Ray included, Ray / plain", f"{ratio(seconds['ray'], seconds['plain']):.2f}×", ""),
     ]
-    report("batch_ray", rows, {"users": count, "seconds": seconds, "users_a_second": steady})
+    return "batch_ray", rows, {"users": count, "seconds": seconds, "users_a_second": steady}
 
 
-def kills(folder: Path, count: int, chosen: argparse.Namespace) -> None:
+def kills(folder: Path, count: int, chosen: argparse.Namespace) -> Found:
     """Kill workers and the driver at random until the batch is done, and compare with an undisturbed one."""
     sys.path.insert(0, str(TESTS))
     import tiny_gguf
@@ -155,7 +160,7 @@ def kills(folder: Path, count: int, chosen: argparse.Namespace) -> None:
         ("users, each exactly once", f"{len(ids)} ({len(set(ids))} different)", str(count)),
         ("files equal to an undisturbed run's", f"{sum(same)} of {len(same)}", "all"),
     ]
-    report("batch_kills", rows, {"users": count, "killed": killed})
+    return "batch_kills", rows, {"users": count, "killed": killed}
 
 
 def write_users(path: Path, count: int, seed: int) -> Path:
@@ -171,12 +176,13 @@ def write_users(path: Path, count: int, seed: int) -> Path:
 
 def start(model: Path, users: Path, out: Path, cache: Path, *more: str) -> subprocess.Popen[bytes]:
     """`trsr-lite batch` in a process of its own, one thread for each worker."""
-    command = [sys.executable, "-m", "trsr_lite", "batch", "--users", users, "--output", out, "-m", model]
+    command = [*default.PROGRAM, "batch", "--users", users, "--output", out, "-m", model]
     command += ["--cache-dir", cache, "--threads", "1", "--offline", *more]
     return subprocess.Popen(
         [str(part) for part in command],
         stdout=subprocess.DEVNULL,
         stderr=None if "TRSR_LITE_SHOW" in os.environ else subprocess.DEVNULL,
+        env=default.environment(),
     )
 
 

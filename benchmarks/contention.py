@@ -1,7 +1,11 @@
-"""`recommend` on a quiet machine and beside one busy process a core, with our spin count and with libgomp's own."""
+"""`recommend` on a quiet machine and beside one busy process a core: our spin count, libgomp's own, and no spinning.
+
+python -m benchmarks.contention [SPIN_COUNT ...]
+"""
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -22,13 +26,18 @@ LIBGOMP = "300000"  # its own default
 BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"  # never longer than who asked for it
 
 
-def main(spins: list[str]) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("spins", nargs="*", metavar="SPIN_COUNT", default=[LIBGOMP, "0"])
+    options = parser.parse_args()
     default.bundle()
-    names = {f"spin {spin}": {SPIN_VARIABLES[0]: spin} for spin in spins}
+    names = {f"spin {spin}": {SPIN_VARIABLES[0]: spin} for spin in options.spins}
     work = {"ours": {}, **names}
     quiet = in_turns({name: (lambda env=env: _recommend(env)) for name, env in work.items()}, QUIET_ROUNDS)
     with _busy():
-        busy = in_turns({name: (lambda env=env: _recommend(env)) for name, env in work.items()}, BUSY_ROUNDS, warm_up=0)
+        busy = in_turns(
+            {name: (lambda env=env: _recommend(env)) for name, env in work.items()}, BUSY_ROUNDS, warm_up=False
+        )
     rows = [("ours, busy / quiet", f"{median(busy['ours']) / median(quiet['ours']):.2f}×", "≤ 3×")]
     rows += [
         (f"ours / {name}, quiet", f"{ratio(quiet['ours'], quiet[name]):.2f}×", "≤ 1.10×" if LIBGOMP in name else "")
@@ -39,6 +48,7 @@ def main(spins: list[str]) -> None:
         "contention",
         rows,
         {"spin_count": SPIN_COUNT, "threads": default_threads(), "quiet": quiet, "busy": busy},
+        whole=options == parser.parse_args([]),
     )
 
 
@@ -67,4 +77,4 @@ def _busy() -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or [LIBGOMP])
+    main()

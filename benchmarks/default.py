@@ -1,4 +1,4 @@
-"""The model that is measured."""
+"""The model and the program that are measured, whatever is set for trsr-lite here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from trsr_lite import embedded
 from trsr_lite.bundle import Bundle, load
 from trsr_lite.digests import file_digest
 
-COMMAND = (sys.executable, "-m", "trsr_lite", "--config", os.devnull, "recommend", "-m", "smollm2")
+PROGRAM = (sys.executable, "-m", "trsr_lite", "--config", os.devnull)  # in this `environment()`
+COMMAND = (*PROGRAM, "recommend", "-m", "smollm2")
 
 
 def environment() -> dict[str, str]:
@@ -23,5 +24,5 @@ def environment() -> dict[str, str]:
 
 def bundle() -> Bundle:
     """The prepared default, made by another process: whoever measures memory would pass its own peak on to children."""
-    subprocess.run([sys.executable, "-m", "trsr_lite", "inspect", "smollm2"], check=True, capture_output=True)
+    subprocess.run([*PROGRAM, "inspect", "smollm2"], check=True, capture_output=True, env=environment())
     return load(embedded.prepare(Path(platformdirs.user_data_dir("trsr-lite", False))), file_digest)

@@ -147,7 +147,8 @@ def main() -> None:
         ("Python threads left", str(len(left)), "0"),
     ]
     data = {"running": running, "queued": queued, "first": first, "waits": waits, "quiet": quiet, **kept, "left": left}
-    report("embedding", rows, {"options": vars(options), "seconds": data})
+    whole = options == parser.parse_args([])
+    report("embedding", rows, {"options": vars(options), "seconds": data}, whole=whole)
 
 
 if __name__ == "__main__":

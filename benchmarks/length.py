@@ -23,6 +23,7 @@ from benchmarks import default, workload
 from benchmarks.measure import in_turns, report, results
 from trsr_lite import Recommender
 from trsr_lite.bench import samples
+from trsr_lite.bench.speeds import CANDIDATE, CANDIDATES, PREFIX
 from trsr_lite.engine.llama import LlamaEngine
 from trsr_lite.records import User
 
@@ -66,7 +67,7 @@ def main() -> None:
 
 def history(length: int) -> dict[str, Any]:
     """Seconds and summary calls of one history in each state."""
-    user = samples.user(length, workload.CANDIDATES, seed=length)
+    user = samples.user(length, CANDIDATES, seed=length)
     states = (user.history[:-1], user.history, user.history)
     seconds, calls = {}, {}
     with tempfile.TemporaryDirectory() as folder, Recommender.load(cache_dir=folder) as recommender:
@@ -91,8 +92,8 @@ def candidates(counts: Sequence[int]) -> dict[str, Any]:
     """Seconds by number of candidates, and the slope against the time of plain prefill."""
     bundle = default.bundle()
     engine = LlamaEngine(bundle.recommender.path, identity=bundle.recommender.digest)
-    prefix = samples.tokens(engine, workload.PREFIX, 0)
-    suffixes = [samples.tokens(engine, workload.SUFFIX, number + 1) for number in range(max(counts))]
+    prefix = samples.tokens(engine, PREFIX, 0)
+    suffixes = [samples.tokens(engine, CANDIDATE, number + 1) for number in range(max(counts))]
     raw = workload.RawPrefill(bundle.recommender.path, samples.tokens(engine, RAW, 99), engine.threads)
     answers = bundle.answers or (0, 1)
     work: dict[Any, Any] = {"raw": raw}
@@ -100,7 +101,7 @@ def candidates(counts: Sequence[int]) -> dict[str, Any]:
         work[count] = lambda count=count: engine.margins(prefix, suffixes[:count], answers)
     spent = in_turns(work, ROUNDS)
     seconds = [float(np.median(spent[count])) for count in counts]
-    slope, deviation = line([count * workload.SUFFIX for count in counts], seconds)
+    slope, deviation = line([count * CANDIDATE for count in counts], seconds)
     rate = RAW / float(np.median(spent["raw"]))
     return {"counts": list(counts), "seconds": seconds, "slope": slope, "deviation": deviation, "rate": rate}
 
@@ -121,9 +122,9 @@ def draw(histories: Sequence[dict[str, Any]], scoring: dict[str, Any], path: Pat
     left.set(xscale="log", yscale="log", xlabel="items of the history", ylabel="seconds of one recommend")
     counts = np.array(scoring["counts"])
     right.plot(counts, scoring["seconds"], marker="o", label="measured")
-    start = scoring["seconds"][0] - counts[0] * workload.SUFFIX / scoring["rate"]
-    right.plot(counts, start + counts * workload.SUFFIX / scoring["rate"], linestyle="--", label="at raw prefill")
-    right.set(xlabel=f"candidates of {workload.SUFFIX} tokens behind {workload.PREFIX}", ylabel="seconds")
+    start = scoring["seconds"][0] - counts[0] * CANDIDATE / scoring["rate"]
+    right.plot(counts, start + counts * CANDIDATE / scoring["rate"], linestyle="--", label="at raw prefill")
+    right.set(xlabel=f"candidates of {CANDIDATE} tokens behind {PREFIX}", ylabel="seconds")
     for axes in (left, right):
         axes.grid(alpha=0.4)
         axes.legend(frameon=False)

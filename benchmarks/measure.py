@@ -7,7 +7,6 @@ turn, so that a machine whose speed drifts does not favour one of them.
 from __future__ import annotations
 
 import json
-import statistics
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,28 +15,18 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from trsr_lite.bench.energy import Meter
 from trsr_lite.bench.machine import facts
+from trsr_lite.bench.stopwatch import Stopwatch
+from trsr_lite.bench.stopwatch import ratio as ratio
 
 RESULTS = Path(__file__).parent / "results"
 PARTS = Path(__file__).parents[1] / "build" / "bench"  # of runs that are not what `results` holds
 
 
-def in_turns(work: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 1) -> dict[str, list[float]]:
+def in_turns(work: Mapping[str, Callable[[], object]], rounds: int, *, warm_up: bool = True) -> dict[str, list[float]]:
     """Seconds of each piece of work in each round; a piece that returns a float has measured itself."""
-    seconds: dict[str, list[float]] = {name: [] for name in work}
-    for turn in range(-warm_up, rounds):
-        for name, call in work.items():
-            start = time.perf_counter()
-            own = call()
-            spent = own if isinstance(own, float) else time.perf_counter() - start
-            if turn >= 0:
-                seconds[name].append(spent)
-    return seconds
-
-
-def ratio(above: list[float], below: list[float]) -> float:
-    """Median of the ratios, turn by turn."""
-    return statistics.median(one / other for one, other in zip(above, below, strict=True))
+    return Stopwatch(rounds, Meter()).in_turns(work, warm_up=warm_up)
 
 
 def report(name: str, rows: list[tuple[str, str, str]], data: Mapping[str, Any], *, whole: bool = True) -> None:

@@ -11,10 +11,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks import workload
 from benchmarks.measure import report
 from trsr_lite import Recommender
 from trsr_lite.bench import samples
+from trsr_lite.bench.speeds import CANDIDATES
 from trsr_lite.datasets.dataset import Example
 from trsr_lite.engine.llama import LlamaEngine
 from trsr_lite.evaluation.evaluation import evaluate
@@ -43,7 +43,7 @@ def main() -> None:
     report(
         "overhead",
         [
-            (f"{users} lists of {workload.CANDIDATES}, whole / scoring", f"{whole / scoring.seconds:.3f}×", "≤ 1.1×"),
+            (f"{users} lists of {CANDIDATES}, whole / scoring", f"{whole / scoring.seconds:.3f}×", "≤ 1.1×"),
             ("beside scoring, for a list", f"{(whole - scoring.seconds) / users * 1000:.1f} ms", ""),
         ],
         {"users": users, "seconds": {"whole": whole, "scoring": scoring.seconds}},
@@ -78,8 +78,8 @@ def made(users: int) -> Lists:
     """Lists of made-up items; the first candidate is the user's."""
     examples = {}
     for number in range(users):
-        user = samples.user(HISTORY, workload.CANDIDATES, seed=number + 1)
-        labels = (1, *[0] * (workload.CANDIDATES - 1))
+        user = samples.user(HISTORY, CANDIDATES, seed=number + 1)
+        labels = (1, *[0] * (CANDIDATES - 1))
         examples[number] = Example(f"u{number}", user.history, user.candidates, labels)
     return Lists(examples, [], None, {"made": "by benchmarks.overhead"})
 

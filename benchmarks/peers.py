@@ -21,11 +21,12 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, DynamicCache, GgufConfig
 
-from benchmarks import default, workload
+from benchmarks import default
 from benchmarks.llama_server import Server, build
 from benchmarks.measure import in_turns, ratio, report
 from benchmarks.workload import HighLevel
 from trsr_lite import embedded
+from trsr_lite.bench import speeds
 from trsr_lite.engine.llama import LlamaEngine
 
 ROUNDS = 3
@@ -49,7 +50,7 @@ def measure(place: Path | None, opened: ExitStack) -> None:
     path = bundle.recommender.path
     engine = LlamaEngine(path, identity=bundle.recommender.digest)
     torch.set_num_threads(engine.threads)
-    prefix, suffixes = workload.prompts(engine)
+    prefix, suffixes = speeds.to_score(engine)
     yes, no = answers = bundle.answers or (0, 1)
     source = embedded.locate(offline=True)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks import default, workload
+from benchmarks import default
 from benchmarks.measure import in_turns, ratio, report
 from benchmarks.workload import HighLevel, RawPrefill
-from trsr_lite.bench import samples
+from trsr_lite.bench import samples, speeds
 from trsr_lite.engine.llama import BATCH, LlamaEngine
 
 ROUNDS = 5
@@ -17,7 +17,7 @@ def main() -> None:
     bundle = default.bundle()
     path = bundle.recommender.path
     engine = LlamaEngine(path, identity=bundle.recommender.digest)
-    prefix, suffixes = workload.prompts(engine)
+    prefix, suffixes = speeds.to_score(engine)
     total = len(prefix) + sum(map(len, suffixes))
     answers = bundle.answers or (0, 1)
     raw = RawPrefill(path, samples.tokens(engine, total, 99), engine.threads)
@@ -37,7 +37,7 @@ def main() -> None:
         {"raw": raw, "fast": fast, "high_level": lambda: peer.margins(prefix, suffixes, answers), "exact": exact},
         ROUNDS,
     )
-    slow = in_turns({"whole": whole, "fast": fast}, 2, warm_up=0)
+    slow = in_turns({"whole": whole, "fast": fast}, 2, warm_up=False)
 
     batched = engine.margins(prefix, suffixes, answers)
     single = engine.margins(prefix, suffixes, answers, exact=True)
@@ -51,7 +51,7 @@ def main() -> None:
     noise = max(moved) - min(moved)
     swapped = sum(
         (batched[i].margin > batched[j].margin) != (single[i].margin > single[j].margin)
-        for i in range(workload.CANDIDATES)
+        for i in range(speeds.CANDIDATES)
         for j in range(i)
         if abs(batched[i].margin - batched[j].margin) > bundle.noise_floor
     )
@@ -65,7 +65,7 @@ def main() -> None:
             ("exact / high-level Llama loop", f"{ratio(quick['high_level'], quick['exact']):.2f}×", ""),
             ("fast, tokens per second", f"{rates['fast']:.0f}", ""),
             ("raw prefill, tokens per second", f"{rates['raw']:.0f}", ""),
-            ("exact differs from whole prompts", f"{differing} of {workload.CANDIDATES}", "0"),
+            ("exact differs from whole prompts", f"{differing} of {speeds.CANDIDATES}", "0"),
             ("noise of batching, measured here", f"{noise:.4f}", ""),
             ("noise floor in the bundle", f"{bundle.noise_floor:.4f}", f"≥ {noise:.4f}"),
             ("pairs beyond the floor in another order", str(swapped), "0"),

@@ -21,6 +21,7 @@ from statistics import median, quantiles
 from types import TracebackType
 from typing import Any
 
+from benchmarks import default
 from benchmarks.measure import in_turns, report
 from trsr_lite.cache import FILE_NAME, SummaryStore
 from trsr_lite.recommender import DEFAULT_MODEL, Recommender
@@ -34,8 +35,10 @@ class Client:
 
     def __init__(self, model: str, cache: Path) -> None:
         options = ["-m", model, "--domain", "news", "--cache-dir", str(cache)]
-        command = [sys.executable, "-m", "trsr_lite", "serve", *options]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        command = [*default.PROGRAM, "serve", *options]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=default.environment()
+        )
 
     def send(self, method: str, **params: Any) -> None:
         line = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})

@@ -10,9 +10,9 @@ from benchmarks import default
 from benchmarks.measure import in_turns, ratio, report
 from trsr_lite import prompts, summarize
 from trsr_lite.bench import samples
+from trsr_lite.bench.speeds import Endless
 from trsr_lite.cache import SummaryStore
 from trsr_lite.engine.base import Engine
-from trsr_lite.engine.llama import LlamaEngine
 from trsr_lite.records import Item
 from trsr_lite.settings import Settings
 from trsr_lite.summarize import Work, framed
@@ -22,17 +22,9 @@ TEXTS = {"titles": 8, "titles and abstracts": 40}  # words beside a title of six
 REQUIRED = {5: "≥ 1.6×", 16: "≥ 2.5×"}
 
 
-class EndlessEngine(LlamaEngine):
-    """Every text runs to its full length, so that both ways generate as much."""
-
-    def ends(self, token: int) -> bool:
-        """No token ends a text."""
-        return False
-
-
 def main() -> None:
     bundle = default.bundle()
-    engine = EndlessEngine(bundle.summarizer.path, identity=bundle.summarizer.digest)
+    engine = Endless(bundle.summarizer.path, identity=bundle.summarizer.digest)
     settings = Settings()
     rows, data = [], {}
     for kind, words in TEXTS.items():
@@ -69,7 +61,7 @@ def _together_and_in_turn(engine: Engine, asked: list[list[int]], tokens: int) -
     for count in REQUIRED:
         work[f"{count} together"] = partial(together, count)
         work[f"{count} in turn"] = partial(in_turn, count)
-    return in_turns(work, ROUNDS, warm_up=0)
+    return in_turns(work, ROUNDS, warm_up=False)
 
 
 def _calls(engine: Engine, settings: Settings) -> list[tuple[str, int, str]]:

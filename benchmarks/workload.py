@@ -1,4 +1,4 @@
-"""21 candidates behind a prefix of 600 tokens, and how a user of llama-cpp-python would rank them."""
+"""What scoring is compared with: llama.cpp's own prefill, and how a user of llama-cpp-python would rank candidates."""
 
 from __future__ import annotations
 
@@ -8,18 +8,8 @@ from pathlib import Path
 import llama_cpp
 import numpy as np
 
-from trsr_lite.bench import samples
 from trsr_lite.engine import native
-from trsr_lite.engine.base import Tokenizer
 from trsr_lite.engine.llama import BATCH
-
-PREFIX, CANDIDATES, SUFFIX = 600, 21, 60
-
-
-def prompts(tokenizer: Tokenizer) -> tuple[list[int], list[list[int]]]:
-    """The prefix, and a suffix of 57 to 63 tokens for each candidate."""
-    suffixes = [samples.tokens(tokenizer, SUFFIX + index % 7 - 3, index + 1) for index in range(CANDIDATES)]
-    return samples.tokens(tokenizer, PREFIX, 0), suffixes
 
 
 class RawPrefill:

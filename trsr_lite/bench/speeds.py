@@ -15,7 +15,7 @@ from trsr_lite.bench import samples
 from trsr_lite.bench.stopwatch import Stopwatch, rates, ratio, times
 from trsr_lite.bundle import Bundle, ModelFile
 from trsr_lite.engine import native
-from trsr_lite.engine.base import EngineOptions
+from trsr_lite.engine.base import EngineOptions, Tokenizer
 from trsr_lite.engine.llama import CELLS, PARALLEL, STATEFUL_PARALLEL, LlamaEngine
 from trsr_lite.engine.threads import default_threads
 
@@ -85,8 +85,7 @@ def decode(file: ModelFile, options: EngineOptions, watch: Stopwatch) -> list[di
 def scoring(file: ModelFile, options: EngineOptions, watch: Stopwatch) -> tuple[dict[str, Any], bool]:
     """Tokens a second of ranking, the prefix counted once; of raw prefill of as many; and whether it can rewind."""
     with closing(_open(file, options)) as engine:
-        prefix = samples.tokens(engine, PREFIX, 0)
-        candidates = [samples.tokens(engine, CANDIDATE + index % 7 - 3, index + 1) for index in range(CANDIDATES)]
+        prefix, candidates = to_score(engine)
         total = PREFIX + sum(map(len, candidates))
         raw = samples.tokens(engine, total, 99)
         size = engine.context_size
@@ -106,6 +105,12 @@ def scoring(file: ModelFile, options: EngineOptions, watch: Stopwatch) -> tuple[
         "raw": rates(total, spent["raw"]),
         "ratio": ratio(spent["raw"], spent["scoring"]),
     }, can_rewind
+
+
+def to_score(tokenizer: Tokenizer) -> tuple[list[int], list[list[int]]]:
+    """A prefix of PREFIX tokens, and CANDIDATES candidates of CANDIDATE tokens, three more or less."""
+    candidates = [samples.tokens(tokenizer, CANDIDATE + index % 7 - 3, index + 1) for index in range(CANDIDATES)]
+    return samples.tokens(tokenizer, PREFIX, 0), candidates
 
 
 def thread_steps(most: int) -> list[int]:
@@ -136,7 +141,7 @@ def files(bundle: Bundle) -> dict[tuple[str, ...], ModelFile]:
     return {("recommender",): recommender, ("summarizer",): summarizer}
 
 
-class _Endless(LlamaEngine):
+class Endless(LlamaEngine):
     """Every text runs to its full length, so that the same work is timed on every model."""
 
     def ends(self, token: int) -> bool:
@@ -146,4 +151,4 @@ class _Endless(LlamaEngine):
 
 def _open(file: ModelFile, options: EngineOptions, beside: LlamaEngine | None = None) -> LlamaEngine:
     adapter = file.adapter.path if file.adapter else None
-    return _Endless(file.path, identity=file.identity, options=options, adapter=adapter, beside=beside)
+    return Endless(file.path, identity=file.identity, options=options, adapter=adapter, beside=beside)
