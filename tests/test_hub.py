@@ -356,7 +356,7 @@ def test_what_was_pulled_is_never_asked_for_again(stub: Stub, published: Reposit
 
 def test_offline_nothing_is_asked_for(stub: Stub, published: Repository) -> None:
     (told,) = stub.pull("someone/news:Q8_0", offline=True)
-    assert told.error == "someone/news:Q8_0 is not on this machine, and `--offline` forbids fetching it"
+    assert told.error == "someone/news:Q8_0 is not on this machine, and `offline` forbids fetching it"
     assert "`trsr-lite pull someone/news:Q8_0`" in told.hint
     (told,) = stub.pull("someone/news", guarded=True, HF_HUB_OFFLINE="1")
     assert "`HF_HUB_OFFLINE` forbids" in told.error
@@ -413,6 +413,26 @@ def test_a_file_that_was_damaged_in_the_cache_is_fetched_again(
     (Path(str(told.path)) / "summarizer.gguf").write_bytes(damage)
     (told,) = stub.pull("someone/news", offline=True)
     assert told.error.startswith("summarizer.gguf: its content hash is ")
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "words"),
+    [
+        ({"schema": 1000}, "", "schema 1000 is newer"),
+        ({"trained": True, "prompt_version": "0"}, "", "trained on prompt version 0"),
+        ({}, ":Q4_0", "the recommender of this bundle is Q8_0, not Q4_0"),
+    ],
+    ids=str,
+)
+def test_a_whole_bundle_that_cannot_be_used_is_not_asked_for_again(
+    stub: Stub, tmp_path: Path, changes: dict[str, Any], kind: str, words: str
+) -> None:
+    stub.repositories["someone/other"] = Repository().add(write_bundle(tmp_path / "source"))
+    (told,) = stub.pull("someone/other")
+    manifest = Path(str(told.path)) / MANIFEST
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), **changes}))
+    (told,) = stub.pull(f"someone/other{kind}", guarded=True)
+    assert words in told.error
 
 
 @pytest.mark.parametrize(
@@ -516,6 +536,46 @@ def test_of_several_models_in_one_type_a_whole_name_chooses(stub: Stub) -> None:
         assert "has 2 GGUF files that fit: other-some.Q8_0" in told.error
         assert told.hint == "name one, such as `someone/two:other-some.Q8_0`"
     assert [Path(str(told.path)).name for told in whole] == list(files)
+
+
+@pytest.mark.parametrize("kinds", [("Q8_0",), ("some.Q8_0", "Q8_0"), ("Q6_K_L", "Q4_K_M", "IQ4_XS")], ids=str)
+def test_the_cache_gives_what_the_hub_would(stub: Stub, ggufs: Repository, kinds: tuple[str, ...]) -> None:
+    """Whatever was pulled before: a file that is here does not stand for others of its repository."""
+    files = {f"{name}.Q8_0.gguf": name.encode() for name in ("some", "other-some")}
+    stub.repositories |= {"someone/two": Repository(files), "someone/one": Repository({"one.gguf": b"GGUF"})}
+    stub.pull(*[f"someone/{name}:{kind}" for kind in kinds for name in ("GGUF", "two", "one")])
+    wanted = {
+        "GGUF": "has 6 GGUF files that fit",
+        "GGUF:Q4_K": "has 2 GGUF files that fit",
+        "two": "has 2 GGUF files that fit",
+        "two:Q8_0": "has 2 GGUF files that fit",
+        "GGUF:Q6_K": "some-7B.Q6_K.gguf",
+        "GGUF:Q6_K_L": "some-7B.Q6_K_L.gguf",
+        "two:other-some.Q8_0": "other-some.Q8_0.gguf",
+        "two:some.Q8_0": "some.Q8_0.gguf",
+        "one": "one.gguf",
+    }
+    asked = [f"someone/{name}" for name in wanted]
+    found = stub.pull(*asked)
+    for told, words in zip(found, wanted.values(), strict=True):
+        assert words in told.error or (told.path and Path(told.path).name == words), told
+    stub.close()
+    assert stub.pull(*asked, offline=True) == found
+    assert stub.pull(*asked[4:], guarded=True) == found[4:]
+
+
+def test_offline_only_what_is_surely_meant_is_taken(stub: Stub, ggufs: Repository) -> None:
+    """Another program fetched one file, and never asked for the others."""
+    for name in ("GGUF:Q6_K_L", "two:other-some.Q8_0"):
+        stub.repositories["someone/two"] = Repository({"other-some.Q8_0.gguf": b"GGUF"})
+        assert stub.pull(f"someone/{name}")[0].path
+    for path in stub.cache.glob(f"models--*/{hub.NAMES}/*"):
+        path.unlink()
+    names = ("GGUF:Q6_K", "GGUF:Q6", "two:some.Q8_0", "GGUF:q6_k_l", "GGUF", "two:Q8_0", "two:other-some.Q8_0")
+    told = stub.pull(*[f"someone/{name}" for name in names], offline=True)
+    assert all("is not on this machine" in one.error for one in told[:3]), told
+    large, other = "some-7B.Q6_K_L.gguf", "other-some.Q8_0.gguf"
+    assert [Path(str(one.path)).name for one in told[3:]] == [large, large, other, other]
 
 
 def test_a_gguf_that_another_program_cached_does_not_hide_the_bundle(stub: Stub, published: Repository) -> None:
@@ -636,8 +696,9 @@ def test_a_broken_bundle_is_not_published(stub: Stub, tmp_path: Path) -> None:
     (folder / "recommender.gguf").write_bytes(b"x" * size)
     done = stub.cli("push", folder, "someone/new", HF_TOKEN=TOKEN)
     assert done.returncode == 3 and "recommender.gguf: its content hash is" in done.stderr
-    done = stub.cli("push", tmp_path / "absent", "someone/new", HF_TOKEN=TOKEN)
-    assert done.returncode == 3 and "there is no such folder" in done.stderr
+    for name, words in (("absent", "there is no such folder"), ("a" * 300, "cannot be read: File name too long")):
+        done = stub.cli("push", tmp_path / name, "someone/new", HF_TOKEN=TOKEN)
+        assert done.returncode == 3 and words in done.stderr
     assert stub.asked == []
 
 

@@ -1,8 +1,9 @@
 """Bundles and GGUF files from the Hugging Face hub, and from its local cache whenever they are there.
 
-Invariant: with `offline` no socket is opened, and without it none is opened for what the cache already has whole. Only
-safetensors, GGUF, JSON and Markdown are ever fetched, and a bundle's files are all of one commit and have the hashes of
-its manifest. No code of a repository is fetched or run.
+Invariant: with `offline` no socket is opened, and without it none is opened for what the cache already has whole: a
+bundle, or a GGUF file of a repository of which the hub has once said what files there are. Only safetensors, GGUF, JSON
+and Markdown are ever fetched, and a bundle's files are all of one commit and have the hashes of its manifest. No code
+of a repository is fetched or run.
 """
 
 from __future__ import annotations
@@ -10,22 +11,28 @@ from __future__ import annotations
 import errno
 import functools
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from trsr_lite import bundle as bundles
+from trsr_lite import disk
 from trsr_lite.bundle import MANIFEST
 from trsr_lite.digests import file_digest
 from trsr_lite.disk import granted
 from trsr_lite.errors import ModelError
-from trsr_lite.reference import FETCHED, Reference, may_be_fetched, only, suitable
+from trsr_lite.reference import FETCHED, Reference, certain, may_be_fetched, only, suitable
 from trsr_lite.result import OnProgress, Progress
 
 README = "README.md"
+NAMES = ".trsr-lite"  # in a repository's folder of the cache: which GGUF files each commit has, as the hub told us
 LOG_IN = "log in with `hf auth login`, or set `HF_TOKEN`"
+
+
+class Damaged(ModelError):
+    """A file of the cache was not what its manifest says, and is gone: the hub may have it whole."""
 
 
 def fetch(repository: str, filename: str, *, revision: str, offline: bool = False) -> Path:
@@ -37,8 +44,8 @@ def fetch(repository: str, filename: str, *, revision: str, offline: bool = Fals
         return Path(cached)
     if offline:
         raise ModelError(
-            f"{repository}/{filename} is not on this machine, and `--offline` forbids fetching it",
-            hint="run once without `--offline`",
+            f"{repository}/{filename} is not on this machine, and `offline` forbids fetching it",
+            hint="run once without `offline`",
         )
     with explained(Reference(repository, revision=revision)):
         return Path(hf_hub_download(repository, filename, revision=revision))
@@ -70,20 +77,22 @@ def pull(
 
     What the cache has is taken as it is, without asking for a newer one; a revision pins it. The files of a bundle are
     hashed by `digest` every time, and one that is not what the manifest says is removed from the cache and, if allowed,
-    fetched again. Raises `ModelError`.
+    fetched again. A GGUF file is taken from the cache where it is what the hub would choose. Offline, and where the hub
+    was never asked which files there are, that is one of just this name or type, or the only one here where no type is
+    asked for. Raises `ModelError`.
     """
     try:
         found = _cached(reference, digest, offline=offline)
-    except ModelError:
+    except Damaged:
         if offline:
             raise
-        found = None  # what is there is broken: the hub may have it whole
+        found = None
     if found is not None:
         return found
     if offline:
         raise ModelError(
-            f"{reference} is not on this machine, and `--offline` forbids fetching it",
-            hint=f"run `trsr-lite pull {reference}` once without `--offline`",
+            f"{reference} is not on this machine, and `offline` forbids fetching it",
+            hint=f"run `trsr-lite pull {reference}` once without `offline`",
         )
     manifest = _get(reference, MANIFEST, reference.revision, Progress(f"fetch {reference}", 0.0), progress)
     if manifest is None:
@@ -95,8 +104,8 @@ def pull(
 
 
 def _cached(reference: Reference, digest: Callable[[Path], str], *, offline: bool) -> Path | None:
-    """What is on this machine of a reference; None unless it is whole."""
-    from huggingface_hub import snapshot_download, try_to_load_from_cache
+    """What is on this machine of a reference; None unless it is whole, and the one that is meant."""
+    from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:  # without patterns it would miss the files that we never wanted
@@ -111,10 +120,32 @@ def _cached(reference: Reference, digest: Callable[[Path], str], *, offline: boo
         names = _named(folder / MANIFEST, reference)
         whole = all((folder / name).is_file() for name, _ in names)
         return _verified(folder, names, digest) if whole else None
-    if not offline and try_to_load_from_cache(reference.repository, MANIFEST, revision=folder.name) is None:
-        return None  # another program may have fetched one file of a bundle: nothing says that there is no manifest
-    found = suitable([path.name for path in folder.iterdir() if path.is_file()], reference.type)
-    return folder / only(found, reference) if found else None
+    here = [path.name for path in folder.iterdir() if path.is_file()]
+    known = _known(folder)
+    if known is None and not offline:
+        return None  # another program may have fetched one file of a bundle, or one model of several
+    found = certain(here, reference.type) if known is None else suitable(known, reference.type)
+    try:
+        name = only(found, reference)
+    except ModelError:
+        if offline and found:
+            raise
+        return None  # the hub may have another by now
+    return folder / name if name in here else None
+
+
+def _known(folder: Path) -> list[str] | None:
+    """The GGUF files of a snapshot's commit, which has no manifest; None where the hub was never asked."""
+    try:
+        names = orjson.loads(_list(folder).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return list(map(str, names)) if isinstance(names, list) else None
+
+
+def _list(folder: Path) -> Path:
+    """Where the names of a snapshot's commit are kept; `hf cache` leaves it alone until the repository goes."""
+    return folder.parents[1] / NAMES / f"{folder.name}.json"
 
 
 # From the hub
@@ -143,11 +174,16 @@ def _download_gguf(reference: Reference, progress: OnProgress | None) -> Path:
 
     with explained(reference):
         info = HfApi().model_info(reference.repository, revision=reference.revision)
-    name = only(suitable([file.rfilename for file in info.siblings or ()], reference.type), reference)
+    names = [file.rfilename for file in info.siblings or ()]
+    name = only(suitable(names, reference.type), reference)
     step = Progress(f"fetch {reference}: {name}", 0.0)
     path = _get(reference, name, reference.revision, step, progress)  # by name: the cache then knows what it stands for
     if path is None:
         raise ModelError(f"{reference} has no file {name} any more", hint="run it again")
+    if path.parent.name == info.sha:
+        with suppress(OSError):  # then the hub is asked again
+            _list(path.parent).parent.mkdir(exist_ok=True)
+            disk.replace(_list(path.parent), orjson.dumps(suitable(names, None)))
     return path
 
 
@@ -213,7 +249,7 @@ def _verified(folder: Path, named: Iterable[tuple[str, str]], digest: Callable[[
             found = digest(folder / name)
             if found != expected:
                 discard(folder / name)
-                raise ModelError(
+                raise Damaged(
                     f"{name}: its content hash is {found}, but its manifest says {expected}",
                     hint="it was removed from the cache: run it again; if that does not help, ask the bundle's author",
                 )

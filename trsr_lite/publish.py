@@ -11,6 +11,7 @@ from pathlib import Path
 from trsr_lite import bundle as bundles
 from trsr_lite.bundle import MANIFEST
 from trsr_lite.digests import file_digest
+from trsr_lite.disk import granted
 from trsr_lite.errors import ModelError, SettingsError
 from trsr_lite.hub import explained
 from trsr_lite.reference import FETCHED, Reference, is_valid, may_be_fetched
@@ -18,7 +19,7 @@ from trsr_lite.reference import FETCHED, Reference, is_valid, may_be_fetched
 PUBLISHED = (MANIFEST, "report.json", "*.md", "LICENSE*")
 
 
-def push(bundle: Path, repository: str, *, private: bool = False, revision: str | None = None) -> str:
+def push(bundle: Path, repository: str, *, private: bool = False) -> str:
     """Publish a bundle's folder, in a repository that is made where there is none; returns the commit's address.
 
     Raises `ModelError` if the bundle is broken, if anything else lies in its folder (nothing of the training data may
@@ -30,7 +31,7 @@ def push(bundle: Path, repository: str, *, private: bool = False, revision: str 
     from huggingface_hub import HfApi
 
     api = HfApi()
-    with explained(Reference(repository, revision=revision), "published"):
+    with explained(Reference(repository), "published"):
         api.create_repo(repository, private=private, exist_ok=True)
         public = private and not api.model_info(repository).private
     if public:
@@ -38,12 +39,11 @@ def push(bundle: Path, repository: str, *, private: bool = False, revision: str 
             f"{repository} exists and is public, but was to be private",
             hint="make it private in its settings on the hub, or leave out `--private`",
         )
-    with explained(Reference(repository, revision=revision), "published"):
+    with explained(Reference(repository), "published"):
         commit = api.upload_folder(
             repo_id=repository,
             folder_path=bundle,
             allow_patterns=[glob.escape(name) for name in names],
-            revision=revision,
             commit_message=f"Upload the bundle {bundle.resolve().name} with trsr-lite",
         )
     return str(commit.commit_url)
@@ -51,15 +51,16 @@ def push(bundle: Path, repository: str, *, private: bool = False, revision: str 
 
 def _to_publish(folder: Path) -> list[str]:
     """The names of the files that make up a bundle; anything else in its folder is refused by its name."""
-    if not folder.is_dir():
-        raise ModelError(f"{folder}: there is no such folder", hint="give the folder of a bundle")
+    with granted(folder):
+        if not folder.is_dir():
+            raise ModelError(f"{folder}: there is no such folder", hint="give the folder of a bundle")
+        present = sorted(folder.iterdir())
     bundle = bundles.load(folder, file_digest)
     models = (bundle.summarizer, bundle.recommender)
     files = {file.path.name for model in models for file in (model, model.adapter) if file}
     for name in sorted(files):
         if not may_be_fetched(name):
             raise ModelError(f"{folder / name}: on the hub, the name of a model ends in {' or '.join(FETCHED[:2])}")
-    present = sorted(folder.iterdir())
     own = [p.name for p in present if p.is_file() and (p.name in files or any(map(p.match, PUBLISHED)))]
     foreign = [path.name for path in present if path.name not in own]
     if foreign:

@@ -81,6 +81,14 @@ def suitable(names: Iterable[str], kind: str | None) -> list[str]:
     return []
 
 
+def certain(names: Iterable[str], kind: str | None) -> list[str]:
+    """Of some of a repository's names, those that are meant whatever others it has: by the whole name or the type."""
+    files = suitable(names, None)
+    if kind is None:
+        return files
+    return [name for name in files if kind.lower() in (PurePath(name).stem.lower(), _type(name).lower())]
+
+
 def only(names: list[str], reference: Reference) -> str:
     """The one file that is meant."""
     if any(_SPLIT.search(name) for name in names) and (reference.type or all(map(_SPLIT.search, names))):
@@ -93,10 +101,15 @@ def only(names: list[str], reference: Reference) -> str:
         kind = f" of type {reference.type}" if reference.type else ""
         raise ModelError(f"{reference} has neither a {MANIFEST} nor a GGUF file{kind}", hint="see its files on the hub")
     if len(names) > 1:
-        types = sorted({(_TYPE.findall(name) or [PurePath(name).stem])[-1] for name in names})
+        types = sorted(set(map(_type, names)))
         told = types if len(types) == len(names) else [PurePath(name).stem for name in names]
         raise ModelError(
             f"{reference} has {len(names)} GGUF files that fit: {', '.join(names if reference.type else told)}",
             hint=f"name one, such as `{Reference(reference.repository, told[0], reference.revision)}`",
         )
     return names[0]
+
+
+def _type(name: str) -> str:
+    found: list[str] = _TYPE.findall(name)
+    return found[-1] if found else PurePath(name).stem
