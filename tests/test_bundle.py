@@ -16,6 +16,7 @@ import tiny_gguf
 from trsr_lite import FakeEngine, ModelError, Recommender, Settings, User, probes
 from trsr_lite import bundle as bundles
 from trsr_lite.bundle import MANIFEST, SCHEMA, Bundle, ModelFile
+from trsr_lite.cli import run as cli
 from trsr_lite.conversion import card
 from trsr_lite.digests import file_digest
 from trsr_lite.models import opener
@@ -121,6 +122,13 @@ def test_a_bare_gguf_is_a_bundle_of_itself(tmp_path: Path) -> None:
     assert (bundle.settings, bundle.trained, bundle.answers) == (Settings(), None, None)
 
 
+def test_of_a_bare_gguf_no_domain_is_known(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli(["inspect", str(tiny), "--cache-dir", str(tmp_path)]) == 0
+    shown = [line.split("│")[1:3] for line in capsys.readouterr().out.splitlines() if line.count("│") == 3]
+    facts = {name.strip(): value.strip() for name, value in shown}
+    assert (facts["domains"], facts["attributes"]) == ("unknown", "all")
+
+
 def test_what_is_not_there_is_refused_with_a_way_out(tmp_path: Path) -> None:
     error = refused(tmp_path / "absent")
     assert error.hint is not None and "smollm2" in error.hint
@@ -205,6 +213,7 @@ def test_a_manifest_that_lacks_an_entry_is_refused_by_its_name(tmp_path: Path, n
         {"noise_floor": None},
         {"calibration": {"temperature": "x", "bias": 0.0}},
         {"name": 5},
+        {"domains": "news"},
         *({name: value} for name in FACTS for value in ("ab", [], None)),
     ],
     ids=str,

@@ -488,7 +488,7 @@ def test_a_prompt_longer_than_the_context_is_refused_with_the_way_out(engine: Ll
     ):
         with pytest.raises(ModelError, match=f"{size + 1} tokens") as caught:
             call()
-        assert "--ctx-size" in str(caught.value.hint)
+        assert "`ctx_size`" in str(caught.value.hint)
 
 
 def test_the_context_can_be_filled_to_its_end(tiny: Path) -> None:
@@ -1050,5 +1050,16 @@ def test_a_failed_load_leaves_the_next_one_alone(tiny: Path, tmp_path: Path) -> 
 
 
 def test_a_file_that_cannot_be_quantized_is_an_error(tiny: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="cannot be written as Q8_0"):
-        native.quantize(tiny, tmp_path / "no such folder" / "out.gguf", "Q8_0", 1)
+    (tmp_path / "cut.gguf").write_bytes(damaged(tiny)["cut in data"])
+    with pytest.raises(ModelError, match=r"cut\.gguf: cannot be written as Q8_0"):
+        native.quantize(tmp_path / "cut.gguf", tmp_path / "out.gguf", "Q8_0", 1)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("target", ["no such folder/out.gguf", "/dev/full"])
+def test_a_target_that_cannot_be_written_is_not_the_fault_of_the_source(
+    tiny: Path, tmp_path: Path, target: str
+) -> None:
+    with pytest.raises(OSError) as caught:
+        native.quantize(tiny, tmp_path / target, "Q8_0", 1)
+    assert caught.value.filename == str(tmp_path / target)

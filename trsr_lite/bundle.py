@@ -172,6 +172,8 @@ def _read(folder: Path, digest: Callable[[Path], str]) -> Bundle:
             raise ValueError(f"trained {data['trained']!r}, noise_floor {data['noise_floor']!r}")
         if not isinstance(data["name"], str):
             raise ValueError(f"name {data['name']!r}")
+        if not isinstance(data.get("domains", []), list):
+            raise ValueError(f"domains {data['domains']!r}")
         for name in ("measured", "base", "origin", "verified", "versions"):
             if not isinstance(data.get(name, {}), dict):
                 raise ValueError(f"{name} {data[name]!r}")

@@ -1,6 +1,6 @@
 """Models of llama.cpp: their weights, vocabularies and adapters, and what they need of memory.
 
-Invariant: every failure leaves here as a `ModelError` that names the file.
+Invariant: every failure leaves here as a `ModelError` that names the file, but for what the system refuses to write.
 """
 
 from __future__ import annotations
@@ -62,8 +62,12 @@ def check_gguf(path: Path) -> None:
 
 
 def quantize(source: Path, target: Path, file_type: str, threads: int) -> None:
-    """Write `source` again with another tensor type; requantizing is allowed, the caller knows what is lost."""
+    """Write `source` again with another tensor type; requantizing is allowed, the caller knows what is lost.
+
+    Raises `OSError` where `target` cannot be written, and `ModelError` where `source` cannot be read.
+    """
     lib = library()
+    _write(target, b"")  # llama.cpp says only that something failed
     params = lib.llama_model_quantize_default_params()
     params.ftype, params.allow_requantize, params.nthread = FILE_TYPES[file_type], True, threads
     heard.errors.clear()
@@ -71,7 +75,18 @@ def quantize(source: Path, target: Path, file_type: str, threads: int) -> None:
         failed = lib.llama_model_quantize(str(source).encode(), str(target).encode(), ctypes.byref(params))
     raise_heard()
     if failed:
+        _write(target, bytes(1 << 20))  # on a full disk the system names the target
         raise ModelError(f"{source}: cannot be written as {file_type}: {reason()}")
+
+
+def _write(target: Path, content: bytes) -> None:
+    """Add to a file; raises what the system says where it cannot be."""
+    try:
+        with target.open("ab") as file:
+            file.write(content)
+    except OSError as error:
+        error.filename = str(target)  # one while writing names no file
+        raise
 
 
 @contextlib.contextmanager
