@@ -25,13 +25,12 @@ from trsr_lite import disk
 from trsr_lite.conversion import converter, gguf, merge, verify
 from trsr_lite.conversion.options import ConvertOptions
 from trsr_lite.conversion.pipeline import Conversion
-from trsr_lite.conversion.proof import held_out
+from trsr_lite.conversion.proof import held_out, reference
 from trsr_lite.digests import file_digest
 from trsr_lite.engine.llama import LlamaEngine
 from trsr_lite.engine.rates import measure
 from trsr_lite.recommender import Recommender
 from trsr_lite.training import folder
-from trsr_lite.training.scorer import Scorer
 
 TYPES = ("F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0", "IQ4_NL")
 EXACT = ("F16", "Q8_0")  # the types with a required figure: compared exactly, and on all lists
@@ -45,8 +44,8 @@ class Kept:
 
     def __init__(self, path: Path, asked: list[Any]) -> None:
         self.path = path
-        self.values: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-        if self("asked", lambda: asked) != asked:
+        self.values: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"asked": asked}
+        if self.values.get("asked") != asked:
             raise SystemExit(f"{path}: of another run, or of other lists: choose another `--work`")
 
     def __call__(self, name: str, compute: Callable[[], Any]) -> Any:
@@ -72,14 +71,14 @@ def files(run: Path, work: Path, tools: converter.Converter) -> dict[str, Path]:
 
 def kept_order(run: Path, paths: dict[str, Path], count: int, kept: Kept) -> None:
     """How each type ranks the held-out lists of the run."""
-    scorer = Scorer(run, dtype="float32", offline=True)
+    scorer = reference(run, offline=True)
     lists, settings = held_out(run)[:count], scorer.settings
 
     def score() -> list[list[float]]:
         rows = [one.row(settings, scorer.tokenizer) for one in lists]
         return [margins.tolist() for margins in scorer.margins(rows)]
 
-    reference = [np.array(margins, np.float32) for margins in kept("torch", score)]
+    trained = [np.array(margins, np.float32) for margins in kept("torch", score)]
     scorer.forget()
 
     def compare(path: Path, exact: bool) -> dict[str, Any]:
@@ -89,7 +88,7 @@ def kept_order(run: Path, paths: dict[str, Path], count: int, kept: Kept) -> Non
             found = verify.margins(engine, some, settings, exact=exact)
         finally:
             engine.close()
-        return {"lists": len(some), **verify.compare(reference[: len(some)], found, some).to_dict()}
+        return {"lists": len(some), **verify.compare(trained[: len(some)], found, some).to_dict()}
 
     for name, path in paths.items():
         kept(_key(name), lambda name=name, path=path: compare(path, name in EXACT))
@@ -106,7 +105,7 @@ def bundles(run: Path, work: Path, tools: converter.Converter) -> tuple[Path, Pa
     usual = {"recommender_type": "Q8_0", "lists": FEW, "min_tau": 0.0, "max_recall_loss": 1.0}
     for target, options in (
         (apart, ConvertOptions(adapter_only=True, **usual)),
-        (merged, ConvertOptions(summarizer=str(run), summarizer_type="Q8_0", **usual)),
+        (merged, ConvertOptions(summarizer=str(work / "merged"), summarizer_type="Q8_0", **usual)),
     ):
         if not target.exists():
             Conversion(run, target, tools, options, offline=True, on_step=print).convert()
@@ -123,7 +122,7 @@ def resident(bundle: Path) -> list[int]:
 def speed(run: Path, apart: Path, merged: Path) -> list[float]:
     """Scoring rate of a base with its adapter, as a share of the merged model's, turn by turn."""
     lists = held_out(run)[:FEW]
-    settings = Scorer(run, dtype="float32", offline=True).settings
+    settings = reference(run, offline=True).settings
     engines = {}
     for name, place in (("apart", apart), ("merged", merged)):
         with Recommender.load(place, offline=True) as recommender:

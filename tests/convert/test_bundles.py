@@ -13,7 +13,7 @@ import pytest
 from train.conftest import tiny_options, tiny_settings
 
 from convert.conftest import LISTS, NEAR_TIES
-from trsr_lite import Item, ModelError, Recommender, User, probes
+from trsr_lite import Item, ModelError, Recommender, SettingsError, User, probes
 from trsr_lite import bundle as bundles
 from trsr_lite.bundle import Bundle, ModelFile
 from trsr_lite.digests import file_digest
@@ -222,11 +222,20 @@ def test_auto_takes_the_fastest_type_that_passes_and_reports_all_rates(
     assert loaded.recommender.type == made.recommender.type
 
 
-def test_a_run_may_be_the_summarizer(convert: Any, staged: Any, runs: dict[str, Path]) -> None:
+def test_a_run_may_be_the_summarizer(convert: Any, staged: Any, summarizer_run: Path) -> None:
     source, target = staged()
-    made = convert(source.run, target, summarizer=str(runs["llama"]), summarizer_type="Q8_0")
+    made = convert(source.run, target, summarizer=str(summarizer_run), summarizer_type="Q8_0")
     assert made.summarizer.type == "Q8_0" and made.summarizer.path.is_file()
     assert made.summarizer.digest != made.recommender.digest
+
+
+@ways
+def test_a_run_that_was_trained_to_rank_is_no_summarizer(
+    convert: Any, runs: dict[str, Path], adapter_only: bool, tmp_path: Path
+) -> None:
+    with pytest.raises(SettingsError, match="trained to rank, not to summarize") as caught:
+        convert(runs["llama"], tmp_path / "bundle", summarizer=str(runs["llama"]), adapter_only=adapter_only)
+    assert "`--role summarizer`" in str(caught.value.hint) and not (tmp_path / ".bundle.convert").exists()
 
 
 @pytest.fixture(scope="session")
@@ -292,13 +301,16 @@ Changed = Callable[..., Path]
 def changed(runs: dict[str, Path], tmp_path: Path) -> Changed:
     """`changed(without=(…), summarizer=…, **options)`: a run whose record says otherwise."""
 
-    def copy(*, without: tuple[str, ...] = (), wrote: str | None = None, **options: Any) -> Path:
+    def copy(
+        *, without: tuple[str, ...] = (), wrote: str | None = None, adapter: str | None = None, **options: Any
+    ) -> Path:
         shutil.copytree(runs["llama"], tmp_path / "run", dirs_exist_ok=True)
         record = json.loads((tmp_path / "run" / "run.json").read_text())
         record["config"]["options"] |= options
         for name in without:
             del record["config"]["options"][name]
-        (tmp_path / "run" / "run.json").write_text(json.dumps({**record, "summarizer": wrote}))
+        record |= {"summarizer": wrote, **({"summarizer_adapter": adapter} if adapter else {})}
+        (tmp_path / "run" / "run.json").write_text(json.dumps(record))
         return tmp_path / "run"
 
     return copy
@@ -351,6 +363,17 @@ def test_another_model_under_the_name_of_the_summarizer_is_refused(
 ) -> None:
     with pytest.raises(ModelError, match="not what wrote the training summaries") as caught:
         convert(changed(summarizer=str(tiny), wrote="b2:other"), tmp_path / "bundle", summarizer=None)
+    assert "--summarizer" in str(caught.value.hint) and not (tmp_path / ".bundle.convert").exists()
+
+
+@ways
+def test_another_default_than_wrote_the_training_summaries_is_refused(
+    changed: Changed, convert: Any, adapter_only: bool, tmp_path: Path
+) -> None:
+    """Its file is another on each machine; what it must be is the adapter."""
+    run = changed(summarizer="smollm2", base="smollm2", wrote="b2:of some machine", adapter="b2:older")
+    with pytest.raises(ModelError, match="smollm2: is not what wrote the training summaries any more") as caught:
+        convert(run, tmp_path / "bundle", summarizer=None, adapter_only=adapter_only)
     assert "--summarizer" in str(caught.value.hint) and not (tmp_path / ".bundle.convert").exists()
 
 

@@ -58,6 +58,23 @@ def test_a_base_that_changed_since_training_is_named_with_both_digests(run: Path
         convert(run, tmp_path / "bundle")
 
 
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
+def test_a_base_is_another_with_another_configuration_or_tokenizer(
+    run: Path, convert: Any, tiny_base: Path, name: str, tmp_path: Path
+) -> None:
+    """Its weights are the same. A run from before this was recorded is converted as it was."""
+    shutil.copytree(tiny_base, tmp_path / "base")
+    record = json.loads((run / "run.json").read_text())
+    record["config"]["options"]["base"] = str(tmp_path / "base")
+    (tmp_path / "base" / name).write_text((tmp_path / "base" / name).read_text() + "\n")
+    edit(run / "run.json", config=record["config"])
+    with pytest.raises(ModelError, match="the base has changed since training: configuration is"):
+        convert(run, tmp_path / "bundle")
+    del record["base"]["configuration"]
+    edit(run / "run.json", base=record["base"])
+    assert convert(run, tmp_path / "bundle").trained
+
+
 def test_a_scorer_computes_nothing_on_a_base_that_changed(run: Path) -> None:
     from trsr_lite.training.scorer import Scorer
 
@@ -79,7 +96,8 @@ def test_a_base_of_the_hub_is_that_of_the_training_whatever_its_branch_has_now()
 
 
 def test_a_summarizer_that_is_not_there_is_refused_before_work(run: Path, convert: Any, tmp_path: Path) -> None:
-    for name in (str(tmp_path / "none.gguf"), "user/nowhere", "user/nowhere:Q4_0"):
+    (tmp_path / "notes.txt").write_text("to do")
+    for name in (str(tmp_path / "none.gguf"), str(tmp_path / "notes.txt"), "user/nowhere", "user/nowhere:Q4_0"):
         with pytest.raises(ModelError, match=Path(name).name.partition(":")[0]):
             convert(run, tmp_path / "bundle", summarizer=name)
     assert not (tmp_path / ".bundle.convert").exists()
@@ -96,6 +114,28 @@ def test_a_run_without_lists_is_refused(run: Path, convert: Any, tmp_path: Path)
     (run / "lists.jsonl").unlink()
     with pytest.raises(TrsrError, match=r"no lists\.jsonl to verify on"):
         convert(run, tmp_path / "bundle")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{lines}\n\n{lines}", "line {after} is not a list"),
+        ("{lines}\n{cut}", "line {after} is not a list"),
+        ('{lines}\n{{"summary": null}}\n', "line {after} is not a list"),
+        ('{lines}\n{{"summary": null, "recent": [{{}}], "candidates": []}}\n', "line {after} is not a list"),
+        ("", "no lists.jsonl to verify on"),
+    ],
+    ids=["empty line", "cut line", "incomplete", "no item", "empty file"],
+)
+def test_damaged_lists_are_said_with_their_line(
+    run: Path, content: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = run / "lists.jsonl"
+    lines = path.read_text().rstrip("\n")
+    path.write_text(content.format(lines=lines, cut=lines[:50]))
+    assert cli(["convert", str(run), "--output", str(tmp_path / "bundle")]) == 4
+    said = capsys.readouterr().err
+    assert "lists.jsonl" in said and words.format(after=lines.count("\n") + 2) in said
 
 
 def test_a_run_of_all_weights_has_no_adapter_to_keep_apart(run: Path, convert: Any, tmp_path: Path) -> None:
@@ -117,7 +157,28 @@ def test_an_output_that_exists_is_kept_without_force(
     assert sorted(path.name for path in target.iterdir()) == before
 
 
-@pytest.mark.parametrize("command", [[], ["merge"], ["gguf"], ["quantize", "--type", "Q8_0"]], ids=str)
+EVERY = pytest.mark.parametrize("command", [[], ["merge"], ["gguf"], ["quantize", "--type", "Q8_0"]], ids=str)
+
+
+@EVERY
+def test_an_output_that_cannot_be_looked_at_is_one_line(
+    run: Path, tmp_path: Path, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli(["convert", *command, str(run), "--output", str(tmp_path / ("a" * 300))]) == 3
+    assert "cannot be looked at: File name too long" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [[], ["merge"]], ids=["bundle", "merge"])
+def test_force_replaces_no_file_by_a_folder(
+    run: Path, tmp_path: Path, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.txt").write_text("to do")
+    assert cli(["convert", *command, str(run), "--output", str(tmp_path / "notes.txt"), "--force"]) == 2
+    assert "so `--force` does not" in capsys.readouterr().err
+    assert (tmp_path / "notes.txt").read_text() == "to do"
+
+
+@EVERY
 def test_force_never_deletes_what_convert_did_not_make(
     run: Path, tmp_path: Path, command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -171,6 +232,36 @@ def test_a_file_that_is_no_gguf_is_refused(tmp_path: Path) -> None:
 
 
 # The converter
+
+
+@pytest.mark.parametrize("command", [[], ["gguf"]], ids=["bundle", "gguf"])
+def test_what_cannot_be_converted_is_said_before_the_converter_is_fetched(
+    tmp_path: Path, command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from trsr_lite.conversion import converter
+
+    monkeypatch.setattr(converter, "find", lambda *_, **__: pytest.fail("it was fetched"))
+    assert cli(["convert", *command, "typo", "--output", str(tmp_path / "out")]) in (2, 3)
+    assert "typo: not a " in capsys.readouterr().err
+
+
+def test_a_converter_that_lost_a_file_is_fetched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trsr_lite.conversion import converter
+
+    def unpack(archive: Path, target: Path) -> None:
+        for part in converter.PARTS:
+            (target / part).parent.mkdir(parents=True, exist_ok=True)
+            (target / part).touch() if part.endswith(".py") else (target / part).mkdir()
+
+    monkeypatch.setattr(converter, "_download", lambda *_: (tmp_path / "sdist.tar.gz", ""))
+    monkeypatch.setattr(converter, "_unpack", unpack)
+    whole = converter.find(None, tmp_path)
+    for part in converter.PARTS:
+        place = whole.folder / part
+        place.unlink() if place.is_file() else place.rmdir()
+        with pytest.raises(ModelError, match="converter for llama-cpp-python"):
+            converter.find(None, tmp_path, offline=True)
+        assert converter.find(None, tmp_path) == whole
 
 
 def test_a_folder_that_is_no_checkout_is_refused(tmp_path: Path) -> None:

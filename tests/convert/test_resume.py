@@ -25,7 +25,7 @@ BY_STEP = {  # what is killed: the function that does the work of the step
     "merged": "trsr_lite.conversion.merge.save",
     "gguf": "trsr_lite.conversion.gguf.convert",
     "quantize Q8_0": "trsr_lite.engine.native.quantize",
-    "summarizer": "trsr_lite.conversion.gguf.tensor_types",
+    "summarizer": "trsr_lite.conversion.summarizer.copy",
     "verify": "trsr_lite.conversion.verify.compare",
     "finish": "trsr_lite.conversion.card.text",
 }
@@ -226,6 +226,20 @@ def test_a_disk_that_is_too_small_is_refused_before_work(
         convert(source.run, target)
 
 
+def test_room_is_asked_for_the_summarizer_too(
+    staged: Any, convert: Any, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trsr_lite.conversion.staging import Staging
+    from trsr_lite.training import base
+
+    asked: list[int] = []
+    monkeypatch.setattr(Staging, "require", lambda self, size: asked.append(size))
+    monkeypatch.setattr(base, "parameters", lambda *_, **__: 1000)
+    source, target = staged()
+    convert(source.run, target)
+    assert asked == [9 * 1000 + tiny.stat().st_size]
+
+
 def test_what_is_staged_already_needs_no_room_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from collections import namedtuple
 
@@ -256,6 +270,29 @@ def test_another_summarizer_keeps_the_other_steps(
     done = counted(monkeypatch)
     made = convert(source.run, target, summarizer=str(source.staged / "merged-F16.gguf"), summarizer_type="Q8_0")
     assert done == ["summarizer"] and made.summarizer.type == "Q8_0"
+
+
+def test_other_lists_keep_all_but_the_reference(staged: Any, convert: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, target = staged()
+    done = counted(monkeypatch)
+    assert convert(source.run, target, lists=LISTS - 1).verified["lists"] == LISTS - 1
+    assert done == ["reference"]
+
+
+def test_a_summarizer_that_cannot_be_made_fails_before_the_verification(
+    staged: Any, convert: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trsr_lite import ModelError
+    from trsr_lite.conversion import summarizer, verify
+
+    def fail(*arguments: Any, **options: Any) -> None:
+        raise ModelError("cannot be copied")
+
+    source, target = staged(without=("summarizer",))
+    monkeypatch.setattr(summarizer, "copy", fail)
+    monkeypatch.setattr(verify, "compare", lambda *_: pytest.fail("it was verified"))
+    with pytest.raises(ModelError, match="cannot be copied"):
+        convert(source.run, target)
 
 
 def test_two_conversions_to_one_place_do_not_meet(staged: Any, convert: Any) -> None:

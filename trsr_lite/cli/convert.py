@@ -60,17 +60,18 @@ def whole(run: str, output: str, force: bool, llama_cpp: str | None, as_json: bo
     from trsr_lite.cli import session, tables
 
     folders = {name: chosen.pop(name) for name in ("cache_dir", "data_dir", "offline")}
-    pipeline = _library("pipeline")
+    pipeline, asked = _library("pipeline"), _given(chosen)
     _library("staging").check(Path(output), force=force)
     with (
         session.interruptible("finished steps are kept, and the same command goes on"),
         session.reporting(log=True),
     ):
+        pipeline.usable(Path(run), asked)  # before anything is fetched for it
         conversion = pipeline.Conversion(
             Path(run),
             Path(output),
             _converter(llama_cpp, folders),
-            _given(chosen),
+            asked,
             force=force,
             offline=folders["offline"],
             data_dir=Path(folders["data_dir"] or platformdirs.user_data_dir("trsr-lite", False)),
@@ -117,8 +118,9 @@ def merge(run: str, output: str, force: bool, offline: bool) -> None:
 @options.offline
 def gguf(model: str, output: str, force: bool, file_type: str, llama_cpp: str | None, **folders: Any) -> None:
     """Write the Hugging Face folder MODEL as GGUF with llama.cpp's own converter."""
-    target = _free(output, force)
-    converter, step = _converter(llama_cpp, folders), _library("gguf")
+    target, step = _free(output, force), _library("gguf")
+    step.check_folder(Path(model))
+    converter = _converter(llama_cpp, folders)
     with disk.checked(target):
         step.convert(converter, Path(model), target, file_type)
     click.echo(target)
@@ -200,8 +202,12 @@ def _converter(folder: str | None, folders: dict[str, Any]) -> Any:
 def _free(path: str, force: bool, *, model_folder: bool = False) -> Path:
     """An output that may be written; `--force` replaces what this step writes, and nothing else."""
     target = Path(path)
-    if target.exists() and not force:
-        raise SettingsError(f"{path}: already exists", hint="replace it with `--force`, or name another")
-    if target.is_dir() and not (model_folder and (target / "config.json").is_file()):
-        raise SettingsError(f"{path}: is a folder that `--force` does not replace", hint="name another")
-    return target
+    with disk.granted(target, "looked at", hint="name another"):
+        if not target.exists():
+            return target
+        if not force:
+            raise SettingsError(f"{path}: already exists", hint="replace it with `--force`, or name another")
+        if not ((target / "config.json").is_file() if model_folder else target.is_file()):
+            what = "a model folder" if model_folder else "a file"
+            raise SettingsError(f"{path}: is not {what}, so `--force` does not replace it", hint="name another")
+        return target

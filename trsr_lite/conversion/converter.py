@@ -76,7 +76,7 @@ def find(folder: Path | None, cache: Path, *, offline: bool = False) -> Converte
         return Converter(folder, _digest(folder))
     version = native.version()
     kept = cache / "llama.cpp" / version
-    if not kept.is_dir():
+    if not _complete(kept):
         if offline:
             raise ModelError(_missing(version), hint=f"run once without `--offline`, or {_command(version)}")
         _fetch(version, kept)
@@ -96,8 +96,14 @@ def _fetch(version: str, target: Path) -> None:
             raise ModelError(f"{_missing(version)}: {reason}", hint=_command(version))
         unpacked = place / "scripts"
         _unpack(archive, unpacked)
-        if not target.exists():
+        if not _complete(target):  # another process may have been faster
+            shutil.rmtree(target, ignore_errors=True)
             unpacked.rename(target)
+
+
+def _complete(folder: Path) -> bool:
+    with disk.granted(folder):
+        return all((folder / part).exists() for part in PARTS)
 
 
 def _download(version: str, place: Path, backend: Path | None) -> tuple[Path | None, str]:
@@ -152,8 +158,9 @@ def _unpack(archive: Path, target: Path) -> None:
 def _digest(folder: Path) -> str:
     digest = hashlib.blake2b(digest_size=20)
     files = [folder / MODEL_SCRIPT, folder / LORA_SCRIPT, *sorted((folder / "conversion").glob("*.py"))]
-    for path in files:
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    with disk.granted(folder):
+        for path in files:
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return f"b2:{digest.hexdigest()}"
 
 

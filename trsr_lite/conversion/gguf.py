@@ -16,12 +16,20 @@ from trsr_lite.bundle import ModelFile
 from trsr_lite.conversion.converter import LORA_SCRIPT, MODEL_SCRIPT, Converter
 from trsr_lite.conversion.options import FLOATS
 from trsr_lite.digests import file_digest, sha256
+from trsr_lite.disk import granted
 from trsr_lite.engine import native
 from trsr_lite.engine.file_types import FILE_TYPES
 from trsr_lite.engine.threads import default_threads
 from trsr_lite.errors import ModelError, SettingsError
 
 WEIGHTS = ("adapter_config.json", "adapter_model.safetensors")  # of peft
+
+
+def check_folder(model: Path) -> None:
+    """Raise `ModelError` unless `model` is a Hugging Face model folder."""
+    with granted(model):
+        if not (model / "config.json").is_file():
+            raise ModelError(f"{model}: not a model folder: it has no config.json", hint="`convert merge` writes one")
 
 
 def convert(converter: Converter, model: Path, target: Path, file_type: str) -> None:
@@ -80,8 +88,9 @@ def entry(path: Path, file_type: str | None, adapter: ModelFile | None = None) -
 
 @contextmanager
 def _whole(target: Path) -> Iterator[Path]:
-    """A place beside `target`, which becomes the target if all goes well."""
+    """A place beside `target`, in a folder made for it, which becomes the target if all goes well."""
     place = target.with_name(f".{target.name}.part")
+    place.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield place
         place.replace(target)

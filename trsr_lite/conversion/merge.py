@@ -15,14 +15,10 @@ import torch
 
 from trsr_lite.errors import ModelError
 from trsr_lite.training import adapter, base, folder
-from trsr_lite.training.base import Base
+from trsr_lite.training.base import TOKENIZER_FILES, Base
 from trsr_lite.training.options import LAYERS, TrainOptions
 
 ALLOWED = frozenset(LAYERS)
-TOKENIZER_FILES = (
-    "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-    "vocab.json", "merges.txt", "chat_template.jinja", "chat_template.json",
-)  # fmt: skip
 
 
 def merge_run(run: Path, target: Path, *, offline: bool) -> None:

@@ -12,6 +12,7 @@ from trsr_lite.engine.file_types import FILE_TYPES
 
 FLOATS = ("F16", "BF16", "F32")
 STRICT = ("F16", "F32")  # judged as the same numbers; BF16 rounds so much that it is judged as quantized
+ROOM = 9  # bytes a weight takes for a while: in float32, in 16 bits, and as it will be
 AUTO = "auto"
 AUTO_TYPES = ("BF16", "F16", "Q8_0", "Q6_K", "IQ4_NL", "Q4_0")
 CHOICES = {"recommender_type": (*FILE_TYPES, AUTO), "summarizer_type": tuple(FILE_TYPES)}

@@ -20,7 +20,7 @@ from trsr_lite import __version__, bundle, disk, probes
 from trsr_lite.bundle import Bundle, ModelFile
 from trsr_lite.conversion import card, gguf, merge, staging, summarizer, verify
 from trsr_lite.conversion.converter import Converter
-from trsr_lite.conversion.options import AUTO, AUTO_TYPES, ConvertOptions
+from trsr_lite.conversion.options import AUTO, AUTO_TYPES, ROOM, ConvertOptions
 from trsr_lite.conversion.proof import Verification, describe, held_out, reference
 from trsr_lite.conversion.staging import AGAIN, Staging
 from trsr_lite.datasets import origin
@@ -29,17 +29,33 @@ from trsr_lite.engine.rates import measure
 from trsr_lite.errors import SettingsError, TrsrError, VerificationError
 from trsr_lite.scoring import Calibration
 from trsr_lite.training import adapter, base, folder
+from trsr_lite.training.lists import HeldOut
+from trsr_lite.training.options import TrainOptions
 from trsr_lite.training.scorer import Scorer
 
 OnStep = Callable[[str], None]
 REPORT, CARD = "report.json", "README.md"
-AFTERWARDS = ("min_", "max_", "recommender_type", "summarizer")  # may change and leave the finished steps as they are
+AFTERWARDS = ("min_", "max_", "lists", "recommender_type", "summarizer")  # may change, and finished steps stay
 OTHER_TYPE = "`--recommender-type auto` takes the fastest type that keeps the ranking; "
 MERGED, BASE, ADAPTER, SUMMARIZER = "merged", "base", "adapter.gguf", "summarizer"
 
 
+def usable(run: Path, options: ConvertOptions) -> tuple[dict[str, Any], TrainOptions, list[HeldOut]]:
+    """The record, the options and the held-out lists of a run; raises `TrsrError` where it cannot be converted so."""
+    record, trained = folder.finished(run)
+    lists = held_out(run)[: options.lists]
+    if not trained.full:
+        merge.check_adapter(run / adapter.place(trained))
+    elif options.adapter_only:
+        raise SettingsError(
+            f"{run}: all weights were trained: there is no adapter to keep apart",
+            hint="convert without `--adapter-only`",
+        )
+    return record, trained, lists
+
+
 class Conversion:
-    """The steps of one conversion, each done once; `run` does them all."""
+    """The steps of one conversion, each done once; `convert` does them all."""
 
     def __init__(
         self,
@@ -56,16 +72,8 @@ class Conversion:
         staging.check(target, force=force)
         self.run, self.options, self.converter, self.offline = run, options, converter, offline
         self.on_step = on_step or (lambda _: None)
-        self.record, train_options = folder.finished(run)
-        self.lists = held_out(run)[: options.lists]
+        self.record, train_options, self.lists = usable(run, options)
         self.trained = run / adapter.place(train_options)
-        if not train_options.full:
-            merge.check_adapter(self.trained)
-        elif options.adapter_only:
-            raise SettingsError(
-                f"{run}: all weights were trained: there is no adapter to keep apart",
-                hint="convert without `--adapter-only`",
-            )
         self.target, self.force = target, force
         self.source = summarizer.of_run(
             self.record,
@@ -118,15 +126,17 @@ class Conversion:
             return self._convert()
 
     def _convert(self) -> Bundle:
-        self.staging.require((9 + (6 if self.options.recommender_type == AUTO else 0)) * self.parameters)
+        most = (ROOM + (6 if self.options.recommender_type == AUTO else 0)) * self.parameters
+        self.staging.require(most + self.source.room())
         reference = self._reference()
         floating = self._floating()
         rates = self._quantized(floating)
         adapted = gguf.entry(self.staging.folder / ADAPTER, "F16") if self.options.adapter_only else None
         order = sorted(self._types, key=lambda name: -rates.get(name, 0.0))
+        own, tuned = self._summarizer()
         chosen, report = self._verify(reference, floating, order, adapted)
         recommender = gguf.entry(self._file(floating, chosen), chosen, adapted)
-        return self._bundle(recommender, self._summarizer(recommender), report, rates)
+        return self._bundle(recommender, replace(own or recommender, adapter=tuned), report, rates)
 
     @property
     def _types(self) -> tuple[str, ...]:
@@ -145,7 +155,7 @@ class Conversion:
             self.scorer.forget()  # one float32 model in memory at a time
 
         self.on_step(f"margins of {describe(self.record)}")
-        self.staging.step("reference", score, "reference.npz")
+        self.staging.step("reference", score, "reference.npz", of=len(self.lists))
         with np.load(self.staging.folder / "reference.npz") as stored:
             return [stored[name] for name in stored.files]
 
@@ -189,18 +199,18 @@ class Conversion:
             return floating
         return self.staging.folder / f"{BASE if self.options.adapter_only else 'recommender'}-{file_type}.gguf"
 
-    def _summarizer(self, recommender: ModelFile) -> ModelFile:
-        """What was found, in the bundle."""
+    def _summarizer(self) -> tuple[ModelFile | None, ModelFile | None]:
+        """What was found, in the bundle: its file unless it is the recommender's, and its adapter."""
         self.on_step("summarizer")
-        source, path, file_type, adapted = self.source, recommender.path, recommender.type, None
+        source, own, tuned = self.source, None, None
         if source.write:
             path = self.staging.folder / f"{SUMMARIZER}.gguf"
-            file_type = self.staging.step("summarizer", source.write, path.name, of=source.identity)
+            own = gguf.entry(path, self.staging.step("summarizer", source.write, path.name, of=source.identity))
         if source.adapter:
-            result = f"{SUMMARIZER}-{ADAPTER}"
-            self.staging.step("summarizer adapter", source.adapter, result, of=source.identity)
-            adapted = gguf.entry(self.staging.folder / result, "F16")
-        return gguf.entry(path, file_type, adapted)
+            path = self.staging.folder / f"{SUMMARIZER}-{ADAPTER}"
+            self.staging.step("summarizer adapter", source.adapter, path.name, of=source.identity)
+            tuned = gguf.entry(path, "F16")
+        return own, tuned
 
     def _save_base(self, place: Path) -> None:
         model = base.load(self.scorer.base, torch.float32, offline=self.offline)

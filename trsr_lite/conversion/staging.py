@@ -28,11 +28,16 @@ AGAIN = "finished steps are kept: make room, then run the same command again"
 
 
 def check(target: Path, *, force: bool) -> None:
-    """Raise `SettingsError` where a bundle must not be made at `target`."""
-    if target.exists() and not force:
-        raise SettingsError(f"{target}: already exists", hint="replace it with `--force`, or name another folder")
-    if target.exists() and not (target / MANIFEST).is_file():
-        raise SettingsError(f"{target}: is not a bundle, so `--force` does not delete it", hint="name another folder")
+    """Raise `SettingsError` where a bundle must not be made at `target`, or `ModelError` where nobody can tell."""
+    with disk.granted(target, "looked at", hint="name another folder"):
+        if not target.exists():
+            return
+        if not force:
+            raise SettingsError(f"{target}: already exists", hint="replace it with `--force`, or name another folder")
+        if not (target / MANIFEST).is_file():
+            raise SettingsError(
+                f"{target}: is not a bundle, so `--force` does not delete it", hint="name another folder"
+            )
 
 
 def alone(target: Path) -> AbstractContextManager[None]:

@@ -12,16 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
 import torch
 
 from trsr_lite import bundle, embedded, location, reference
 from trsr_lite.bundle import ModelFile
 from trsr_lite.conversion import gguf, merge
 from trsr_lite.conversion.converter import Converter
-from trsr_lite.conversion.options import FLOATS, ConvertOptions
+from trsr_lite.conversion.options import FLOATS, ROOM, ConvertOptions
 from trsr_lite.conversion.staging import remove
 from trsr_lite.digests import file_digest
-from trsr_lite.errors import ModelError
+from trsr_lite.errors import ModelError, SettingsError
 from trsr_lite.settings import Settings
 from trsr_lite.training import adapter, base, folder
 from trsr_lite.training.options import TrainOptions
@@ -36,11 +37,13 @@ class Source:
     identity: everything that what is written depends on, as JSON holds it.
     write: makes the GGUF at a path, and returns its tensor type; None if it is the recommender's base.
     adapter: makes the summarizer's own adapter at a path; None if it has none.
+    room: bytes that making it takes for a while.
     """
 
     identity: list[str]
     write: Callable[[Path], str] | None = None
     adapter: Callable[[Path], None] | None = None
+    room: Callable[[], int] = lambda: 0
 
 
 def of_run(
@@ -55,6 +58,8 @@ def of_run(
 ) -> Source:
     """The source for a recommender that was trained: on the base in `shared` where it can be, else by itself."""
     given, name = options.summarizer, options.summarizer or trained.summarizer
+    if given is None and name == embedded.NAME:
+        _check_default(record)
     if options.adapter_only:
         if own := adapter_on(name, record["base"]):
             return Source(
@@ -91,7 +96,9 @@ def find(
             merge.merge_run(Path(name), whole, offline=offline)
 
         return Source(
-            [*files, str(record["base"]), file_type], lambda place: _converted(merged, place, file_type, converter)
+            [*files, str(record["base"]), file_type],
+            lambda place: _converted(merged, place, file_type, converter),
+            room=lambda: ROOM * base.parameters(base.of_run(record, options, offline=offline), offline=offline),
         )
     if name == embedded.NAME:
         return _embedded(file_type, prepared(name, data_dir, wrote), offline=offline)
@@ -112,14 +119,17 @@ def find(
     return Source(
         [file_digest(*weights) if weights else located.path, file_type],
         lambda place: _converted(saved, place, file_type, converter),
+        room=lambda: ROOM * base.parameters(located, offline=offline),
     )
 
 
 def _copied(file: ModelFile, file_type: str | None) -> Source:
+    gguf.tensor_types(file.path)  # what is no GGUF is said before anything is made
     return Source(
         [file.identity, str(file_type)],
         lambda place: copy(file.path, place, file_type),
         _copying(file.adapter.path) if file.adapter else None,
+        room=lambda: file.size,
     )
 
 
@@ -137,7 +147,19 @@ def _embedded(file_type: str, kept: ModelFile | None, *, offline: bool) -> Sourc
         [file_digest(path), file_digest(*sorted(embedded.ADAPTERS.iterdir()))],
         lambda place: copy(path, place, None if kept else file_type),
         embedded.copy_summarizer_adapter,
+        room=lambda: path.stat().st_size,
     )
+
+
+def _check_default(record: Mapping[str, Any]) -> None:
+    """Raise `ModelError` where the default is another by now: its adapter, for its file differs between machines."""
+    shipped = orjson.loads((embedded.ADAPTERS / bundle.MANIFEST).read_bytes())["summarizer"]["adapter"]["digest"]
+    if record.get("summarizer_adapter", shipped) != shipped:
+        raise ModelError(
+            f"{embedded.NAME}: is not what wrote the training summaries any more: its adapter is {shipped}, and was "
+            f"{record['summarizer_adapter']}",
+            hint="convert with the trsr-lite of the training, or name another with `--summarizer`",
+        )
 
 
 def _served(name: str, *, offline: bool) -> ModelFile | None:
@@ -183,7 +205,12 @@ def adapter_on(name: str, known: Mapping[str, str]) -> Path | None:
 
 
 def _trained(name: str, options: TrainOptions) -> Path:
-    """What a run has trained, if it can be converted."""
+    """What a run of a summarizer has trained, if it can be converted."""
+    if options.role != "summarizer":
+        raise SettingsError(
+            f"{name}: was trained to rank, not to summarize",
+            hint="give a run of `--role summarizer`, a bundle, a .gguf file or a base",
+        )
     trained = Path(name) / adapter.place(options)
     if not options.full:
         merge.check_adapter(trained)
