@@ -252,15 +252,15 @@ class Recommender:
             _check_texts([*user.history, *items], self.settings)
             return preview(user.history, items, self.bundle, self.settings, self.store, summarizer, recommender)
 
-    def describe(self) -> dict[str, dict[str, Any]]:
-        """What `inspect` shows of each model: architecture, parameters, context length."""
-        files = {"summarizer": self.bundle.summarizer, "recommender": self.bundle.recommender}
     def check(self, candidates: Sequence[Item]) -> None:
         """Raise `DataError` for the first candidate that some user's prompt cannot ask of; loads no weights."""
         with self._call() as call, call.vocabulary(self.bundle.recommender) as vocabulary:
             for item in candidates:
                 prompts.check(item, self.settings, vocabulary)
 
+    def describe(self) -> dict[str, dict[str, Any]]:
+        """What `inspect` shows of each model: architecture, parameters, context length."""
+        files = {"summarizer": self.bundle.summarizer, "recommender": self.bundle.recommender}
         with self._call() as call:
             return {role: dict(call.use(file).describe()) for role, file in files.items()}
 
