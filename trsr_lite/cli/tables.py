@@ -178,15 +178,15 @@ def print_facts(title: str, facts: Iterable[tuple[str, Any]], console: Console) 
     table.add_column()
     table.add_column(overflow="fold")  # a digest or a path is never shortened
     for name, value in facts:
-        table.add_row(name, Text(fold(_plain(value))))
+        table.add_row(name, Text(fold(_plain(value, name))))
     console.print(table)
 
 
-def _plain(value: Any) -> str:
+def _plain(value: Any, of: str = "") -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_plain(entry)}" for name, entry in value.items())
+        return ", ".join(f"{name} {_plain(entry, name)}" for name, entry in value.items())
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (list, tuple)):
-        return ", ".join(_plain(entry) for entry in value) or "all"
+        return ", ".join(map(_plain, value)) or ("all" if of == "attributes" else "unknown")
     return "unknown" if value is None else str(value)
