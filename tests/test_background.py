@@ -1,4 +1,4 @@
-"""Summaries ahead of their need, models given back when idle: behind every other call, in one thread at most."""
+"""Summaries ahead of their need, models loaded and given back while nobody waits: in one thread at most."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_a_later_update_replaces_an_earlier_one_of_the_same_user(
     user = dataclasses.replace(news_user, history=news_user.history[:4])
     for item in news_user.history[4:20]:
         user = recommender.update(user, item)
-    assert [len(task.user.history) for task in recommender._background._tasks] == [5, 20]
+    assert [task.user_id for task in recommender._background._tasks] == ["other", user.user_id]
     gate.open.set()
     until(lambda: not threads())
     assert recommender.summarize(user).stats.summary_calls == 0
@@ -214,7 +214,7 @@ def test_what_fails_in_the_background_is_logged_without_texts_and_raised_nowhere
     with caplog.at_level(logging.DEBUG):
         updated = recommender.update(reader, article)
         until(lambda: not threads())
-    assert [record.getMessage() for record in caplog.records] == ["summarizing in the background failed: LookupError"]
+    assert [record.getMessage() for record in caplog.records] == ["work in the background failed: LookupError"]
     fake.script = lambda prompt: " soup."
     assert make_recommender().summarize(updated).summary
 
@@ -499,6 +499,57 @@ def test_a_user_without_any_summary_is_ranked_by_recent_items_in_haste(
     result = make_recommender().recommend(news_user, budget=3600.0)
     assert result.summary is None and len(result.recommendations) == 12
     assert result.skipped is not None and result.skipped.blocks == 4
+
+
+@pytest.fixture
+def slow(
+    fake_recommender: Recommender, store: SummaryStore, fake: Any, opened: list[tuple[str, bool]], timers: list[Any]
+) -> Any:
+    """`slow(**options)`: a recommender whose models take longer to load than any budget, and loads behind a call wait
+    until another call waits for them.
+    """
+    made: list[Recommender] = []
+
+    def open_engine(file: ModelFile, vocab_only: bool, on_load: Any) -> FakeEngine:
+        if threading.current_thread() in threads():
+            until(lambda: made[0]._turns._waiting)
+        else:
+            timers[-1].function()
+        on_load(1, 2)
+        opened.append((file.path.name, vocab_only))
+        return dataclasses.replace(fake, identity=file.digest)
+
+    def make(**options: Any) -> Recommender:
+        made.append(Recommender(fake_recommender.bundle, store, open_engine, **options))
+        return made[-1]
+
+    yield make
+    for recommender in made:
+        recommender.close()
+
+
+def test_a_model_that_no_budget_has_time_to_load_is_loaded_behind_the_call(
+    slow: Any, news_user: User, opened: list[tuple[str, bool]]
+) -> None:
+    recommender = slow()
+    first = recommender.recommend(news_user, budget=3600.0)
+    assert first.recommendations == () and first.skipped.blocks == 4
+    until(lambda: recommender._turns._running)
+    second = recommender.recommend(news_user, budget=3600.0)
+    assert len(second.recommendations) == 12 and second.skipped is None
+    assert [name for name, _ in opened] == ["summarizer.gguf", "recommender.gguf"]
+
+
+def test_only_the_recommender_is_loaded_behind_a_call_where_memory_is_scarce(
+    slow: Any, make_recommender: Make, news_user: User, store: SummaryStore, opened: list[tuple[str, bool]]
+) -> None:
+    recommender = slow(max_memory=3)
+    assert recommender.recommend(news_user, budget=3600.0).skipped.blocks == 4
+    until(lambda: recommender._turns._running)
+    make_recommender().summarize(news_user)
+    opened.clear()
+    assert len(recommender.recommend(news_user, budget=3600.0).recommendations) == 12
+    assert [name for name, _ in opened] == ["recommender.gguf"]
 
 
 def test_no_time_at_all_scores_nothing_and_says_so(fake_recommender: Recommender, news_user: User) -> None:

@@ -181,6 +181,19 @@ def test_what_a_killed_preparation_or_an_old_version_left_goes_in_time(quick: Pa
     assert other.exists()
 
 
+def test_what_another_process_removes_at_the_same_time_is_not_missed(
+    quick: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stale = [quick / "models" / f".smollm2-{name}" for name in "ab"]
+    for folder in stale:
+        folder.mkdir(parents=True)
+        os.utime(folder, (0, 0))
+    rmtree = shutil.rmtree
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **options: [rmtree(each, ignore_errors=True) for each in stale])
+    embedded.prepare(quick)
+    assert not any(folder.exists() for folder in stale)
+
+
 def test_a_prepared_model_in_use_stays_young(quick: Path) -> None:
     prepared = embedded.prepare(quick)
     os.utime(prepared, (0, 0))
@@ -417,7 +430,7 @@ def test_offline_and_without_the_package_nothing_is_asked_for(hub: Stub, tmp_pat
     folders = ["--data-dir", tmp_path / "data", "--cache-dir", tmp_path / "cache"]
     done = hub.python(WITHOUT_PACKAGE, "recommend", "--user", NEWS, *folders, "--offline")
     assert (done.returncode, done.stdout) == (3, "")
-    assert "is not on this machine, and `--offline` forbids fetching it" in done.stderr
+    assert "is not on this machine, and `offline` forbids fetching it" in done.stderr
     assert done.stderr.count("Error: ") == 1
     assert hub.asked == []
 

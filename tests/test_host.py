@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import tiny_gguf
+from test_faults import until
 
 from trsr_lite import Cancellation, Cancelled, EngineOptions, ModelError, Recommender, StoreError, TrsrError, User
 from trsr_lite.cache import SummaryStore
@@ -263,7 +264,7 @@ def test_no_memory_for_a_context_is_an_error_that_suggests_a_smaller_one(python:
     lines = python("-c", NO_MEMORY, path).stdout.splitlines()
     assert len(lines) == 2
     for line in lines:
-        assert line.startswith("llama.cpp cannot make a context of 2000") and "--ctx-size 1000" in line
+        assert line.startswith("llama.cpp cannot make a context of 2000") and "`ctx_size` to 1000" in line
 
 
 def test_a_memory_limit_makes_contexts_smaller_and_answers_the_same(
@@ -361,7 +362,7 @@ def test_no_text_of_a_user_is_in_any_log(
         recommender.recommend(user, exact=True, budget=0.0)
         recommender.prompt(user)
         updated = recommender.update(user, marked(15, "h")[-1])
-        recommender._background._thread.join(60) if not recommender._background._unload_at else None  # type: ignore[union-attr]
+        until(lambda: not recommender._background._tasks)
         recommender.recommend(updated)
         for refused in (
             lambda: recommender.recommend(long),

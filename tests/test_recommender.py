@@ -108,6 +108,8 @@ def test_users_may_be_records_or_parsed_json(fake_recommender: Recommender) -> N
         fake_recommender.recommend(user),
         fake_recommender.recommend(user, data["candidates"]),
         fake_recommender.recommend(data, user.candidates),
+        fake_recommender.recommend(data, iter(user.candidates)),
+        fake_recommender.recommend(data, iter(data["candidates"])),
     ]
     assert all(way.recommendations == ways[0].recommendations for way in ways)
     assert all(way.user_id == "u1" for way in ways)
@@ -289,6 +291,22 @@ def test_loading_is_announced_where_a_model_is_opened_and_nowhere_else(
     store.clear()
     fake_recommender.recommend(news_user, progress=seen.append)
     assert {progress.stage for progress in seen} == {"summarize", "score"}
+
+
+def test_a_model_that_was_not_loaded_in_time_took_that_time_too(
+    fake_recommender: Recommender, store: SummaryStore, news_user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = types.SimpleNamespace(now=100.0)
+    for module in ("call", "models"):
+        monkeypatch.setattr(f"trsr_lite.{module}.time", types.SimpleNamespace(perf_counter=lambda: clock.now))
+
+    def open_engine(file: ModelFile, vocab_only: bool, on_load: Any) -> FakeEngine:
+        clock.now += 1000.0
+        raise Cancelled("in the middle of loading, as where a budget ends")
+
+    with Recommender(fake_recommender.bundle, store, open_engine) as recommender:
+        seconds = recommender.recommend(news_user, budget=3600.0).stats.seconds
+    assert seconds == {"load": 2000.0, "summarize": 0.0, "score": 0.0}
 
 
 # Many histories
@@ -539,6 +557,23 @@ def test_a_forgotten_user_is_summarized_again(fake_recommender: Recommender, new
     assert fake_recommender.forget(news_user.user_id) == 0
     assert fake_recommender.summarize(friend).stats.summary_calls == 0
     assert fake_recommender.summarize(news_user).stats.summary_calls == 3
+
+
+@pytest.mark.parametrize("nobody", [None, "", True, 1.5])
+def test_forgetting_nobody_is_refused_and_deletes_nothing(
+    fake_recommender: Recommender, news_user: User, store: SummaryStore, nobody: Any
+) -> None:
+    fake_recommender.summarize(news_user)
+    before = store.info()
+    with pytest.raises(SettingsError, match=f"user_id is {nobody!r}") as caught:
+        fake_recommender.forget(nobody)
+    assert "cache clear" in (caught.value.hint or "")
+    assert store.info() == before
+
+
+def test_a_user_may_be_forgotten_by_the_number_that_is_the_id(fake_recommender: Recommender) -> None:
+    fake_recommender.summarize({"user_id": 7, "history": titled(*(f"article {number}" for number in range(5)))})
+    assert fake_recommender.forget(7) == 1
 
 
 def test_a_user_known_only_from_the_cache_can_be_forgotten(make_recommender: Make, news_user: User) -> None:

@@ -372,7 +372,7 @@ def test_sorting_a_shuffled_history_gives_the_ordered_one(tmp_path: Path) -> Non
     shuffled = {**ordered, "history": [ordered["history"][index] for index in (2, 0, 3, 1)]}
     path = save(tmp_path, shuffled)
     hint = refused(path).hint
-    assert hint is not None and "--sort-history" in hint
+    assert hint is not None and "`sort_history`" in hint
     assert read_user(path, sort_history=True) == User.from_dict(ordered)
     assert list(read_users(path, sort_history=True)) == [User.from_dict(ordered)]
 

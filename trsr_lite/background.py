@@ -1,8 +1,7 @@
-"""What a recommender does while nobody waits: summaries ahead of their need, and giving models back.
+"""What a recommender does while nobody waits: summaries ahead of their need, loading and giving back models.
 
 Invariant: at most one thread, which lives only while there is something to do or to wait for, and ends before the
-process does. Its calls stand behind all others and give way to them; what was finished is kept; what fails is logged
-without any text of a user, and never raised.
+process does. What was finished is kept; what fails is logged without any text of a user, and never raised.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from dataclasses import dataclass, field
 
 from trsr_lite.cancellation import Cancellation
 from trsr_lite.errors import Cancelled, Closed, ModelError, StoreError
-from trsr_lite.records import User
 from trsr_lite.turns import Displaced
 
 logger = logging.getLogger(__name__)
@@ -24,25 +22,21 @@ logger = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class _Task:
-    user: User
+    work: Callable[[Cancellation], object]
+    user_id: str
     cancel: Cancellation
     stop: Cancellation = field(default_factory=Cancellation)
 
 
 class Background:
-    """The queue of summaries to make, and the clock of idleness.
+    """The queue of work to do, and the clock of idleness.
 
-    `summarize(user, cancel)` and `unload(is_due)` are calls of the recommender; `unload` happens once nothing was
-    called for `unload_after` seconds (None: never).
+    `unload(is_due)` is a call of the recommender, which happens once nothing was called for `unload_after` seconds
+    (None: never).
     """
 
-    def __init__(
-        self,
-        summarize: Callable[[User, Cancellation], object],
-        unload: Callable[[Callable[[], bool]], None],
-        unload_after: float | None,
-    ) -> None:
-        self._summarize, self._unload, self._unload_after = summarize, unload, unload_after
+    def __init__(self, unload: Callable[[Callable[[], bool]], None], unload_after: float | None) -> None:
+        self._unload, self._unload_after = unload, unload_after
         self._changed = threading.Condition()
         self._tasks: list[_Task] = []
         self._at_hand: _Task | None = None  # also where another has replaced it meanwhile
@@ -50,21 +44,23 @@ class Background:
         self._thread: threading.Thread | None = None
         self._closed = False
 
-    def add(self, user: User, cancel: Cancellation | None) -> None:
-        """Summarize a user's history some time; an earlier wish for the same user is replaced."""
+    def add(
+        self, work: Callable[[Cancellation], object], *, user_id: str = "", cancel: Cancellation | None = None
+    ) -> None:
+        """Do `work`, a call that ends where what it is given says so; an earlier wish for the same user is replaced."""
         with self._changed:
             if self._closed:
                 raise Closed("the recommender was closed")
-            if user.user_id:
-                self._tasks = [task for task in self._tasks if task.user.user_id != user.user_id]
-            self._tasks.append(_Task(user, cancel or Cancellation()))
+            if user_id:
+                self._tasks = [task for task in self._tasks if task.user_id != user_id]
+            self._tasks.append(_Task(work, user_id, cancel or Cancellation()))
             self._wake()
 
     def drop(self, user_id: str | None = None) -> None:
         """Forget every wish, or those for one user."""
         with self._changed:
             at_hand = [self._at_hand] if self._at_hand else []
-            tasks = [task for task in [*self._tasks, *at_hand] if user_id in (None, task.user.user_id)]
+            tasks = [task for task in [*self._tasks, *at_hand] if user_id in (None, task.user_id)]
             self._tasks = [task for task in self._tasks if task not in tasks]
         for task in tasks:
             task.stop.cancel()
@@ -101,9 +97,9 @@ class Background:
             except (Cancelled, Closed):
                 pass  # asked for
             except (ModelError, StoreError) as error:  # they name files, never texts
-                logger.warning("summarizing in the background failed: %s", error)
+                logger.warning("work in the background failed: %s", error)
             except Exception as error:  # noqa: BLE001 - the host must not see it; its message may hold a user's text
-                logger.warning("summarizing in the background failed: %s", type(error).__name__)
+                logger.warning("work in the background failed: %s", type(error).__name__)
 
     def _next(self) -> Callable[[], None] | None:
         """What to do now, after waiting for it; None when there is nothing more, which ends the thread."""
@@ -124,7 +120,7 @@ class Background:
     def _attempt(self, task: _Task) -> None:
         try:
             with task.cancel.telling(task.stop.cancel):
-                self._summarize(task.user, task.stop)
+                task.work(task.stop)
         except Displaced:
             return  # it stays first in the queue, unless it was dropped meanwhile
         except BaseException:

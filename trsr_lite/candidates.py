@@ -7,7 +7,7 @@ is, when prompts are made, a found one that no prompt has room for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from trsr_lite import prompts
@@ -20,17 +20,16 @@ if TYPE_CHECKING:
     from trsr_lite.catalog.retrieval import Retrieval
 
 
-def given(candidates: Sequence[Any] | None, user: User) -> list[Item]:
+def given(candidates: Iterable[Any] | None, user: User) -> list[Item]:
     """Those given, as items or as parsed JSON; the user's own where that is None."""
-    if candidates is None:
-        return unique(user.candidates, "candidates")
-    if all(isinstance(item, Item) for item in candidates):
-        return unique(candidates, "candidates")
-    return candidates_from_list(candidates)
+    items = list(user.candidates if candidates is None else candidates)  # once: they may be a generator's
+    if all(isinstance(item, Item) for item in items):
+        return unique(items, "candidates")
+    return candidates_from_list(items)
 
 
 def to_rank(
-    candidates: Sequence[Any] | None, user: User, catalog: Catalog | None, retrieve: Retrieval | int | None
+    candidates: Iterable[Any] | None, user: User, catalog: Catalog | None, retrieve: Retrieval | int | None
 ) -> list[Item]:
     """Those given, at least one; or none where a catalog is to find them, which can do so as `retrieve` says."""
     items = [] if candidates is None and catalog is not None else given(candidates, user)
@@ -38,7 +37,7 @@ def to_rank(
         raise SettingsError("candidates come from a list or from a catalog, not from both")
     if not items and catalog is None:
         raise DataError(
-            "there are no candidates to rank", hint='give them with `--candidates` or as "candidates" of the user'
+            "there are no candidates to rank", hint='give them beside the user or as "candidates" of the user'
         )
     if catalog is not None:
         catalog.check(retrieve)

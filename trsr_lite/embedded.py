@@ -197,6 +197,7 @@ def _remove_stale(place: Path) -> None:
     """Folders of preparations that were killed, and of versions that nobody has used for long."""
     for pattern, seconds in STALE_SECONDS.items():
         for path in place.glob(pattern):
-            if time.time() - path.stat().st_mtime > seconds:
-                logger.info("removing %s, which nobody uses any more", path)
-                shutil.rmtree(path, ignore_errors=True)
+            with contextlib.suppress(OSError):  # another process removes them too
+                if time.time() - path.stat().st_mtime > seconds:
+                    logger.info("removing %s, which nobody uses any more", path)
+                    shutil.rmtree(path, ignore_errors=True)

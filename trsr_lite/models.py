@@ -1,7 +1,8 @@
 """The models of a bundle in memory: opened when needed, checked against the manifest, one KV cache at a time.
 
-Invariant: a model is opened by the first call that needs it and by nobody else; one engine serves both roles where they
-share everything. Only the call whose turn it is comes here, so there is no lock; only `close` may come from anywhere.
+Invariant: a model is opened by the first call that needs it, or right behind one that had no time to; one engine serves
+both roles where they share everything. Only the call whose turn it is comes here, so there is no lock; only `close` may
+come from anywhere.
 """
 
 from __future__ import annotations
@@ -29,15 +30,26 @@ class Models:
         self._engines: dict[str, Engine] = {}
         self.seconds = 0.0
 
+    def __contains__(self, file: ModelFile) -> bool:
+        return file.identity in self._engines
+
+    @property
+    def hold_both(self) -> bool:
+        """Whether neither model is unloaded for the other."""
+        both = _weights([self._bundle.summarizer, self._bundle.recommender])
+        return self._max_memory is None or 2 * both <= self._max_memory
+
     def get(self, file: ModelFile, on_load: EngineProgress | None = None) -> Engine:
         """The loaded model of a file."""
-        if file.identity not in self._engines:
+        if file not in self:
             start = time.perf_counter()
-            engine = self._open_engine(file, False, on_load)
-            if file.identity == self._bundle.recommender.identity:
-                self._check_tokens(engine)
-            self._engines[file.identity] = engine
-            self.seconds += time.perf_counter() - start
+            try:
+                engine = self._open_engine(file, False, on_load)
+                if file.identity == self._bundle.recommender.identity:
+                    self._check_tokens(engine)
+                self._engines[file.identity] = engine
+            finally:  # one that was stopped took its time too
+                self.seconds += time.perf_counter() - start
         return self._engines[file.identity]
 
     def use(self, file: ModelFile, on_load: EngineProgress | None = None) -> Engine:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from trsr_lite import bundle as bundles
 from trsr_lite import prompts
 from trsr_lite.background import Background
 from trsr_lite.blocks import split
-from trsr_lite.bundle import Bundle
+from trsr_lite.bundle import Bundle, ModelFile
 from trsr_lite.cache import SummaryStore
 from trsr_lite.call import Call, announced
 from trsr_lite.cancellation import Cancellation, Deadline
@@ -74,7 +75,7 @@ class Recommender:
         self.settings = settings or bundle.settings
         self._models = Models(bundle, announced(open_engine), None if max_memory == math.inf else max_memory)
         self._turns = Turns()
-        self._background = Background(self._summarize_behind, self._unload, _ending(unload_after))
+        self._background = Background(self._unload, _ending(unload_after))
 
     @classmethod
     def load(
@@ -113,7 +114,7 @@ class Recommender:
     def recommend(
         self,
         user: User | Mapping[str, Any],
-        candidates: Sequence[Item] | Sequence[Mapping[str, Any]] | None = None,
+        candidates: Iterable[Item] | Iterable[Mapping[str, Any]] | None = None,
         *,
         k: int | None = None,
         catalog: Catalog | None = None,
@@ -130,7 +131,8 @@ class Recommender:
         reproducible to the bit, and slower. Within `budget` seconds, waiting included, up to half of the time goes to
         missing summaries, then the newest stored one serves, and candidates are scored in their order as long as there
         is time; `Result.skipped` says what was left out. A call that gets no turn in time ranks nothing, and looks
-        nothing up in the catalog. Raises `DataError`, `SettingsError`, `ModelError`, `Cancelled`, `Closed`.
+        nothing up in the catalog. A model that there was no time to load is loaded after the call. Raises `DataError`,
+        `SettingsError`, `ModelError`, `Cancelled`, `Closed`.
         """
         user = _user(user)
         items = to_rank(candidates, user, catalog, retrieve)
@@ -162,6 +164,7 @@ class Recommender:
                     )
                 draft.candidates = draft.scored.candidates
                 call.ended("score")
+                self._load_after(draft)
                 draft.seconds = call.seconds
         except NoTurn:  # others had the whole time
             draft.begun = False
@@ -233,10 +236,10 @@ class Recommender:
             raise Closed("the recommender was closed")
         blocks = [split(each.history, **self.settings.cut).complete for each in (before, after)]
         if self.settings.strategy != "none" and blocks[0] != blocks[1]:
-            self._background.add(after, cancel)
+            self._background.add(partial(self._summarize_behind, after), user_id=after.user_id, cancel=cancel)
         return after
 
-    def prompt(self, user: User | Mapping[str, Any], candidates: Sequence[Item] | None = None) -> list[tuple[str, str]]:
+    def prompt(self, user: User | Mapping[str, Any], candidates: Iterable[Item] | None = None) -> list[tuple[str, str]]:
         """Exactly what the models see, as (name, text) pairs; loads vocabularies, no weights.
 
         Prompts of summaries that wait for others still to be made are left out; a summary that is not in the cache
@@ -264,11 +267,18 @@ class Recommender:
         with self._call() as call:
             return {role: dict(call.use(file).describe()) for role, file in files.items()}
 
-    def forget(self, user_id: str) -> int:
+    def forget(self, user_id: str | int) -> int:
         """Delete every stored summary that only this user's history rests on; returns how many.
 
-        Raises `StoreError` where something could not be deleted from the disk.
+        Raises `SettingsError` for what is no user's id, and `StoreError` where something could not be deleted from the
+        disk.
         """
+        if isinstance(user_id, bool) or not isinstance(user_id, (str, int)) or user_id == "":
+            raise SettingsError(
+                f"user_id is {user_id!r}; it must be text that is not empty, or a whole number",
+                hint="`trsr-lite cache clear` deletes the summaries of all users",
+            )
+        user_id = str(user_id)
         self._background.drop(user_id)
         with self._call():
             return self.store.clear(user_id)
@@ -332,6 +342,19 @@ class Recommender:
     def _summarize_behind(self, user: User, cancel: Cancellation) -> None:
         with self._call(cancel, background=True) as call:
             self._summarizer.of(user, call, Work())
+
+    def _load_after(self, draft: Draft) -> None:
+        """Load what a call had no time to load, so that a later one has it, however little time that has."""
+        needed = [self.bundle.recommender]
+        if draft.uncovered and self._models.hold_both:
+            needed.insert(0, self.bundle.summarizer)
+        if any(file not in self._models for file in needed):
+            self._background.add(partial(self._load, needed))
+
+    def _load(self, files: Sequence[ModelFile], cancel: Cancellation) -> None:
+        with self._call(cancel) as call:  # in line with the others, which would displace it again and again
+            for file in files:
+                call.use(file)
 
 
 def _ending(seconds: float | None) -> float | None:

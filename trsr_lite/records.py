@@ -307,7 +307,7 @@ def _in_order(history: list[Item], where: str, sort: bool) -> list[Item]:
             if known[index] < known[index - 1]:
                 raise DataError(
                     f"{where}[{index}].time: earlier than the item before it; the oldest item comes first",
-                    hint="use `--sort-history` to order by time",
+                    hint="put the oldest first, or let `sort_history` order them by time",
                 )
     return history
 

@@ -83,7 +83,7 @@ class Context:
             if not self._handle:
                 raise ModelError(
                     f"llama.cpp cannot make a context of {cells} tokens: {reason()}",
-                    hint=f"use `--ctx-size {cells // 2}` or less, or a smaller model",
+                    hint=f"set `ctx_size` to {cells // 2} or less, or use a smaller model",
                 )
             self._memory = lib.llama_get_memory(self._handle)
             lib.llama_set_abort_callback(self._handle, abort.callback, abort.data)

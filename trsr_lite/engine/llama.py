@@ -264,7 +264,7 @@ class LlamaEngine:
         if tokens > self.context_size:
             raise ModelError(
                 f"a prompt needs {tokens} tokens of context; this model has {self.context_size}",
-                hint="raise `--ctx-size`, or lower the prompt budget",
+                hint="raise `ctx_size`, or lower the prompt budget",
             )
         if self.room is not None and tokens > (fitting := self._fitting(flash=flash)):
             more = self._bytes(tokens, flash=flash) - self.room
