@@ -17,7 +17,7 @@ from trsr_lite.errors import SettingsError
 STRATEGIES = ("hierarchical", "recurrent", "none")
 DOMAINS = ("item", "news", "product")
 CHOICES = {"domain": DOMAINS, "strategy": STRATEGIES}
-_LEAST = {"fan_in": 2, "item_tokens": 8, "summary_tokens": 8, "prompt_tokens": 256, "no_repeat_ngram": 0}
+LEAST = {"fan_in": 2, "item_tokens": 8, "summary_tokens": 8, "prompt_tokens": 256, "no_repeat_ngram": 0}
 
 
 FRAME_TOKENS = 128  # kept free in a summarizing prompt for the task and the model's chat template
@@ -58,7 +58,7 @@ class Settings:
     ragged: bool = False
 
     def __post_init__(self) -> None:
-        check(self, least=_LEAST, choices=CHOICES)
+        check(self, least=LEAST, choices=CHOICES)
         blocks.check(self.block_size, self.recent_items, ragged=self.ragged)
         if self.no_repeat_ngram == 1:
             raise SettingsError("no_repeat_ngram is 1, which would allow each word once; use 0 or at least 2")

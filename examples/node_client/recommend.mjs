@@ -14,7 +14,7 @@ try {
   const onProgress = ({ stage, fraction }) => process.stderr.write(`\r${stage} ${Math.round(100 * fraction)} %   `);
   const { summary, recommendations = [] } = await client.recommend({ user, model, k: 3 }, { onProgress });
   process.stderr.write("\r\x1b[K");
-  console.log(summary);
+  if (summary) console.log(summary); // there is none for a history that is short
   for (const { rank, title, score } of recommendations) console.log(`${rank}. ${title} (${score.toFixed(2)})`);
 } catch (error) {
   console.error(error.message, error.hint ?? "");

@@ -7,14 +7,14 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from serve.client import PATIENCE, Client, Connect
-from trsr_lite import FakeEngine, ModelError, Recommender, Settings
+from trsr_lite import FakeEngine, ModelError, Recommender
 from trsr_lite.cache import SummaryStore
 from trsr_lite.engine.fake import last_words
 from trsr_lite.serve.recommenders import Recommenders
@@ -59,8 +59,8 @@ def gate(fake: FakeEngine) -> Gate:
 
 
 @pytest.fixture
-def opened_models() -> list[tuple[str | None, Mapping[str, Any]]]:
-    """(model, settings) of every recommender that `connect` had to open, in order."""
+def opened_models() -> list[str | None]:
+    """The reference of every recommender that `connect` had to open, in order."""
     return []
 
 
@@ -69,16 +69,16 @@ def connect(
     make_recommender: Callable[..., Recommender],
     tmp_path: Path,
     fake: FakeEngine,
-    opened_models: list[tuple[str | None, Mapping[str, Any]]],
+    opened_models: list[str | None],
 ) -> Iterator[Connect]:
     """`connect()`: a client of a server in this process; every model but `missing` is scripted."""
     ends: list[Callable[[], None]] = []
 
-    def open_recommender(model: str | None, settings: Mapping[str, Any], progress: Any) -> Recommender:
-        opened_models.append((model, settings))
+    def open_recommender(model: str | None, progress: Any) -> Recommender:
+        opened_models.append(model)
         if model == "missing":
             raise ModelError("missing: there is no such model", hint="give another")
-        return make_recommender(Settings().updated(**settings), name=model or "scripted")
+        return make_recommender(name=model or "scripted")
 
     def call(**options: Any) -> Client:
         (server_in, client_out), (client_in, server_out) = os.pipe(), os.pipe()

@@ -49,12 +49,16 @@ def test_the_client_does_what_its_own_tests_say(node: Any) -> None:
     assert re.search(r"pass 9\b", done.stdout), done.stdout
 
 
-def test_the_example_ranks_a_user_file(node: Any) -> None:
-    file = CLIENT.parent / "news_reader.json"
+@pytest.mark.parametrize(("read", "summaries"), [(23, 1), (2, 0)])
+def test_the_example_ranks_a_user_file(node: Any, tmp_path: Path, read: int, summaries: int) -> None:
+    file = tmp_path / "user.json"
+    file.write_text(json.dumps({**NEWS, "history": NEWS["history"][:read]}))
     done = node("recommend.mjs", str(file))
     assert done.returncode == 0, done.stderr
-    titles = [re.sub(r"^\d\. (.*) \(\d\.\d\d\)$", r"\1", line) for line in done.stdout.splitlines()[-3:]]
+    *above, first, second, third = done.stdout.splitlines()
+    titles = [re.sub(r"^\d\. (.*) \(\d\.\d\d\)$", r"\1", line) for line in (first, second, third)]
     assert set(titles) < {entry["title"] for entry in NEWS["candidates"]}
+    assert len(above) == summaries
 
 
 def members(name: str) -> set[str]:

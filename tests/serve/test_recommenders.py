@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ def in_memory(make_recommender: MakeRecommender, tmp_path: Path) -> Recommenders
     """Recommenders whose cache folder cannot be made, so that each holds its summaries itself."""
     (tmp_path / "file").touch()
 
-    def open_recommender(model: str | None, settings: Mapping[str, Any], progress: Any) -> Recommender:
+    def open_recommender(model: str | None, progress: Any) -> Recommender:
         recommender = make_recommender(name=model or "")
         recommender.store = SummaryStore(tmp_path / "file" / "cache")
         return recommender
@@ -71,7 +71,7 @@ def test_a_model_file_that_was_replaced_is_opened_anew(tiny: Path, tmp_path: Pat
     model = tmp_path / "model.gguf"
     shutil.copy(tiny, model)
 
-    def open_recommender(model: str | None, settings: Mapping[str, Any], progress: Any) -> Recommender:
+    def open_recommender(model: str | None, progress: Any) -> Recommender:
         assert model is not None
         return Recommender.load(model, cache_dir=tmp_path / "cache", options=EngineOptions(threads=1))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,8 +18,9 @@ import pytest
 import trsr_lite
 from serve.client import PATIENCE, SCHEMA, Client, Connect
 from serve.conftest import Gate
-from trsr_lite import FakeEngine, Recommender, StoreError
+from trsr_lite import FakeEngine, Recommender, Settings, StoreError
 from trsr_lite.cache import SummaryStore
+from trsr_lite.cli.serve import command as serve_command
 from trsr_lite.serve import queue as queues
 from trsr_lite.serve import server
 from trsr_lite.serve.message import LINE_BYTES
@@ -156,22 +158,25 @@ def test_an_update_without_an_id_is_done_and_not_answered(connect: Connect) -> N
 
 
 def test_one_recommender_serves_a_model_and_the_unused_one_is_closed(
-    connect: Connect, opened_models: list[tuple[str | None, Any]]
+    connect: Connect, opened_models: list[str | None]
 ) -> None:
     client = connect()
     for model in ("a", "b", "a", "c", "a", "b"):
         client.call("recommend", user=user(), model=model)
-    assert [model for model, _ in opened_models] == ["a", "b", "c", "b"]
+    assert opened_models == ["a", "b", "c", "b"]
     assert OPEN == 2
     assert [one["model"] for one in client.call("status")["models"]] == ["a", "b"]
 
 
-def test_settings_of_a_request_are_its_own(connect: Connect, fake: FakeEngine) -> None:
+def test_settings_of_a_request_are_its_own_and_the_model_is_opened_once_for_all(
+    connect: Connect, fake: FakeEngine, opened: list[tuple[str, bool]], opened_models: list[str | None]
+) -> None:
     client = connect()
-    client.call("recommend", user=user(), domain="news", attributes=["title"])
-    assert "article" in fake.scored[-1]
-    client.call("recommend", user=user())
-    assert "article" not in fake.scored[-1]
+    for domain, noun in 2 * [("news", "article"), ("product", "product"), (None, "item")]:
+        client.call("recommend", user=user(), domain=domain, attributes=["title"])
+        assert f"### Candidate {noun}" in fake.scored[-1]
+    assert opened_models == [None] and len(opened) == 1
+    assert client.call("status")["models"][0]["settings"] == Settings().to_dict()
 
 
 # Progress
@@ -403,21 +408,44 @@ WRONG: dict[str, tuple[str, dict[str, Any], int, str]] = {
     "a parameter too many": ("status", {"all": True}, -32602, "'all'"),
     "nobody to forget": ("forget", {"user_id": ""}, -32602, "empty"),
     "no history": ("recommend", {"user": {"user_id": "u1", "history": []}}, 4, "history"),
-    "no candidates": ("recommend", {"user": {**user(), "candidates": None}}, 4, "candidates"),
+    "no candidates": ("recommend", {"user": {**user(), "candidates": None}}, 4, "no candidates"),
+    "an empty list of candidates": ("recommend", {"user": user(), "candidates": []}, 4, "no candidates"),
+    "a strategy without a name": ("summarize", {"user": user(), "strategy": ""}, -32602, "hierarchical"),
+    "a domain without a name": ("recommend", {"user": user(), "domain": ""}, -32602, "news"),
+    "a model without a name": ("recommend", {"user": user(), "model": ""}, -32602, "model is empty"),
+    "a history in another order": (
+        "summarize",
+        {"user": {"history": [{**item("a"), "time": 2}, {**item("b"), "time": 1}]}},
+        4,
+        "sort_history",
+    ),
     "an item without text": ("recommend", {"user": user(), "candidates": [{"id": "a"}]}, 4, "candidates[0]"),
     "an item with another text": ("update", {"user": user(), "item": {"id": "u1-0", "title": "no"}}, 4, "another text"),
-    "a model that is missing": ("recommend", {"user": user(), "model": "missing"}, 3, "give another"),
 }
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_a_wrong_request_is_answered_with_its_code_and_what_is_wrong(connect: Connect, case: str) -> None:
+def test_a_wrong_request_is_answered_at_once_with_its_code_and_what_is_wrong(
+    connect: Connect, gate: Gate, opened_models: list[str | None], case: str
+) -> None:
     method, params, code, words = WRONG[case]
     client = connect()
+    at_work(client, gate, "summarize")
     client.write(json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode() + b"\n")
     error = client.error(1)
     assert error["code"] == code
-    assert words in f"{error['message']} {error.get('data', {}).get('hint', '')}"
+    said = f"{error['message']} {error.get('data', {}).get('hint', '')}"
+    assert words in said
+    assert set(re.findall(r"--[a-z-]+", said)) <= {option for each in serve_command.params for option in each.opts}
+    gate.open()
+    client.result("running")
+    assert opened_models == [None]
+
+
+def test_a_model_that_is_missing_is_said_with_what_to_do(connect: Connect) -> None:
+    client = connect()
+    error = client.error(client.ask("recommend", user=user(), model="missing"))
+    assert (error["code"], error["data"]) == (3, {"hint": "give another"})
     client.call("recommend", user=user())
 
 

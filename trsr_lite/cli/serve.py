@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -42,9 +41,8 @@ def command(**chosen: Any) -> None:
     if os.isatty(STDIN):
         click.echo('reading messages, such as {"jsonrpc": "2.0", "id": 1, "method": "status"}', err=True)
 
-    def open_recommender(model: str | None, settings: Mapping[str, Any], progress: OnProgress | None) -> Recommender:
-        named = {"model": model} if model else {}
-        return session.load({**chosen, **named, **settings}, progress)
+    def open_recommender(model: str | None, progress: OnProgress | None) -> Recommender:
+        return session.load({**chosen, "model": model or chosen["model"]}, progress)
 
     source, sink = _taken()
     server = Server(

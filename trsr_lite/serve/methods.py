@@ -1,7 +1,8 @@
 """What can be asked of the models, with which parameters.
 
-Invariant: a request is checked as it comes in, before it waits; a parameter is named, typed and has its default here
-and nowhere else. What a method answers is what the command of its name prints with `--json`.
+Invariant: what can be told without a model is checked as a request comes in, before it waits; a parameter is named,
+typed and has its default here and nowhere else. What a method answers is what the command of its name prints with
+`--json`.
 """
 
 from __future__ import annotations
@@ -14,15 +15,16 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any, TypeVar
 
 from trsr_lite.cancellation import Cancellation
+from trsr_lite.candidates import to_rank
 from trsr_lite.checks import check
 from trsr_lite.errors import SettingsError
 from trsr_lite.recommender import Recommender
-from trsr_lite.records import User, candidates_from_list
+from trsr_lite.records import User
 from trsr_lite.result import OnProgress
 from trsr_lite.serve.message import Id
 from trsr_lite.serve.queue import PRIORITIES
 from trsr_lite.serve.recommenders import Recommenders
-from trsr_lite.settings import CHOICES, TOP
+from trsr_lite.settings import CHOICES, LEAST, TOP
 
 PROTOCOL = 1
 """Raised when a client that speaks an older one would break."""
@@ -60,9 +62,11 @@ class Summarize:
     supersede: bool = False
 
     def __post_init__(self) -> None:
-        check(
-            self, choices={"priority": PRIORITIES, **{name: CHOICES[name] for name in CHOICES if getattr(self, name)}}
-        )
+        chosen = {name: allowed for name, allowed in CHOICES.items() if getattr(self, name) is not None}
+        least = {"prompt_tokens": LEAST["prompt_tokens"]}
+        check(self, least=least, choices={"priority": PRIORITIES, **chosen})
+        if self.model == "":
+            raise SettingsError("model is empty")
 
     def prepare(self) -> tuple[str, Work]:
         """The user's id, and the work; raises `DataError` for a user that cannot be used."""
@@ -113,7 +117,7 @@ class Recommend(Summarize):
         check(self, least={"k": 1, "budget": 0})
 
     def _work(self, user: User) -> Work:
-        candidates = None if self.candidates is None else candidates_from_list(self.candidates)
+        candidates = to_rank(self.candidates, user, None, None)
         until = None if self.budget is None else time.monotonic() + self.budget
 
         def work(recommenders: Recommenders, cancel: Cancellation, progress: OnProgress) -> Any:

@@ -1,4 +1,4 @@
-"""The models that requests name: one `Recommender` for each reference and settings, and the summaries they share.
+"""The models that requests name: one `Recommender` for each reference, and the summaries they share.
 
 Invariant: at most `OPEN` are open; the one that was unused for longest is closed first. One thread uses, forgets
 and closes; any may look.
@@ -20,8 +20,8 @@ from trsr_lite.result import OnProgress
 OPEN = 2
 """Recommenders kept open. Two of one file share its weights in memory, which are mapped."""
 
-OpenRecommender = Callable[[str | None, Mapping[str, Any], OnProgress | None], Recommender]
-"""Opens a reference (None: the default) with changed settings."""
+OpenRecommender = Callable[[str | None, OnProgress | None], Recommender]
+"""Opens a reference (None: the default)."""
 
 
 class Recommenders:
@@ -29,33 +29,36 @@ class Recommenders:
 
     def __init__(self, open_recommender: OpenRecommender, store: SummaryStore) -> None:
         self._open_recommender, self.store = open_recommender, store
-        self._open: OrderedDict[Any, Recommender] = OrderedDict()
+        self._open: OrderedDict[str | None, Recommender] = OrderedDict()
         self._lock = threading.Lock()
 
     @contextmanager
     def using(
         self, model: str | None, settings: Mapping[str, Any], progress: OnProgress | None = None
     ) -> Iterator[Recommender]:
-        """The recommender for a reference and settings, opened now if it is not; raises what opening it raises.
+        """The recommender for a reference, opened now if it is not; raises what opening it raises.
 
-        After a `ModelError` within the block it is closed: a model file may have been replaced, and whoever asks next
-        gets the new one.
+        Within the block `settings` take the place of its own. After a `ModelError` there it is closed: a model file may
+        have been replaced, and whoever asks next gets the new one.
         """
-        key = (model, *sorted(settings.items()))
-        found = self._open.get(key) or self._open_recommender(model, settings, progress)
+        found = self._open.get(model) or self._open_recommender(model, progress)
         with self._lock:
-            self._open[key] = found
-            self._open.move_to_end(key)
+            self._open[model] = found
+            self._open.move_to_end(model)
             unused = [self._open.popitem(last=False)[1] for _ in range(len(self._open) - OPEN)]
         for recommender in unused:
             recommender.close()
+        own = found.settings
         try:
+            found.settings = own.updated(**settings)
             yield found
         except ModelError:
             with self._lock:
-                self._open.pop(key, None)
+                self._open.pop(model, None)
             found.close()
             raise
+        finally:
+            found.settings = own
 
     def forget(self, user_id: str) -> int:
         """Delete every summary that only this user's history rests on, on disk and in memory; returns how many.
@@ -65,8 +68,9 @@ class Recommenders:
         """
         with self._lock:
             recommenders = list(self._open.values())
+        ways: list[Callable[[str], int]] = [self.store.clear, *(recommender.forget for recommender in recommenders)]
         forgotten, errors = 0, list[StoreError]()
-        for forget in (self.store.clear, *(recommender.forget for recommender in recommenders)):
+        for forget in ways:
             try:
                 forgotten += forget(user_id)
             except StoreError as error:
