@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -396,6 +397,50 @@ def test_forgetting_deletes_what_is_stored_once_it_is_confirmed(
     assert store.info()["summaries"] == 0
 
 
+@pytest.mark.parametrize("then", ["F5", "ctrl+q"])
+def test_what_was_confirmed_is_forgotten_whatever_is_asked_for_meanwhile(
+    open_window: Open, monkeypatch: pytest.MonkeyPatch, screen: Screen, fake: FakeEngine, store: SummaryStore, then: str
+) -> None:
+    import window as module
+
+    gate, stored = Gate(), list[int]()
+
+    def script(prompt: str) -> str:
+        stored.append(store.info()["summaries"])
+        return gate(prompt)
+
+    fake.script = script
+    monkeypatch.setattr(module.messagebox, "askokcancel", lambda *_, **__: True)
+    window = open_window(screen)
+    said, show = list[str](), window.status.configure
+    monkeypatch.setattr(window.status, "configure", lambda text: (said.append(text), show(text=text)))
+    wait(window, gate.waiting.is_set)
+    screen.press("ctrl+Delete")
+    wait(window, lambda: window.worker.cancelled)
+    screen.press(then)
+    wait(window, lambda: not window.worker.cancelled or window.root.state() == "withdrawn")
+    gate.opened.set()
+    wait(window, lambda: window.ended or window.result)
+    if then == "F5":
+        assert "1 stored summaries deleted" in said
+        assert stored[:2] == [0, 0], "at the first summary of either ranking"
+    else:
+        assert store.info()["summaries"] == 0
+
+
+def test_nobody_can_be_forgotten(
+    open_window: Open, screen: Screen, news_user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import window as module
+
+    monkeypatch.setattr(module.messagebox, "askokcancel", lambda *_, **__: pytest.fail("there is nothing to ask"))
+    window = open_window(screen, user=replace(news_user, user_id=""))
+    wait(window, lambda: idle(window))
+    assert window.menu.entrycget("Forget me …", "state") == "disabled"
+    window.forget()
+    assert idle(window)
+
+
 # Keyboard and screen
 
 
@@ -489,6 +534,28 @@ def program(screen: Screen, tiny: Path, tmp_path: Path) -> Iterator[subprocess.P
     finally:
         process.kill()
         process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("user", "display", "code", "words"),
+    [
+        ({"candidates": None}, True, 4, 'Error: user.json: there is nothing to rank\nhint: add "candidates"'),
+        ({"history": []}, True, 4, "Error: user.json.history: is empty\nhint: at least one item"),
+        ({}, False, 1, "Error: no window can be opened: "),
+    ],
+    ids=["nothing to rank", "no history", "no screen"],
+)
+def test_the_program_says_in_one_line_why_it_cannot_begin(
+    screen: Screen, tmp_path: Path, user: dict[str, Any], display: bool, code: int, words: str
+) -> None:
+    news = json.loads((ROOT / "examples" / "news_reader.json").read_text(encoding="utf-8"))
+    (tmp_path / "user.json").write_text(json.dumps({**news, **user}), encoding="utf-8")
+    environment = {**os.environ, "DISPLAY": screen.name if display else "", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(EXAMPLE), "--user", "user.json"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=HANG)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.startswith(words)
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("way", ["ctrl+q", "SIGTERM"])

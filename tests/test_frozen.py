@@ -13,14 +13,17 @@ from pathlib import Path
 
 import pytest
 import screens
+from commands import runner
 
 from trsr_lite import embedded
+from trsr_lite.cli import COMMANDS
 
 ROOT = Path(__file__).parent.parent
 RECIPE = ROOT / "examples" / "frozen"
 NEWS = ROOT / "examples" / "news_reader.json"
 WANTED = "TRSR_LITE_FROZEN" in os.environ  # read before the tests' environment is cleaned
 HANG = 300.0
+LEFT_OUT = ("train", "convert", "evaluate")
 SUFFIX = ".exe" if os.name == "nt" else ""
 
 building = pytest.mark.skipif(not WANTED, reason="building takes minutes: `make frozen`")
@@ -132,6 +135,28 @@ def test_the_model_beside_the_frozen_command_is_only_its_default(tmp_path: Path,
 def test_no_frozen_command_is_left_out() -> None:
     """The hook names every module by itself, except what needs torch."""
     hook = (RECIPE / "hook-trsr_lite.py").read_text(encoding="utf-8")
-    heavy = set(re.findall(r'"(trsr_lite\.\w+)"', hook))
-    assert heavy == {"trsr_lite.training", "trsr_lite.conversion", "trsr_lite.evaluation"}
-    assert all((ROOT / name.replace(".", "/")).is_dir() for name in heavy)
+    heavy = set(re.findall(r'"trsr_lite\.([\w.]+)"', hook))
+    assert heavy == {"training", "conversion", "evaluation", *(f"cli.{name}" for name in LEFT_OUT)}
+    package = ROOT / "trsr_lite"
+    assert all((package / name).is_dir() or (package / f"{name.replace('.', '/')}.py").is_file() for name in heavy)
+
+
+@pytest.mark.parametrize("name", LEFT_OUT)
+def test_a_command_that_was_left_out_is_not_listed_and_says_so(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, f"trsr_lite.cli.{name}", None)  # as if it were not there
+    run = runner(capsys)
+    listed = re.findall(r"^  (\w+) ", run("--help").out.partition("Commands:")[2], re.MULTILINE)
+    assert sorted([*listed, name]) == sorted(COMMANDS)
+    assert run(name, "--help") == (
+        1, "", f"Error: `{name}` is not part of this program\nhint: install trsr-lite with Python: it is there\n"
+    )  # fmt: skip
+
+
+def test_what_is_no_bundle_is_refused_before_anything_is_built(tmp_path: Path, tiny: Path) -> None:
+    command = [sys.executable, RECIPE / "build.py", "--dist", tmp_path / "dist", "--model", tiny]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert f"{tiny} is no bundle folder" in done.stderr
+    assert not (tmp_path / "dist").exists()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+import tkinter as tk
 from pathlib import Path
 
-from trsr_lite import EngineOptions, Recommender, TrsrError, read_user
+from trsr_lite import DataError, EngineOptions, Recommender, TrsrError, read_user
 from window import Window
 
 HERE = Path(sys.executable if getattr(sys, "frozen", False) else __file__).resolve().parent
@@ -27,27 +28,37 @@ def main() -> None:
     parser.add_argument("--scale", type=float, help="size of everything, such as 2 [default: as the screen says]")
     options = parser.parse_args()
     try:
-        user = read_user(options.user)
+        window = opened(options)
     except TrsrError as error:
-        parser.exit(error.exit_code, f"Error: {error}\n")
-
-    window = Window(
-        user,
-        lambda progress: Recommender.load(
-            options.model,
-            options=EngineOptions(threads=options.threads),
-            cache_dir=options.cache_dir,
-            data_dir=options.data_dir,
-            offline=True,
-            unload_after=IDLE,
-            domain="news",
-            progress=progress,
-        ),
-        scale=options.scale,
-    )
+        hint = f"hint: {error.hint}\n" if error.hint else ""
+        parser.exit(error.exit_code, f"Error: {error}\n{hint}")
     for number in (signal.SIGINT, signal.SIGTERM):  # noticed at the next poll
         signal.signal(number, lambda *_: window.close())
     window.run()
+
+
+def opened(options: argparse.Namespace) -> Window:
+    user = read_user(options.user)
+    if not user.candidates:
+        raise DataError(f"{options.user}: there is nothing to rank", hint='add "candidates" to the user')
+
+    try:
+        return Window(
+            user,
+            lambda progress: Recommender.load(
+                options.model,
+                options=EngineOptions(threads=options.threads),
+                cache_dir=options.cache_dir,
+                data_dir=options.data_dir,
+                offline=True,
+                unload_after=IDLE,
+                domain="news",
+                progress=progress,
+            ),
+            scale=options.scale,
+        )
+    except tk.TclError as error:
+        raise TrsrError(f"no window can be opened: {error}", hint="start it where there is a screen") from error
 
 
 if __name__ == "__main__":

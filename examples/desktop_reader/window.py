@@ -1,7 +1,7 @@
 """The reader's window: what is shown, what keys do, and what a ranking changes.
 
 Invariant: the event loop only moves widgets. Models run in the worker; the window empties its queue every `POLL`
-milliseconds and ignores news of jobs that were replaced.
+milliseconds and ignores news of rankings that were replaced.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Window:
         self._read: Sequence[Item] = ()  # the history that the result is for; the user's may be another by now
         self._undo: list[User] = []
         self._before: list[str] = []  # the order of the list that the next one is compared with
-        self._job, self._started = 0, 0.0
+        self._job, self._forgetting, self._started = 0, 0, 0.0  # the newest job, the newest that forgets
         self.ended = False
         self.root = tk.Tk(screenName=screen, className="DesktopReader")
         self.look = Look(self.root, scale)
@@ -90,11 +90,11 @@ class Window:
             self._become(self._undo.pop())
 
     def forget(self) -> None:
-        """Delete the summaries that are stored of this user, after asking."""
-        if messagebox.askokcancel(
+        """Delete the summaries that are stored of this user, after asking; those of nobody cannot be found."""
+        if self.user.user_id and messagebox.askokcancel(
             TITLE, "Delete all summaries that are stored of this reader?", parent=self.root, default="cancel"
         ):
-            self._job = self.worker.forget(self.user.user_id)
+            self._job = self._forgetting = self.worker.forget(self.user.user_id)
             self._busy(True)
 
     def close(self) -> None:
@@ -148,7 +148,7 @@ class Window:
             newest: Event | None = None
             while True:
                 event = self.worker.events.get_nowait()
-                if event.job != self._job:
+                if event.job not in (self._job, self._forgetting):
                     continue
                 if isinstance(event, Moved):
                     newest = event  # only the last one is worth drawing
@@ -166,7 +166,8 @@ class Window:
         self.bar.configure(value=fraction)
 
     def _finish(self, event: Event) -> None:
-        self._busy(False)
+        if event.job == self._job:
+            self._busy(False)
         if isinstance(event, Ranked):
             self._show_result(event.result, event.history)
             spent = time.monotonic() - self._started
@@ -263,6 +264,8 @@ class Window:
         for menu, label, accelerator, key, action in actions:
             menu.add_command(label=label, accelerator=accelerator, command=action)
             self.root.bind(key, lambda _event, action=action: action())
+        if not self.user.user_id:
+            self.menu.entryconfigure("Forget me …", state="disabled")
         self.root.configure(menu=bar)
 
     def _open(self, name: str) -> None:

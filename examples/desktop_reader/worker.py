@@ -1,7 +1,8 @@
 """A recommender in a thread of its own, for a window that must never wait.
 
-Invariant: no method here blocks. A job that is asked for replaces the one before it, which is cancelled; whatever
-happens is put into `events` with the number of its job, so that late news of an old job can be told apart.
+Invariant: no method here blocks. A job that is asked for stops the ranking before it; what is to be forgotten is
+forgotten, whatever is asked for after it. What happens is put into `events` with the number of its job, so that late
+news of an old job can be told apart.
 """
 
 from __future__ import annotations
@@ -65,30 +66,33 @@ class Worker:
         def work(recommender: Recommender, progress: Callable[[Progress], None], stop: Cancellation) -> Event:
             return Ranked(job, user.history, recommender.recommend(user, progress=progress, cancel=stop))
 
-        job = self._submit(work)
+        self.cancel()
+        self._stop = Cancellation()
+        job = self._submit(work, self._stop)
         return job
 
     def forget(self, user_id: str) -> int:
-        """Delete what is stored of a user; returns the job's number."""
+        """Delete what is stored of a user, whatever is cancelled later; returns the job's number."""
 
         def work(recommender: Recommender, *_: object) -> Event:
             return Forgotten(job, recommender.forget(user_id))
 
-        job = self._submit(work)
+        self.cancel()
+        job = self._submit(work, Cancellation())
         return job
 
     def cancel(self) -> None:
-        """Stop the job that runs or waits; its end is an event."""
+        """Stop the ranking that runs or waits; its end is an event."""
         self._stop.cancel()
 
     def close(self) -> None:
-        """Stop everything and free the models; `closed` turns true a moment later."""
+        """Stop, forget what is to be forgotten, and free the models; `closed` turns true a moment later."""
         self.cancel()
         self._jobs.put(None)
 
     @property
     def cancelled(self) -> bool:
-        """Whether the newest job was told to stop."""
+        """Whether the newest ranking was told to stop."""
         return self._stop.cancelled
 
     @property
@@ -96,10 +100,9 @@ class Worker:
         """Whether the thread has ended."""
         return not self._thread.is_alive()
 
-    def _submit(self, work: Work) -> int:
-        self.cancel()
-        self._newest, self._stop = self._newest + 1, Cancellation()
-        self._jobs.put((self._newest, work, self._stop))
+    def _submit(self, work: Work, stop: Cancellation) -> int:
+        self._newest += 1
+        self._jobs.put((self._newest, work, stop))
         return self._newest
 
     def _run(self) -> None:

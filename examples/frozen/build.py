@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 from trsr_lite import embedded
+from trsr_lite.bundle import MANIFEST
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -44,6 +45,8 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="a bundle folder [default: smollm2, prepared for this machine]")
     parser.add_argument("--dist", type=Path, default=ROOT / "dist", help="where the folder is made [default: dist]")
     options = parser.parse_args()
+    if options.model and not (options.model / MANIFEST).is_file():
+        parser.error(f"{options.model} is no bundle folder: `trsr-lite convert` makes one")
     work = options.dist / "build"
     subprocess.run(
         [
