@@ -124,6 +124,16 @@ def test_a_run_killed_before_its_first_checkpoint_starts_again(fit: Fit, stopped
     same_runs(stopped, finished)
 
 
+def test_a_run_of_a_version_that_recorded_less_of_its_base_is_continued(
+    fit: Fit, stopped: Path, finished: Path
+) -> None:
+    record = json.loads((stopped / "run.json").read_text())
+    del record["base"]["configuration"]
+    (stopped / "run.json").write_text(json.dumps(record))
+    fit(stopped, resume=True)
+    same_runs(stopped, finished)
+
+
 def test_a_line_of_the_log_that_was_cut_short_is_left_out(fit: Fit, stopped: Path, finished: Path) -> None:
     with (stopped / "log.jsonl").open("a") as file:
         file.write('{"step": 8, "lo')

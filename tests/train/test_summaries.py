@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -285,6 +287,17 @@ def test_too_few_negatives_for_one_user_are_said_before_anybody_is_summarized(
 
 
 # A run
+
+
+def test_a_run_knows_the_adapter_that_wrote_its_summaries(tmp_path: Path) -> None:
+    """The default's base stays the same when its adapter is trained anew."""
+    file = SimpleNamespace(identity="b2:model", adapter=SimpleNamespace(digest="b2:adapter"))
+    opened = SimpleNamespace(bundle=SimpleNamespace(summarizer=file), summaries=lambda *_, **__: [])
+    record: dict[str, Any] = {}
+    load = lambda **_: contextlib.nullcontext(opened)  # noqa: E731
+    state: Any = SimpleNamespace(is_main_process=True, wait_for_everyone=lambda: None)
+    run._summarizer(load, tmp_path, record, state, lambda _: None)([], tiny_settings())
+    assert record == {"summarizer": "b2:model", "summarizer_adapter": "b2:adapter"}
 
 
 def test_a_run_makes_its_summaries_once_with_the_model_that_will_serve(

@@ -20,7 +20,7 @@ from trsr_lite.digests import file_digest
 from trsr_lite.disk import granted
 from trsr_lite.engine.llama import LlamaEngine
 from trsr_lite.errors import DataError, VerificationError
-from trsr_lite.training import base, folder
+from trsr_lite.training import base, folder, lists
 from trsr_lite.training.base import Base
 from trsr_lite.training.lists import HeldOut
 from trsr_lite.training.scorer import Scorer
@@ -139,17 +139,9 @@ def describe(record: Mapping[str, Any]) -> str:
 
 def held_out(run: Path) -> list[HeldOut]:
     """The validation lists of a run; raises `DataError` where there are none, or one of them is damaged."""
-    path, found = run / folder.LISTS, list[HeldOut]()
+    path = run / folder.LISTS
     with granted(path):
-        lines = path.read_bytes().splitlines() if path.exists() else []
-    if not lines:
+        found = lists.read(path) if path.exists() else []
+    if not found:
         raise DataError(f"{run}: it has no {folder.LISTS} to verify on", hint="a run of a recommender has it")
-    for number, line in enumerate(lines, 1):
-        try:
-            found.append(HeldOut.from_dict(orjson.loads(line)))
-        except (ValueError, LookupError, TypeError, DataError) as error:
-            raise DataError(
-                f"{path}: line {number} is not a list to rank: {error!r}",
-                hint="the file was changed or is damaged: bring it back, or train again",
-            ) from error
     return found

@@ -127,11 +127,14 @@ def read(folder: Path, *, hint: str = "name a folder that `trsr-lite train` made
 
 def check_same(folder: Path, record: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
     """Raise `SettingsError` where what a run stands on is no longer what it was."""
-    now, before = ({name: part.get(name) for name in facts} for part in (facts, record))
+    now, then = ({name: part.get(name) for name in facts} for part in (facts, record))
     for name, value in orjson.loads(orjson.dumps(now)).items():
-        if before[name] is not None and value != before[name]:
+        before = then[name]
+        if isinstance(value, dict) and isinstance(before, dict):  # of an older run, which knew less
+            value = {key: one for key, one in value.items() if key in before}
+        if before is not None and value != before:
             raise SettingsError(
-                f"{folder}: its {name} is no longer what it was: {_first_difference(value, before[name])}",
+                f"{folder}: its {name} is no longer what it was: {_first_difference(value, before)}",
                 hint="bring it back, or start a new run with another `--output`",
             )
 

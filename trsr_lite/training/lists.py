@@ -198,8 +198,17 @@ def write(lists: Sequence[HeldOut], path: Path) -> None:
 
 
 def read(path: Path) -> list[HeldOut]:
-    """Lists that `write` kept."""
-    return [HeldOut.from_dict(orjson.loads(line)) for line in path.read_bytes().splitlines()]
+    """Lists that `write` kept; raises `DataError` where one is damaged."""
+    found: list[HeldOut] = []
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        try:
+            found.append(HeldOut.from_dict(orjson.loads(line)))
+        except (ValueError, LookupError, TypeError, DataError) as error:
+            raise DataError(
+                f"{path}: line {number} is not a list to rank: {error!r}",
+                hint="the file was changed or is damaged: bring it back, or train again",
+            ) from error
+    return found
 
 
 def _plain(item: Item) -> dict[str, Any]:

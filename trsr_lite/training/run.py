@@ -152,6 +152,8 @@ def _summarizer(
         with opened as recommender, processes.in_turn(state):
             folder.check_same(output, record, {"summarizer": recommender.bundle.summarizer.identity})
             record["summarizer"] = recommender.bundle.summarizer.identity
+            if adapter_of := recommender.bundle.summarizer.adapter:
+                record["summarizer_adapter"] = adapter_of.digest
             rated, texts = _rated(report, len(histories)), list[str | None]()
             for start in range(0, len(histories), TOGETHER):  # a summary holds its items, which nobody needs any more
                 part = histories[start : start + TOGETHER]
