@@ -30,7 +30,7 @@ from trsr_lite.evaluation import opening
 from trsr_lite.evaluation.evaluation import evaluate
 from trsr_lite.evaluation.options import ALL_BASELINES
 from trsr_lite.prompts import PROMPT_VERSION
-from trsr_lite.training import run
+from trsr_lite.training import folder, run, trainer
 from trsr_lite.training.options import TrainOptions
 
 FILE = RESULTS / "quality.json"
@@ -59,15 +59,9 @@ def cells() -> Iterator[tuple[str, str, str, int]]:
 
 def measure(name: str, strategy: str, negatives: str, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
     """Train one cell and score its test lists with every system."""
-    data = {**SETS[name]["data"], "negatives": negatives, "seed": seed}
-    options = DataOptions(**{**data, "data": str(arguments.data / data["data"])})
-    settings = Settings(**SETS[name]["settings"], strategy=strategy, item_tokens=ITEM_TOKENS)
-    training = TrainOptions(**TRAINING, max_steps=arguments.steps, validate_every=arguments.steps // 2, seed=seed)
-    place = arguments.runs / f"{name}-{strategy}-{negatives}-{seed}-{arguments.steps}"
-    record = run.folder.read(place) if (place / run.folder.RUN).is_file() else {}
-    if record.get("status") != "finished":
-        run.train(training, settings, options, place, resume=bool(record), on_event=print)
-        record = run.folder.read(place)
+    place = trained(name, strategy, negatives, seed, arguments)
+    record = folder.read(place)
+    options = _data(name, negatives, seed, arguments)
     with ExitStack() as opened:
         dataset = opened.enter_context(datasets.load(options))
         lists = made.of_dataset(dataset, "test", most=None, seed=seed)
@@ -76,16 +70,34 @@ def measure(name: str, strategy: str, negatives: str, seed: int, arguments: argp
         simple, _ = opening.simple(ALL_BASELINES, lists, seed=seed)
         scored = evaluate(lists, [*systems, *simple], output=place / "evaluation", notes=notes).to_dict()
     return {
-        "training_rows": record["steps"] * training.batch_rows,
+        "training_rows": record["steps"] * TRAINING["batch_rows"],
         "training_seconds": round(record["seconds"]),
         **curves(place),
         **scored,
     }
 
 
+def trained(name: str, strategy: str, negatives: str, seed: int, arguments: argparse.Namespace, **changes: Any) -> Path:
+    """The run of a cell, trained first where there is none; `changes` are of its hyper-parameters."""
+    data = _data(name, negatives, seed, arguments)
+    settings = Settings(**SETS[name]["settings"], strategy=strategy, item_tokens=ITEM_TOKENS)
+    steps = {"max_steps": arguments.steps, "validate_every": arguments.steps // 2}
+    options = TrainOptions(**{**TRAINING, **steps, "seed": seed, **changes})
+    place = arguments.runs / "-".join(map(str, (name, strategy, negatives, seed, arguments.steps, *changes.values())))
+    record = folder.read(place) if (place / folder.RUN).is_file() else {}
+    if record.get("status") != "finished":
+        run.train(options, settings, data, place, resume=bool(record), on_event=print)
+    return place
+
+
+def _data(name: str, negatives: str, seed: int, arguments: argparse.Namespace) -> DataOptions:
+    data = {**SETS[name]["data"], "negatives": negatives, "seed": seed}
+    return DataOptions(**{**data, "data": str(arguments.data / data["data"])})
+
+
 def curves(place: Path) -> dict[str, Any]:
     """How the run learned: its validations, and the mean loss of each quarter of its steps."""
-    log = list(run.trainer.read_log(place))
+    log = list(trainer.read_log(place))
     losses = [line["loss"] for line in log if "loss" in line]
     return {
         "validation": [
