@@ -282,6 +282,17 @@ def test_idle_models_are_freed_and_opened_again_by_the_next_call(
     assert second.recommendations == first.recommendations
 
 
+def test_a_program_may_free_the_models_itself(idle: Any, news_user: User, engines: list[FakeEngine]) -> None:
+    recommender = idle()
+    first = recommender.recommend(news_user)
+    recommender.unload()
+    assert [engine.closed for engine in engines] == [True, True]
+    assert recommender.recommend(news_user).recommendations == first.recommendations
+    recommender.close()
+    with pytest.raises(Closed):
+        recommender.unload()
+
+
 def test_models_are_not_freed_while_calls_come(idle: Any, news_user: User, engines: list[FakeEngine]) -> None:
     recommender = idle(unload_after=3600.0)
     for _ in range(3):

@@ -288,6 +288,11 @@ class Recommender:
         self._background.drop()
         self._turns.cancel()
 
+    def unload(self) -> None:
+        """Free the models' memory, after the calls that stand before; the next call that needs one loads it again."""
+        with self._turns.take():
+            self._models.close()
+
     def close(self) -> None:
         """Stop the running call, refuse the waiting ones with `Closed`, free models, and close the store.
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from trsr_lite.datasets.dataset import Example
 from trsr_lite.errors import SettingsError
-from trsr_lite.evaluation.systems import Answer, summarize, unload
+from trsr_lite.evaluation.systems import Answer, summarize
 from trsr_lite.recommender import Recommender
 from trsr_lite.result import OnProgress
 from trsr_lite.settings import Settings
@@ -66,7 +66,7 @@ class Run:
         """Forget its weights, and the summarizer's."""
         self._scorer.forget()
         if self._recommender:
-            unload(self._recommender)
+            self._recommender.unload()
 
     def _summarizer(self) -> str | None:
         """What its answers depend on beside the run: nothing where there are no summaries."""

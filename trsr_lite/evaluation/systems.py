@@ -149,7 +149,7 @@ class Model:
 
     def release(self) -> None:
         """Unload its models."""
-        unload(self._recommender)
+        self._recommender.unload()
 
 
 def summarize(
@@ -168,11 +168,6 @@ def summarize(
         recommender.settings = settings.updated(domain=domain)
         recommender.summaries(members, progress=progress, whole_rounds=True)
     return time.perf_counter() - start
-
-
-def unload(recommender: Recommender) -> None:
-    """Free its models until the next call, as after idle seconds."""
-    recommender._unload(lambda: True)
 
 
 def _can_be_shown(history: Sequence[Item], settings: Settings) -> bool:
