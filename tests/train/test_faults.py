@@ -16,7 +16,8 @@ import torch
 import transformers
 
 from trsr_lite import DataError, ModelError, SettingsError, TrsrError
-from trsr_lite.training import adapter, base, run, trainer
+from trsr_lite.training import adapter, base, run, trainer, validation
+from trsr_lite.training import rows as rows_of
 from trsr_lite.training.base import Base
 from trsr_lite.training.objective import Objective
 
@@ -73,8 +74,6 @@ def test_a_learning_rate_far_too_high_is_noticed(fit: Fit, tmp_path: Path, chang
 def test_margins_that_are_no_numbers_reach_no_checkpoint(
     fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from trsr_lite.training import validation
-
     plain = validation.margins
     monkeypatch.setattr(validation, "margins", after(2, lambda *parts: plain(*parts) * float("inf"), plain))
     with pytest.raises(TrsrError, match="margins are no longer numbers"):
@@ -132,20 +131,16 @@ def test_memory_that_ends_before_or_after_the_steps_is_said_too(
 def test_a_lower_budget_of_tokens_holds_for_validation_too(
     fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from trsr_lite.training import validation
+    """Of the last one too, beside the adapter that was read back: `--resume` could not lower it any more."""
+    budgets: list[int] = []
 
-    seen: list[int] = []
+    def fill(rows: Any, budget: int) -> Any:
+        budgets.append(budget)
+        return rows_of.fill(rows, budget)
 
-    def forward(model: Any, pack: Any) -> Any:
-        seen.append(pack.tokens)
-        return trainer.forward(model, pack)
-
-    monkeypatch.setattr(validation, "forward", forward)
-    fit(tmp_path / "usual", max_steps=1)
-    usual = max(seen)
-    seen.clear()
-    fit(tmp_path / "little", max_steps=1, batch_tokens=300)
-    assert max(seen) <= 4 * 300 < usual
+    monkeypatch.setattr(validation, "fill", fill)
+    fit(tmp_path / "run", max_steps=1, batch_tokens=300)
+    assert budgets[1:] == [4 * 300] * 3  # the first looks whether the base keeps candidates apart
 
 
 def test_a_bug_stays_a_traceback(fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

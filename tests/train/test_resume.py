@@ -98,7 +98,10 @@ def test_what_is_drawn_while_training_goes_on_where_it_was(
     same_runs(tmp_path / "stopped", tmp_path / "whole")
 
 
-def test_seconds_are_those_of_all_starts(fit: Fit, stopped: Path) -> None:
+@pytest.mark.parametrize("kept", [True, False], ids=["after a checkpoint", "before the first"])
+def test_seconds_are_those_of_all_starts(fit: Fit, stopped: Path, kept: bool) -> None:
+    if not kept:
+        shutil.rmtree(stopped / "checkpoints")
     lines = (stopped / "log.jsonl").read_text().splitlines()
     longer = [json.dumps({**json.loads(line), "seconds": 1000.0}) for line in lines]
     (stopped / "log.jsonl").write_text("\n".join(longer) + "\n")

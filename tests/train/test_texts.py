@@ -187,9 +187,8 @@ def test_a_summary_of_as_many_tokens_as_are_generated_is_learned(tmp_path: Path,
     said = f"left out 1 pair: a summary longer than the {count - 1} `--summary-tokens` ({path}:4)"
     assert fewer.report.lines() == ["read 3 pairs", said]
     pairs.append([Pair("block", f"{OPENING}{written}", items=ITEMS)], tmp_path / "long.jsonl")
-    with pytest.raises(DataError, match="0 prompts, of which 0 would be held out") as caught:
+    with pytest.raises(DataError, match="0 prompts, of which 0 would be held out; left out 1 pair: "):
         texts(tmp_path / "long.jsonl", tokenizer, summary_tokens=count - 1)
-    assert "left out 1 pair: " in str(caught.value.hint)
 
 
 def test_what_an_interrupted_writer_left_is_no_pair(tmp_path: Path) -> None:

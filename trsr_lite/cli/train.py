@@ -24,6 +24,7 @@ from trsr_lite.training.options import TrainOptions
 OWN = "trsr_lite.train.config"  # names of the options that `train --config` sets
 PAPER_SETTINGS = {"ragged": True, "fan_in": 8}  # the authors merge all block summaries in one prompt
 OF_LISTS = ("summarizer", "objective", "answer_weight", "drop_summaries", "content_free", "whole_text")
+IN_FRONT = ("step", "steps", "seconds")  # of a line of the log: shown otherwise, or not at all
 PAPER_ATTRIBUTES = {"mind": ("category", "subcategory", "title")}  # of Amazon-M2, all
 
 
@@ -154,6 +155,6 @@ def _show(line: Mapping[str, Any]) -> None:
         click.echo("\n".join(line["data"]), err=True)
         return
     facts = " · ".join(
-        f"{name} {value:.4g}" for name, value in line.items() if name not in ("step", "steps") and value is not None
+        f"{name} {value:.4g}" for name, value in line.items() if name not in IN_FRONT and value is not None
     )
     click.echo(f"step {line['step']}/{line['steps']}: {facts}", err=True)

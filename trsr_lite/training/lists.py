@@ -24,6 +24,8 @@ from trsr_lite.settings import Settings
 from trsr_lite.training import validation
 from trsr_lite.training.rows import Row, build
 
+NAMED = 3  # items in a message
+
 Summarizer = Callable[[Sequence[Sequence[Item]], Settings], Sequence["str | None"]]
 """Histories to summaries, in order, as the settings say."""
 
@@ -62,9 +64,6 @@ class HeldOut:
         """What `to_dict` made."""
         recent, candidates = (tuple(map(Item.from_dict, data[name])) for name in ("recent", "candidates"))
         return cls(data["summary"], recent, candidates, tuple(data["labels"]), data.get("domain"))
-
-
-NAMED = 3  # items in a message
 
 
 class _Shown(NamedTuple):
@@ -170,14 +169,14 @@ class _Histories(Sequence[Sequence[Item]]):
 
 def _check_items(dataset: Dataset, settings: Settings, tokenizer: Tokenizer) -> None:
     """Raise `DataError` where items cannot be asked of: one would end the run where it is drawn, perhaps hours on."""
-    ids, first = list[str](), DataError("")
+    ids, first = list[str](), None
     for item in dataset.items():
         try:
             prompts.check(item, settings, tokenizer)
         except DataError as error:
-            first = first if ids else error
+            first = first or error
             ids.append(item.id)
-    if not ids:
+    if first is None:
         return
     named = ", ".join(map(repr, ids[1 : 1 + NAMED])) + (", …" if len(ids) > 1 + NAMED else "")
     others = f"; {len(ids) - 1:,} more cannot be asked of: {named}" if ids[1:] else ""

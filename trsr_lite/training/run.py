@@ -206,7 +206,10 @@ def _order(numbers: Sequence[int], options: TrainOptions) -> Order:
 
 @dataclass(frozen=True)
 class _Fitted:
-    """What was trained; `before`: seconds of the starts that this one continues."""
+    """What was trained.
+
+    `before`: seconds of the starts that this one continues; `budget`: most tokens of a validation pass.
+    """
 
     trainer: trainer.PackTrainer
     model: Any
@@ -214,6 +217,7 @@ class _Fitted:
     best: dict[str, float]
     shortened: int
     before: float
+    budget: int
 
 
 def _fit(
@@ -227,18 +231,19 @@ def _fit(
     began: float,
 ) -> _Fitted:
     model, objective = adapter.attach(ready.model, options), ready.objective
-    batch_tokens = options.batch_tokens or BATCH_TOKENS["cpu" if state.device.type == "cpu" else "gpu"]
+    learned = options.batch_tokens or BATCH_TOKENS["cpu" if state.device.type == "cpu" else "gpu"]
+    budget = validation.budget(learned)
     schedule = Schedule(
         _order(source.train, options),
         source.row,
-        batch_tokens=batch_tokens,
+        batch_tokens=learned,
         world=state.num_processes,
         answers=objective.answers,
         whole_text=options.whole_text,
     )
 
     def validate(model: Any) -> dict[str, float]:
-        return source.metrics(validation.score(model, source.validation, objective, batch_tokens=batch_tokens))
+        return source.metrics(validation.score(model, source.validation, objective, batch_tokens=budget))
 
     checkpoint, start = trainer.latest_checkpoint(output) if resume else (None, 0)
     if checkpoint and state.is_main_process:
@@ -255,7 +260,7 @@ def _fit(
     best = max((line for line in lines if METRIC in line), key=lambda line: line[METRIC])
     metrics = {name: value for name, value in best.items() if name not in ("steps", trainer.SECONDS)}
     shortened = sum(line.get(SHORTENED, 0) for line in lines)
-    return _Fitted(fitter, fitter.model, fitter.state.global_step, metrics, shortened, log.before)
+    return _Fitted(fitter, fitter.model, fitter.state.global_step, metrics, shortened, log.before, budget)
 
 
 def _check_same(known: Sequence[np.ndarray[Any, Any]], found: Sequence[np.ndarray[Any, Any]]) -> None:
@@ -282,13 +287,16 @@ def _keep(
     with disk.checked(output, hint=folder.ROOM):
         fitted.trainer.save_model(str(staged))
         if state.is_main_process:
-            known = validation.score(fitted.model, probes, ready.objective, alone=True)
+            score = partial(
+                validation.score, rows=probes, objective=ready.objective, alone=True, batch_tokens=fitted.budget
+            )
+            known = score(fitted.model)
             adapter.finish(staged, options)
             if not options.four_bit:
                 fitted.model.to("cpu")  # the two need not be on one device
             again = adapter.read_back(staged, ready.located, options, ready.held, state.device, offline=offline)
             with fitted.trainer.accelerator.autocast():  # as the trained model computes; off but for bfloat16 `full`
-                found = validation.score(again, probes, ready.objective, alone=True)
+                found = score(again)
             _check_same(known, found)
             shutil.rmtree(final, ignore_errors=True)
             staged.rename(final)

@@ -36,11 +36,9 @@ class Texts:
         order = np.random.default_rng(seed).permutation(len(asked)).tolist()
         count = round(held_out * len(order))
         if not 0 < count < len(order):
-            left_out = self.report.lines()
-            raise DataError(
-                f"{path}: {len(order)} prompts, of which {count} would be held out; both parts need at least one",
-                hint="; ".join([*left_out, "give more pairs, or another `--validation`"]),
-            )
+            found = "; ".join([f"{len(order)} prompts, of which {count} would be held out", *self.report.lines()])
+            hint = "give more pairs, or another `--validation`"
+            raise DataError(f"{path}: both parts need at least one prompt: {found}", hint=hint)
         self.report.read("pair", len(self._rows))
         held = {asked[place] for place in order[:count]}
         self.train = [number for number, row in enumerate(self._rows) if row.prefix not in held]

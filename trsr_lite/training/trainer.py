@@ -103,17 +103,18 @@ class PackTrainer(transformers.Trainer):
 class Log(transformers.TrainerCallback):
     """Writes the log as JSON Lines, marks complete checkpoints, and tells the caller.
 
-    Of a run that is continued the lines up to step `start` are kept, whose seconds are `before`; this one `began` when
-    `time.perf_counter` was that.
+    Of a run that is continued the lines up to step `start` are kept; `before` are the seconds of its earlier starts.
+    This one `began` when `time.perf_counter` was that.
     """
 
     def __init__(self, folder: Path, on_event: OnEvent | None, start: int, began: float) -> None:
         self.path, self.on_event = folder / LOG, on_event
         self.trainer: PackTrainer | None = None
         self._time, self._began = time.perf_counter(), began
-        kept = [line for line in read_log(folder) if line["step"] <= start]
-        self.before: float = kept[-1].get(SECONDS, 0.0) if kept else 0.0
+        lines = read_log(folder)
+        self.before: float = lines[-1].get(SECONDS, 0.0) if lines else 0.0
         if PartialState().is_main_process:
+            kept = [line for line in lines if line["step"] <= start]
             disk.replace(self.path, "".join(f"{json.dumps(line)}\n" for line in kept).encode())
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:

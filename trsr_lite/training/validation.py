@@ -19,8 +19,8 @@ from trsr_lite.training.rows import Row, fill, pack
 from trsr_lite.training.trainer import METRIC, forward
 
 CUTOFFS = (3, 5, 10)
-BATCH_TOKENS = 8192
-SPARED = 4  # times the tokens of a pass that learns: without gradients one takes little memory
+BATCH_TOKENS = 8192  # without gradients a token takes little memory
+SPARED = 4  # times the tokens of a pass that learns
 
 
 @torch.no_grad()
@@ -35,14 +35,14 @@ def score(
     """For each row the margins of its candidates, or for a text its mean loss (a batch shares one), in order.
 
     Every device must call this with the same rows, and scores its share; `alone`, one scores all. `batch_tokens` are
-    those of a training pass.
+    the most of one pass; a longer row goes alone.
     """
     rank, world = (0, 1) if alone else _place()
     mine = range(rank, len(rows), world)
     found: dict[int, npt.NDArray[np.float32]] = {}
     model.eval()
     device = next(model.parameters()).device
-    for places in fill([rows[index] for index in mine], min(BATCH_TOKENS, SPARED * batch_tokens)):
+    for places in fill([rows[index] for index in mine], batch_tokens):
         part = pack([rows[mine[place]] for place in places]).to(device)
         logits = forward(model, part)
         if part.candidates:
@@ -56,6 +56,11 @@ def score(
         torch.distributed.all_gather_object(shares, found)
         found = {index: value for share in shares for index, value in share.items()}
     return [found[index] for index in range(len(rows))]
+
+
+def budget(batch_tokens: int) -> int:
+    """The most tokens of a pass where one that learns has so many."""
+    return min(BATCH_TOKENS, SPARED * batch_tokens)
 
 
 def ranking(scores: Sequence[npt.NDArray[np.float32]], rows: Sequence[Row]) -> dict[str, float]:
