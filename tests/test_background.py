@@ -368,6 +368,8 @@ def test_a_base_that_both_roles_share_stays_where_memory_is_scarce(
     idle(max_memory=400).recommend(news_user)
     assert [engine.closed for engine in engines] == [False, False]
     assert [engine.room for engine in engines] == [400 - 310, 400 - 320]
+    store.clear()
+    assert idle(max_memory=400).recommend(news_user, budget=3600.0).skipped is None
 
 
 @pytest.mark.parametrize(("limit", "alone"), [(600, False), (599, True)])
@@ -552,15 +554,33 @@ def test_a_model_that_no_budget_has_time_to_load_is_loaded_behind_the_call(
 
 
 def test_only_the_recommender_is_loaded_behind_a_call_where_memory_is_scarce(
-    slow: Any, make_recommender: Make, news_user: User, store: SummaryStore, opened: list[tuple[str, bool]]
+    slow: Any, news_user: User, opened: list[tuple[str, bool]]
 ) -> None:
+    """The summarizer would take its place again in each call."""
     recommender = slow(max_memory=3)
     assert recommender.recommend(news_user, budget=3600.0).skipped.blocks == 4
     until(lambda: recommender._turns._running)
-    make_recommender().summarize(news_user)
-    opened.clear()
-    assert len(recommender.recommend(news_user, budget=3600.0).recommendations) == 12
+    for _ in range(2):
+        result = recommender.recommend(news_user, budget=3600.0)
+        assert len(result.recommendations) == 12 and result.skipped.blocks == 4
     assert [name for name, _ in opened] == ["recommender.gguf"]
+
+
+def test_a_load_behind_a_call_goes_before_the_summaries_that_wait(
+    slow: Any, news_user: User, reader: User, article: Item, opened: list[tuple[str, bool]]
+) -> None:
+    """Each call displaces such a summary, which would be tried again, and displaced again, for ever."""
+    recommender = slow()
+    recommender.update(reader, article)
+    until(lambda: recommender._turns._running)
+
+    def ranked() -> bool:
+        result = recommender.recommend(news_user, budget=3600.0)
+        assert len(recommender._background._tasks) <= 2
+        return bool(result.recommendations)
+
+    until(ranked)
+    assert [name for name, _ in opened] == ["summarizer.gguf", "recommender.gguf"]
 
 
 def test_no_time_at_all_scores_nothing_and_says_so(fake_recommender: Recommender, news_user: User) -> None:

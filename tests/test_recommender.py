@@ -334,6 +334,29 @@ def test_as_many_users_are_named_as_there_are_histories(fake_recommender: Recomm
         fake_recommender.summaries([news_user.history] * 2, user_ids=["a"])
 
 
+def test_summaries_may_be_had_without_the_items_they_hold(fake_recommender: Recommender, news_user: User) -> None:
+    histories = [news_user.history[:10], news_user.history[:3]]
+    (whole, _), (bare, none) = (fake_recommender.summaries(histories, nodes=nodes) for nodes in (True, False))
+    assert bare == dataclasses.replace(whole, nodes=(), calls=0, hits=3) and none.text is None
+    assert len(whole.nodes) == 3
+
+
+# Other settings
+
+
+def test_other_settings_are_those_of_a_view_on_the_same_models(
+    fake_recommender: Recommender, news_user: User, fake: Any, opened: Opened
+) -> None:
+    other = fake_recommender.with_settings(fake_recommender.settings.updated(domain="product"))
+    for recommender, noun in ((other, "product"), (fake_recommender, "item"), (other, "product")):
+        recommender.recommend(news_user)
+        assert f"### Candidate {noun}" in fake.scored[-1]
+    assert len(opened) == 2
+    other.close()
+    with pytest.raises(Closed):
+        fake_recommender.recommend(news_user)
+
+
 # JSON
 
 
@@ -490,6 +513,23 @@ def test_an_item_without_a_chosen_attribute_is_refused_before_a_model_is_opened(
 def test_a_candidate_that_is_too_long_is_named(fake_recommender: Recommender) -> None:
     with pytest.raises(DataError, match="candidate 'c1'"):
         fake_recommender.recommend({"history": titled("soup")}, titled("tulip", "x" * 5000))
+
+
+@pytest.mark.parametrize(
+    ("candidates", "message"),
+    [
+        (titled("soup", 9000 * "x"), "candidate 'c1': its title alone needs"),
+        ([{"id": "c1"}], r"candidates\[0\]: no text"),
+        (2 * [Item("c1", {"title": "soup"})], r"candidates\[1\].id: 'c1' is already"),
+    ],
+)
+def test_candidates_can_be_checked_before_there_is_a_user(
+    fake_recommender: Recommender, opened: Opened, candidates: Any, message: str
+) -> None:
+    fake_recommender.check_candidates(one for one in titled("soup", "tulip"))
+    with pytest.raises(DataError, match=message):
+        fake_recommender.check_candidates(candidates)
+    assert all(vocab_only for _, vocab_only in opened)
 
 
 def test_a_recommender_of_another_bundle_is_refused(make_recommender: Make, news_user: User) -> None:

@@ -25,6 +25,7 @@ class _Task:
     work: Callable[[Cancellation], object]
     user_id: str
     cancel: Cancellation
+    ahead: bool
     stop: Cancellation = field(default_factory=Cancellation)
 
 
@@ -45,15 +46,23 @@ class Background:
         self._closed = False
 
     def add(
-        self, work: Callable[[Cancellation], object], *, user_id: str = "", cancel: Cancellation | None = None
+        self,
+        work: Callable[[Cancellation], object],
+        *,
+        user_id: str = "",
+        cancel: Cancellation | None = None,
+        ahead: bool = False,
     ) -> None:
-        """Do `work`, a call that ends where what it is given says so; an earlier wish for the same user is replaced."""
+        """Do `work`, a call that ends where what it is given says so; an earlier wish for the same user is replaced.
+
+        One that goes `ahead` is done before all others, and replaces an earlier such.
+        """
         with self._changed:
             if self._closed:
                 raise Closed("the recommender was closed")
-            if user_id:
-                self._tasks = [task for task in self._tasks if task.user_id != user_id]
-            self._tasks.append(_Task(work, user_id, cancel or Cancellation()))
+            task = _Task(work, user_id, cancel or Cancellation(), ahead)
+            kept = [one for one in self._tasks if not (one.ahead if ahead else user_id and one.user_id == user_id)]
+            self._tasks = [task, *kept] if ahead else [*kept, task]
             self._wake()
 
     def drop(self, user_id: str | None = None) -> None:
@@ -122,7 +131,7 @@ class Background:
             with task.cancel.telling(task.stop.cancel):
                 task.work(task.stop)
         except Displaced:
-            return  # it stays first in the queue, unless it was dropped meanwhile
+            return  # it stays in the queue, unless it was dropped meanwhile
         except BaseException:
             self._done(task)
             raise

@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 
 def given(candidates: Iterable[Any] | None, user: User) -> list[Item]:
     """Those given, as items or as parsed JSON; the user's own where that is None."""
-    items = list(user.candidates if candidates is None else candidates)  # once: they may be a generator's
+    return listed(user.candidates if candidates is None else candidates)
+
+
+def listed(candidates: Iterable[Any]) -> list[Item]:
+    """Items, or parsed JSON of them, as items of which no two share an id."""
+    items = list(candidates)  # once: they may be a generator's
     if all(isinstance(item, Item) for item in items):
         return unique(items, "candidates")
     return candidates_from_list(items)

@@ -36,8 +36,9 @@ class Models:
     @property
     def hold_both(self) -> bool:
         """Whether neither model is unloaded for the other."""
-        both = _weights([self._bundle.summarizer, self._bundle.recommender])
-        return self._max_memory is None or 2 * both <= self._max_memory
+        files = [self._bundle.summarizer, self._bundle.recommender]
+        shared = files[0].digest == files[1].digest
+        return shared or self._max_memory is None or 2 * _weights(files) <= self._max_memory
 
     def get(self, file: ModelFile, on_load: EngineProgress | None = None) -> Engine:
         """The loaded model of a file."""

@@ -6,10 +6,12 @@ time and the others wait their turn, and nothing is printed: progress goes to a 
 
 from __future__ import annotations
 
+import copy
 import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +25,7 @@ from trsr_lite.bundle import Bundle, ModelFile
 from trsr_lite.cache import SummaryStore
 from trsr_lite.call import Call, announced
 from trsr_lite.cancellation import Cancellation, Deadline
-from trsr_lite.candidates import found, given, to_rank
+from trsr_lite.candidates import found, given, listed, to_rank
 from trsr_lite.draft import Draft
 from trsr_lite.engine.base import EngineOptions
 from trsr_lite.errors import Closed, SettingsError
@@ -131,8 +133,9 @@ class Recommender:
         reproducible to the bit, and slower. Within `budget` seconds, waiting included, up to half of the time goes to
         missing summaries, then the newest stored one serves, and candidates are scored in their order as long as there
         is time; `Result.skipped` says what was left out. A call that gets no turn in time ranks nothing, and looks
-        nothing up in the catalog. A model that there was no time to load is loaded after the call. Raises `DataError`,
-        `SettingsError`, `ModelError`, `Cancelled`, `Closed`.
+        nothing up in the catalog. A model that there was no time to load is loaded after the call; where `max_memory`
+        has room for one alone, only the one that ranks is. Raises `DataError`, `SettingsError`, `ModelError`,
+        `Cancelled`, `Closed`.
         """
         user = _user(user)
         items = to_rank(candidates, user, catalog, retrieve)
@@ -145,7 +148,7 @@ class Recommender:
         draft = Draft(user, items)
         try:
             with self._call(cancel, progress, patience=until.left) as call:
-                draft.summary, draft.uncovered = self._summarizer.in_time(until, user, call, draft.work)
+                draft.summary, draft.uncovered = self._summary(until, user, call, draft.work)
                 call.ended("summarize")
                 text = draft.summary.text
                 if catalog is not None:
@@ -195,12 +198,13 @@ class Recommender:
         progress: OnProgress | None = None,
         cancel: Cancellation | None = None,
         whole_rounds: bool = False,
+        nodes: bool = True,
     ) -> list[Summary]:
         """Preference summaries of many histories, generated together; each summary is kept as soon as it is made.
 
         `user_ids` say whose each history is, so that `forget` can delete what is made; without, it is nobody's. With
         `whole_rounds`, in rounds that are kept whole, so that stopped work ends in the same texts (see
-        `summarize.summarize`).
+        `summarize.summarize`). Without `nodes` a summary comes without its own, which hold the items of the history.
         """
         if user_ids is not None and len(user_ids) != len(histories):
             raise ValueError(f"{len(histories)} histories have {len(user_ids)} user ids")
@@ -215,9 +219,10 @@ class Recommender:
                 def in_part(done: int, total: float, start: int = start, users: int = len(part)) -> None:
                     report(start + int(users * min(1.0, done / max(total, 1))), len(histories))
 
-                made += self._summarizer.together(
+                whole = self._summarizer.together(
                     part, call, Work(), user_ids=ids, on_progress=in_part, whole_rounds=whole_rounds
                 )
+                made += whole if nodes else [replace(one, nodes=()) for one in whole]
                 report(len(made), len(histories))
         return made
 
@@ -239,7 +244,11 @@ class Recommender:
             self._background.add(partial(self._summarize_behind, after), user_id=after.user_id, cancel=cancel)
         return after
 
-    def prompt(self, user: User | Mapping[str, Any], candidates: Iterable[Item] | None = None) -> list[tuple[str, str]]:
+    def prompt(
+        self,
+        user: User | Mapping[str, Any],
+        candidates: Iterable[Item] | Iterable[Mapping[str, Any]] | None = None,
+    ) -> list[tuple[str, str]]:
         """Exactly what the models see, as (name, text) pairs; loads vocabularies, no weights.
 
         Prompts of summaries that wait for others still to be made are left out; a summary that is not in the cache
@@ -255,10 +264,11 @@ class Recommender:
             _check_texts([*user.history, *items], self.settings)
             return preview(user.history, items, self.bundle, self.settings, self.store, summarizer, recommender)
 
-    def check(self, candidates: Sequence[Item]) -> None:
+    def check_candidates(self, candidates: Iterable[Item] | Iterable[Mapping[str, Any]]) -> None:
         """Raise `DataError` for the first candidate that some user's prompt cannot ask of; loads no weights."""
+        items = listed(candidates)
         with self._call() as call, call.vocabulary(self.bundle.recommender) as vocabulary:
-            for item in candidates:
+            for item in items:
                 prompts.check(item, self.settings, vocabulary)
 
     def describe(self) -> dict[str, dict[str, Any]]:
@@ -266,6 +276,15 @@ class Recommender:
         files = {"summarizer": self.bundle.summarizer, "recommender": self.bundle.recommender}
         with self._call() as call:
             return {role: dict(call.use(file).describe()) for role, file in files.items()}
+
+    def with_settings(self, settings: Settings) -> Recommender:
+        """The same recommender, asked with other settings: its models, its queue of calls and its store are shared.
+
+        So is its end: closing either closes both.
+        """
+        other = copy.copy(self)
+        other.settings = settings
+        return other
 
     def forget(self, user_id: str | int) -> int:
         """Delete every stored summary that only this user's history rests on; returns how many.
@@ -348,13 +367,20 @@ class Recommender:
         with self._call(cancel, background=True) as call:
             self._summarizer.of(user, call, Work())
 
+    def _summary(self, until: Deadline, user: User, call: Call, work: Work) -> tuple[Summary, int]:
+        """The summary there is time for, and how many complete blocks it does not cover."""
+        hurried = until.left is not None
+        if hurried and not self._models.hold_both and self.bundle.summarizer not in self._models:
+            return self._summarizer.newest(user, work)  # loading it would unload the model that ranks, in every call
+        return self._summarizer.in_time(until, user, call, work)
+
     def _load_after(self, draft: Draft) -> None:
         """Load what a call had no time to load, so that a later one has it, however little time that has."""
         needed = [self.bundle.recommender]
         if draft.uncovered and self._models.hold_both:
             needed.insert(0, self.bundle.summarizer)
         if any(file not in self._models for file in needed):
-            self._background.add(partial(self._load, needed))
+            self._background.add(partial(self._load, needed), ahead=True)  # summaries are displaced by any call
 
     def _load(self, files: Sequence[ModelFile], cancel: Cancellation) -> None:
         with self._call(cancel) as call:  # in line with the others, which would displace it again and again

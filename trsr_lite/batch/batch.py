@@ -177,7 +177,7 @@ def _candidates(file: str, recommender: Recommender) -> tuple[Item, ...]:
     """The candidates of every user; one that the model cannot be asked of is no user's fault, and stops the batch."""
     items = tuple(read_candidates(file))
     try:
-        recommender.check(items)
+        recommender.check_candidates(items)
     except DataError as error:
         raise DataError(f"{file}: {error}", hint=error.hint) from None
     return items
