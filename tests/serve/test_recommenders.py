@@ -71,29 +71,33 @@ def test_a_model_file_that_was_replaced_is_opened_anew(tiny: Path, tmp_path: Pat
     model = tmp_path / "model.gguf"
     shutil.copy(tiny, model)
 
+    opened: list[Recommender] = []
+
     def open_recommender(model: str | None, progress: Any) -> Recommender:
         assert model is not None
-        return Recommender.load(model, cache_dir=tmp_path / "cache", options=EngineOptions(threads=1))
+        opened.append(Recommender.load(model, cache_dir=tmp_path / "cache", options=EngineOptions(threads=1)))
+        return opened[-1]
 
     user = {"user_id": "u1", "history": HISTORY[:2], "candidates": [{"id": "c1", "title": "Book"}]}
     recommenders = Recommenders(open_recommender, SummaryStore(tmp_path / "cache"))
-    with recommenders.using(str(model), {}) as before:
-        before.recommend(user)
-    before._models.close()  # as `unload_after` does
+
+    def ask() -> None:
+        with recommenders.using(str(model), {}) as recommender:
+            recommender.recommend(user)
+
+    ask()
+    opened[0].unload()  # as `unload_after` does
     shutil.copy(tiny, tmp_path / "newer")
     with (tmp_path / "newer").open("ab") as file:
         file.write(b"\0")
     os.utime(tmp_path / "newer", (time.time() + 10,) * 2)
     (tmp_path / "newer").replace(model)
 
-    def ask() -> Recommender:
-        with recommenders.using(str(model), {}) as recommender:
-            recommender.recommend(user)
-        return recommender
-
     with pytest.raises(ModelError, match="changed since it was loaded"):
         ask()
     with pytest.raises(Exception, match="closed"):
-        before.recommend(user)
-    assert ask() is ask() is not before
+        opened[0].recommend(user)
+    for _ in range(2):
+        ask()
+    assert len(opened) == 2
     recommenders.close()

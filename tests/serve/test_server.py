@@ -129,7 +129,7 @@ def test_forget_deletes_what_only_this_user_needs(connect: Connect, tmp_path: Pa
 def test_status_tells_what_runs_what_waits_and_what_is_open(connect: Connect, gate: Gate) -> None:
     client = connect()
     assert client.call("status")["running"] is None
-    client.ask("summarize", "a", user=user("u1", 20))
+    client.ask("summarize", "a", user=user("u1", 20), domain="product")
     gate.let(1)
     for _ in range(2):
         gate.reached()
@@ -138,7 +138,7 @@ def test_status_tells_what_runs_what_waits_and_what_is_open(connect: Connect, ga
     found = client.call("status")
     assert (found["running"]["id"], found["running"]["stage"]) == ("a", "summarize")
     assert [(one["id"], one["priority"]) for one in found["waiting"]] == [("c", "normal"), ("b", "low")]
-    assert [one["model"] for one in found["models"]] == ["scripted"]
+    assert [(one["model"], one["settings"]) for one in found["models"]] == [("scripted", Settings().to_dict())]
     assert found["memory_bytes"] > 1 << 20
     gate.open()
     client.result("b")

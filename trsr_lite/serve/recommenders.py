@@ -38,8 +38,8 @@ class Recommenders:
     ) -> Iterator[Recommender]:
         """The recommender for a reference, opened now if it is not; raises what opening it raises.
 
-        Within the block `settings` take the place of its own. After a `ModelError` there it is closed: a model file may
-        have been replaced, and whoever asks next gets the new one.
+        For the block it is asked with `settings` in place of its own. After a `ModelError` there it is closed: a model
+        file may have been replaced, and whoever asks next gets the new one.
         """
         found = self._open.get(model) or self._open_recommender(model, progress)
         with self._lock:
@@ -48,17 +48,13 @@ class Recommenders:
             unused = [self._open.popitem(last=False)[1] for _ in range(len(self._open) - OPEN)]
         for recommender in unused:
             recommender.close()
-        own = found.settings
         try:
-            found.settings = own.updated(**settings)
-            yield found
+            yield found.with_settings(found.settings.updated(**settings))
         except ModelError:
             with self._lock:
                 self._open.pop(model, None)
             found.close()
             raise
-        finally:
-            found.settings = own
 
     def forget(self, user_id: str) -> int:
         """Delete every summary that only this user's history rests on, on disk and in memory; returns how many.
