@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from trsr_lite import DataError, Item, Recommender, Settings, SettingsError, User, prompts
+from trsr_lite import DataError, Item, Recommender, Settings, SettingsError, User, prompts, recommender
 from trsr_lite.datasets import dataset as datasets
 from trsr_lite.digests import file_digest
 from trsr_lite.engine.base import EngineOptions
@@ -318,14 +318,16 @@ def test_a_run_makes_its_summaries_once_with_the_model_that_will_serve(
             super().__init__(*parts, **more)
             sources.append(self)
 
-    summaries, rounds = Recommender.summaries, list[tuple[int, bool]]()
+    summaries, asked = Recommender.summaries, list[tuple[int, bool]]()
 
     def summarizing(self: Recommender, *arguments: Any, **more: Any) -> Any:
-        rounds.append((len(arguments[0]), more["whole_rounds"]))
-        return summaries(self, *arguments, **more)
+        found = summaries(self, *arguments, **more)
+        asked.append((len(found), more["whole_rounds"]))
+        assert not any(one.nodes for one in found), "they hold the items of every user"
+        return found
 
     monkeypatch.setattr(LlamaEngine, "generate", generate)
-    monkeypatch.setattr(run, "TOGETHER", 4)
+    monkeypatch.setattr(recommender, "TOGETHER", 4)
     monkeypatch.setattr(run, "Lists", Seen)
     monkeypatch.setattr(Recommender, "summaries", summarizing)
     shared = {
@@ -343,8 +345,7 @@ def test_a_run_makes_its_summaries_once_with_the_model_that_will_serve(
     fit(tmp_path / "two", **shared)
     assert made == first
     assert sources[0]._summaries == sources[1]._summaries
-    # Who is stopped in one makes the very same texts later, and no more than one holds its items.
-    assert rounds == [(4, True), (4, True), (3, True)] * 2
+    assert asked == [(11, True)] * 2  # who is stopped makes the very same texts later
     record = json.loads((tmp_path / "one" / "run.json").read_text())
     assert record["summarizer"] == file_digest(tiny)
     said = [step for step in progress if "summarize 11 users, " in step.stage]

@@ -26,7 +26,7 @@ from trsr_lite.datasets.options import DataOptions
 from trsr_lite.engine.base import EngineOptions
 from trsr_lite.errors import TrsrError
 from trsr_lite.prompts import PROMPT_VERSION
-from trsr_lite.recommender import TOGETHER, Recommender
+from trsr_lite.recommender import Recommender
 from trsr_lite.records import Item
 from trsr_lite.result import OnProgress, Progress
 from trsr_lite.settings import Settings
@@ -154,12 +154,9 @@ def _summarizer(
             record["summarizer"] = recommender.bundle.summarizer.identity
             if adapter_of := recommender.bundle.summarizer.adapter:
                 record["summarizer_adapter"] = adapter_of.digest
-            rated, texts = _rated(report, len(histories)), list[str | None]()
-            for start in range(0, len(histories), TOGETHER):  # a summary holds its items, which nobody needs any more
-                part = histories[start : start + TOGETHER]
-                heard = rated(start, len(part))
-                texts += [one.text for one in recommender.summaries(part, progress=heard, whole_rounds=True)]
-            return texts
+            heard = _rated(report, len(histories))
+            found = recommender.summaries(histories, progress=heard, whole_rounds=True, nodes=False)
+            return [one.text for one in found]
 
     return summarize
 
@@ -302,19 +299,12 @@ def _keep(
             staged.rename(final)
 
 
-def _rated(progress: OnProgress, users: int) -> Callable[[int, int], OnProgress]:
-    """For each part of the users its progress as that of all, with the users a second so far."""
-    began = time.perf_counter()
+def _rated(progress: OnProgress, users: int) -> OnProgress:
+    """The same, told that so many users are summarized, and how many a second so far."""
 
-    def of_part(first: int, count: int) -> OnProgress:
-        def report(done: Progress) -> None:
-            if done.stage != "summarize":
-                progress(done)
-                return
-            made = first + count * done.fraction
-            rate = made / max(time.perf_counter() - began, 1e-9)
-            progress(Progress(f"summarize {users} users, {rate:.2f} a second", made / users))
+    def report(done: Progress) -> None:
+        if done.stage == "summarize":
+            done = Progress(f"summarize {users} users, {done.rate or 0.0:.2f} a second", done.fraction)
+        progress(done)
 
-        return report
-
-    return of_part
+    return report
