@@ -416,6 +416,13 @@ def test_users_without_an_id_are_read_but_not_chosen(tmp_path: Path) -> None:
     assert "no user called 'None'" in str(refused(path, user_id="None"))
 
 
+def test_lines_that_hold_no_user_are_nothing_to_the_chosen_one(tmp_path: Path) -> None:
+    path = save(tmp_path, lines(user(user_id="a"), None, user(user_id="b"), []))
+    assert [read_user(path, user_id=name).user_id for name in "ab"] == ["a", "b"]
+    assert [one.user_id for one in read_users(path, user_id="b")] == ["b"]
+    assert str(refused(path, user_id="c")) == f"{path}:2: a user must be an object, not null"
+
+
 def test_a_list_of_users_is_not_a_file_without_the_chosen_one(tmp_path: Path) -> None:
     path = save(tmp_path, [user(user_id="a"), user(user_id="b")])
     assert str(refused(path, user_id="b")) == f"{path}: a user must be an object, not a list"
@@ -428,7 +435,8 @@ def test_a_chosen_user_that_is_absent_is_named(tmp_path: Path) -> None:
 
 def test_a_chosen_user_that_comes_twice_is_refused(tmp_path: Path) -> None:
     path = save(tmp_path, lines(user(user_id="a"), user(user_id="b"), user(user_id="a")))
-    assert str(refused(path, user_id="a")).startswith(f"{path}:3: a second user")
+    error = refused(path, user_id="a")
+    assert str(error).startswith(f"{path}:3: a second user") and error.hint == "keep one of the two"
 
 
 # Candidates

@@ -131,7 +131,8 @@ def read_user(path: str | Path, *, user_id: str | None = None, sort_history: boo
     where, data = next(found)
     user = User.from_dict(data, where, sort_history=sort_history)
     if second := next(found, None):
-        raise DataError(f"{second[0]}: a second user; one is expected", hint="choose with `--user-id`")
+        hint = "choose with `--user-id`" if user_id is None else "keep one of the two"
+        raise DataError(f"{second[0]}: a second user; one is expected", hint=hint)
     return user
 
 
@@ -168,6 +169,15 @@ def parse_time(value: Any, where: str) -> float | None:
         with contextlib.suppress(ValueError, OverflowError):
             return times.timestamp(value)
     raise DataError(f"{where}: {_shortly(value)} is not a time", hint="use ISO 8601, such as 2026-01-02T10:00:00Z")
+
+
+def is_text(text: str) -> bool:
+    """Whether it is Unicode: bytes that are not UTF-8 become lone surrogates in a file's line and in an argument."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def documents(path: str | Path) -> tuple[str, Iterable[tuple[str, Any]]]:
@@ -213,15 +223,20 @@ def _is_object(line: bytes, loads: Any) -> bool:
 
 
 def _users(path: str | Path, user_id: str | None) -> Iterator[tuple[str, Any]]:
-    """The (place, value) pairs of users; what is no user at all may be the one that is asked for."""
+    """The (place, value) pairs of users; where the one that is asked for is not there, what is no user at all."""
     name, found = documents(path)
-    there = False
+    there, no_user = False, None
     for where, data in found:
-        if user_id is None or not isinstance(data, Mapping) or str(_user_id(data)) == user_id:
+        if user_id is not None and not isinstance(data, Mapping):
+            no_user = no_user or (where, data)
+        elif user_id is None or str(_user_id(data)) == user_id:
             there = True
             yield where, data
-    if not there:
+    if there:
+        return
+    if no_user is None:
         raise DataError(f"{name}: is empty" if user_id is None else f"{name}: no user called {user_id!r}")
+    yield no_user
 
 
 def _user_id(data: Mapping[str, Any]) -> Any:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from trsr_lite.catalog import content
 from trsr_lite.catalog.words import Tokenizer, searched
-from trsr_lite.records import Item
+from trsr_lite.records import Item, is_text
 
 VARIABLES = 500  # SQLite allows at least 999 in one statement
 HASH_BYTES = 16 << 20  # of terms that wait in memory: fewer, larger segments
@@ -103,7 +103,7 @@ class Writer:
 
     def _stored(self, ids: Iterable[str]) -> dict[str, tuple[int, bytes]]:
         """(row, stored content) of the ids that are there."""
-        wanted, found = [item_id for item_id in ids if _is_text(item_id)], dict[str, tuple[int, bytes]]()
+        wanted, found = [item_id for item_id in ids if is_text(item_id)], dict[str, tuple[int, bytes]]()
         for start in range(0, len(wanted), VARIABLES):
             part = wanted[start : start + VARIABLES]
             marks = ",".join("?" * len(part))
@@ -141,12 +141,3 @@ class Writer:
 def _size(item: Item) -> int:
     """Bytes of text: what the size of a catalog is measured against."""
     return sum(len(text.encode()) for text in item.attributes.values())
-
-
-def _is_text(item_id: str) -> bool:
-    """Whether it can be an id: a command line gives bytes that are not UTF-8 as lone surrogates."""
-    try:
-        item_id.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -14,9 +14,9 @@ from trsr_lite.datasets import items
 from trsr_lite.datasets.corpus import Corpus
 from trsr_lite.datasets.options import DataOptions
 from trsr_lite.datasets.report import Report
-from trsr_lite.datasets.sources import NOT_TEXT, Source, is_text
+from trsr_lite.datasets.sources import NOT_TEXT, Source
 from trsr_lite.errors import DataError
-from trsr_lite.records import Item
+from trsr_lite.records import Item, is_text
 
 FILES = ("products_train.csv", "sessions_train.csv")
 LAYOUT = "a folder of Amazon-M2 with `products_train.csv` and `sessions_train.csv`"

@@ -18,9 +18,9 @@ from trsr_lite.datasets import impressions, items
 from trsr_lite.datasets.corpus import Case, Corpus, scratch
 from trsr_lite.datasets.options import DataOptions
 from trsr_lite.datasets.report import Report
-from trsr_lite.datasets.sources import NOT_TEXT, Source, is_text
+from trsr_lite.datasets.sources import NOT_TEXT, Source
 from trsr_lite.errors import DataError
-from trsr_lite.records import Item
+from trsr_lite.records import Item, is_text
 from trsr_lite.settings import DOMAINS
 
 FILES = ("items.jsonl", "interactions.jsonl")

@@ -12,8 +12,8 @@ from trsr_lite.datasets import impressions, items
 from trsr_lite.datasets.corpus import Case, Corpus
 from trsr_lite.datasets.options import DataOptions
 from trsr_lite.datasets.report import Report
-from trsr_lite.datasets.sources import NOT_TEXT, Source, is_text
-from trsr_lite.records import Item
+from trsr_lite.datasets.sources import NOT_TEXT, Source
+from trsr_lite.records import Item, is_text
 
 FILES = ("news.tsv", "behaviors.tsv")
 LAYOUT = "a folder of MIND with `news.tsv` and `behaviors.tsv`, such as MINDsmall_train"

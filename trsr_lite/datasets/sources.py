@@ -31,8 +31,8 @@ class Source:
     def lines(self) -> Iterator[tuple[int, str]]:
         """(number from 1, text with its line end); only a line feed ends a line.
 
-        Bytes that are not UTF-8 become what `is_text` denies, so that only their row is lost. Raises `DataError` where
-        the file cannot be read.
+        Bytes that are not UTF-8 become what `records.is_text` denies, so that only their row is lost. Raises
+        `DataError` where the file cannot be read.
         """
         try:
             with self.path.open("rb") as file:
@@ -59,12 +59,3 @@ def find(folder: str | Path, names: tuple[str, ...], layout: str) -> list[Source
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise DataError(f"{folder}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     return [Source(Path(folder) / name) for name in names]
-
-
-def is_text(text: str) -> bool:
-    """Whether a text of `lines` was UTF-8; a lone surrogate, which JSON can write, is none either."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
