@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -121,6 +122,22 @@ def test_shared_summaries_are_made_once(make_recommender: Make, fake: FakeEngine
     assert len(fake.prompts) == whole + 2 * len(made.examples)
     studied("evidence length", made, [model])
     assert len(fake.prompts) == len(set(fake.prompts))
+
+
+@pytest.mark.parametrize("names", ["m", "mn"])
+def test_one_model_among_simple_systems_is_loaded_once(make_recommender: Make, names: str) -> None:
+    released: list[str] = []
+
+    class Spy(Model):
+        def release(self) -> None:
+            released.append(self.name)
+
+    models = [Spy(name, make_recommender(Settings(strategy="none"))) for name in names]
+    studied("strategy robustness", histories(3), [*models, Scripted("s", noisy(1))])
+    if len(names) == 1:
+        assert not released
+    else:
+        assert all(one != other for one, other in itertools.pairwise(released))  # each time before the other is asked
 
 
 def test_changed_lists_reach_every_system_but_a_file_of_scores(make_recommender: Make, tmp_path: Path) -> None:

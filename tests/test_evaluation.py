@@ -499,12 +499,13 @@ def test_systems_prepare_every_list_before_they_rank_one() -> None:
 def test_a_system_gives_its_memory_back_before_the_next_one_is_asked(
     make_recommender: Callable[..., Recommender],
 ) -> None:
-    first, model = Scripted("a", noisy(1)), Model("m", recommender := make_recommender(NONE))
+    scripted, model = Scripted("a", noisy(1)), Model("m", recommender := make_recommender(NONE))
 
     def last(example: Example) -> Any:
-        assert first.released == [4]
+        assert scripted.released == [4]
         assert not recommender._models._engines
         return noisy(2)(example)
 
-    evaluate(lists(4), [first, model, Scripted("b", last)])
+    other = Model("n", make_recommender(NONE))
+    evaluate(lists(4), [scripted, model, Scripted("b", last), other])
     assert model.answer(lists(4).examples[10]).scores.shape == (5,)  # loaded again

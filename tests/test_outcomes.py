@@ -369,40 +369,44 @@ def test_a_folder_that_cannot_be_written_is_an_error(folder: Path, monkeypatch: 
     with pytest.raises(TrsrError) as caught:
         evaluated(folder)
     assert str(caught.value) == f"{folder / name}: cannot be written: Permission denied"
+    assert caught.value.hint == "name another place"
 
 
 class Disk(io.FileIO):
     """A file on a disk that becomes full: what still fits is written, as of a real one."""
 
-    def __init__(self, path: Path, room: int) -> None:
+    def __init__(self, path: Path, room: int, number: int) -> None:
         super().__init__(path, "ab")
-        self.room = room
+        self.room, self.number = room, number
 
     def write(self, data: Any) -> int:
         if self.room <= 0:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise OSError(self.number, os.strerror(self.number))
         written = super().write(bytes(data)[: self.room])
         self.room -= written
         return written
 
 
-@pytest.mark.parametrize("room", [0, 1, 1500, 4000])
+@pytest.mark.parametrize(
+    ("room", "number"),
+    [*((room, errno.ENOSPC) for room in (0, 1, 1500, 4000)), (1, errno.EROFS)],
+)
 def test_a_full_disk_ends_the_evaluation_and_keeps_what_it_has(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, room: int
+    folder: Path, monkeypatch: pytest.MonkeyPatch, room: int, number: int
 ) -> None:
     plain = Path.open
 
     def opened(self: Path, mode: str = "r", *rest: Any, **more: Any) -> Any:
         if self.name == LINES and "a" in mode:
-            return io.BufferedWriter(Disk(self, room))
+            return io.BufferedWriter(Disk(self, room, number))
         return plain(self, mode, *rest, **more)
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "open", opened)
         with pytest.raises(TrsrError) as caught:
             evaluated(folder)
-    assert str(caught.value) == f"{folder / LINES}: cannot be written: No space left on device"
-    assert "make room" in str(caught.value.hint)
+    assert str(caught.value) == f"{folder / LINES}: cannot be written: {os.strerror(number)}"
+    assert ("make room" in str(caught.value.hint)) == (number == errno.ENOSPC)
     whole = (folder / LINES).read_bytes().count(b"\n")
     assert (whole > 0) == (room > 1000)
     again = systems()

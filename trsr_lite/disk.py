@@ -11,19 +11,20 @@ from trsr_lite.errors import ModelError, TrsrError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the last: a limit of the process or of the file system
 ROOM = "make room, then run the same command again"
+ELSEWHERE = "name another place"
 _TORCH_WRITER = "inline_container"  # the file of torch that every failed `torch.save` names
 
 
-def advice(error: OSError, room: str = ROOM) -> str:
+def advice(error: OSError, room: str = ROOM, otherwise: str = ELSEWHERE) -> str:
     """The hint for what was refused: `room` where that is what is lacking."""
-    return room if error.errno in FULL else "name another place"
+    return room if error.errno in FULL else otherwise
 
 
 @contextmanager
-def checked(place: Path, *, step: str | None = None, hint: str = ROOM) -> Iterator[None]:
+def checked(place: Path, *, step: str | None = None, hint: str = ROOM, otherwise: str = ELSEWHERE) -> Iterator[None]:
     """Turns what is refused within this block into a `TrsrError` that names the file, or `place`, and the step.
 
-    `hint` is for a disk that is full.
+    `hint` is for a disk that is full, `otherwise` for all else that the system refuses.
     """
     lead = f"step {step}: " if step else ""
     try:
@@ -31,7 +32,8 @@ def checked(place: Path, *, step: str | None = None, hint: str = ROOM) -> Iterat
     except OSError as error:
         if error.errno is None:  # a library's own error, which no room mends
             raise
-        raise TrsrError(f"{lead}{error.filename or place}: {error.strerror}", hint=advice(error, hint)) from error
+        line = f"{lead}{error.filename or place}: {error.strerror}"
+        raise TrsrError(line, hint=advice(error, hint, otherwise)) from error
     except _foreign() as error:
         if isinstance(error, RuntimeError) and _TORCH_WRITER not in str(error):
             raise

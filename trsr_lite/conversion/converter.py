@@ -86,7 +86,8 @@ def find(folder: Path | None, cache: Path, *, offline: bool = False) -> Converte
 def _fetch(version: str, target: Path) -> None:
     """Download the source distribution and unpack the scripts alone, in one step."""
     with contextlib.ExitStack() as opened:
-        opened.enter_context(disk.checked(target, hint="make room, or choose another folder with `--cache-dir`"))
+        other = "choose another folder with `--cache-dir`"
+        opened.enter_context(disk.checked(target, hint=f"make room, or {other}", otherwise=other))
         target.parent.mkdir(parents=True, exist_ok=True)
         place = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix=".fetch-", dir=target.parent)))
         archive, reason = _download(version, place, _without_building(version, place / "backend"))

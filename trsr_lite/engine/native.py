@@ -67,7 +67,7 @@ def quantize(source: Path, target: Path, file_type: str, threads: int) -> None:
     Raises `OSError` where `target` cannot be written, and `ModelError` where `source` cannot be read.
     """
     lib = library()
-    _write(target, b"")  # llama.cpp says only that something failed
+    _append(target, b"")  # llama.cpp says only that something failed
     params = lib.llama_model_quantize_default_params()
     params.ftype, params.allow_requantize, params.nthread = FILE_TYPES[file_type], True, threads
     heard.errors.clear()
@@ -75,11 +75,11 @@ def quantize(source: Path, target: Path, file_type: str, threads: int) -> None:
         failed = lib.llama_model_quantize(str(source).encode(), str(target).encode(), ctypes.byref(params))
     raise_heard()
     if failed:
-        _write(target, bytes(1 << 20))  # on a full disk the system names the target
+        _append(target, bytes(1 << 20))  # on a full disk the system names the target
         raise ModelError(f"{source}: cannot be written as {file_type}: {reason()}")
 
 
-def _write(target: Path, content: bytes) -> None:
+def _append(target: Path, content: bytes) -> None:
     """Add to a file; raises what the system says where it cannot be."""
     try:
         with target.open("ab") as file:

@@ -17,7 +17,7 @@ import numpy as np
 
 from trsr_lite.errors import SettingsError
 from trsr_lite.evaluation import figures, intervals
-from trsr_lite.evaluation.evaluation import Evaluation, answers, failures
+from trsr_lite.evaluation.evaluation import Evaluation, answers, failures, several
 from trsr_lite.evaluation.options import STUDIES as NAMES
 from trsr_lite.evaluation.outcomes import FOLDER, Outcome
 from trsr_lite.evaluation.scores import Scores
@@ -172,6 +172,7 @@ def _rows(
                 replace(lists, facts=facts),
                 changed,
                 output=place,
+                in_turn=several([*task.changed, *task.same]),
                 progress=_within(f"{name}, {variant.name}", progress),
             )
             notes += [f"{name}, {variant.name}: {line}" for line in failures(more)]

@@ -18,8 +18,8 @@ from trsr_lite.datasets.dataset import Example
 from trsr_lite.errors import Cancelled, Closed, DataError, ModelError, SettingsError, TrsrError
 from trsr_lite.evaluation import figures, intervals
 from trsr_lite.evaluation.lists import Lists
-from trsr_lite.evaluation.outcomes import Outcome, Outcomes, alone
-from trsr_lite.evaluation.systems import Answer, System
+from trsr_lite.evaluation.outcomes import Outcome, Outcomes, held
+from trsr_lite.evaluation.systems import Adjustable, Answer, System
 from trsr_lite.result import OnProgress, Progress
 
 SCHEMA = 1
@@ -87,8 +87,10 @@ def evaluate(
     names = [system.name for system in systems]
     if not systems or len(set(names)) < len(names):
         raise SettingsError(f"{', '.join(names) or 'nothing'}: systems must be at least one, each with its own name")
-    with alone(output):
-        outcomes, preparing = answers(lists, systems, output=output, force=force, progress=progress)
+    with held(output):
+        outcomes, preparing = answers(
+            lists, systems, output=output, force=force, in_turn=several(systems), progress=progress
+        )
         tables = {name: figures.table(found) for name, found in outcomes.items()}
         found = Evaluation(
             lists=lists,
@@ -108,18 +110,29 @@ def answers(
     *,
     output: Path | None = None,
     force: bool = False,
+    in_turn: bool = False,
     progress: OnProgress | None = None,
 ) -> tuple[dict[str, list[Outcome]], dict[str, float]]:
     """What every system makes of every list, in order of the lists' numbers, and the seconds each prepared for it.
 
-    `output` is a folder that the caller has alone, or one below it.
+    `output` is a folder that the caller holds, or one below it. With `in_turn`, a system gives its memory back before
+    the next one is asked.
     """
     kept = Outcomes(output, _head(lists, systems) if output else {}, force=force)
     try:
-        preparing = {system.name: _rank(system, lists, kept, progress) for system in systems}
+        preparing = {}
+        for system in systems:
+            preparing[system.name] = _rank(system, lists, kept, progress)
+            if in_turn:
+                system.release()
         return {name: kept.of(name, list(lists.examples)) for name in preparing}, preparing
     finally:
         kept.close()
+
+
+def several(systems: Sequence[System]) -> bool:
+    """Whether more than one has models to load, which then are in memory one after another."""
+    return sum(isinstance(system, Adjustable) for system in systems) > 1
 
 
 def failures(outcomes: Mapping[str, Sequence[Outcome]]) -> list[str]:
@@ -162,7 +175,6 @@ def _rank(system: System, lists: Lists, kept: Outcomes, progress: OnProgress | N
         answer, error, lasts = _asked(system, example, first=number == numbers[0])
         seconds = time.perf_counter() - start
         kept.add(Outcome.of(system.name, number, example, answer, seconds, error), lasts=lasts)
-    system.release()
     return preparing
 
 

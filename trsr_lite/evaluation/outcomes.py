@@ -85,7 +85,7 @@ class Outcome:
         return cls(**values)
 
 
-def alone(folder: Path | None) -> AbstractContextManager[None]:
+def held(folder: Path | None) -> AbstractContextManager[None]:
     """Within this block nobody else evaluates in the folder; raises `SettingsError` where someone does."""
     if folder is None:
         return contextlib.nullcontext()
@@ -93,7 +93,7 @@ def alone(folder: Path | None) -> AbstractContextManager[None]:
 
 
 class Outcomes:
-    """The outcomes of one evaluation: in a folder that this process has `alone`, or in memory without one.
+    """The outcomes of one evaluation: in a folder that this process has `held`, or in memory without one.
 
     A folder also keeps what earlier evaluations of the same lists asked of other systems.
     """
@@ -141,7 +141,8 @@ class Outcomes:
                 self._known[outcome.system, outcome.number] = outcome
             self._file = lines.open("ab")
         except OSError as error:
-            raise TrsrError(f"{error.filename or folder}: cannot be written: {error.strerror}") from error
+            line = f"{error.filename or folder}: cannot be written: {error.strerror}"
+            raise TrsrError(line, hint=disk.advice(error)) from error
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[Any]:
@@ -155,7 +156,7 @@ class Outcomes:
                 file.close()
             raise TrsrError(
                 f"{folder / LINES}: cannot be written: {error.strerror}",
-                hint="what is there is kept: make room, then run the same command again",
+                hint=disk.advice(error, f"what is there is kept: {disk.ROOM}"),
             ) from error
 
 
