@@ -108,7 +108,7 @@ def bundles(run: Path, work: Path, tools: converter.Converter) -> tuple[Path, Pa
         (merged, ConvertOptions(summarizer=str(work / "merged"), summarizer_type="Q8_0", **usual)),
     ):
         if not target.exists():
-            Conversion(run, target, tools, options, offline=True, on_step=print).convert()
+            Conversion(run, target, lambda: tools, options, offline=True, on_step=print).convert()
     return apart, merged
 
 

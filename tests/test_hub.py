@@ -55,6 +55,7 @@ class Repository:
     files: dict[str, bytes] = field(default_factory=dict)
     private: bool = False
     refusal: tuple[int, str] | None = None
+    head: str = COMMIT
     breaks: dict[str, list[int]] = field(default_factory=dict)  # by file: bytes after which each answer ends
 
     def add(self, folder: Path) -> Repository:
@@ -86,13 +87,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif repository.refusal:
             status, code = repository.refusal
             self.answer(status, **({"X-Error-Code": code} if code else {}))
-        elif asked[2] not in (None, "main", COMMIT):
+        elif asked[2] not in (None, "main", repository.head):
             self.answer(404, **{"X-Error-Code": "RevisionNotFound"})
         elif info:
             siblings = [{"rfilename": name} for name in repository.files]
-            self.tell({"id": asked[1], "sha": COMMIT, "private": repository.private, "siblings": siblings})
+            self.tell({"id": asked[1], "sha": repository.head, "private": repository.private, "siblings": siblings})
         elif asked[3] not in repository.files:
-            self.answer(404, **{"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})
+            self.answer(404, **{"X-Error-Code": "EntryNotFound", "X-Repo-Commit": repository.head})
         else:
             self.send_file(repository, asked[3], span)
 
@@ -102,7 +103,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def send_file(self, repository: Repository, name: str, span: str) -> None:
         content = repository.files[name]
         start = int(re.findall(r"\d+", span)[0]) if span else 0
-        headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Repo-Commit": COMMIT}
+        headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Repo-Commit": repository.head}
         if span:
             headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
         end = len(content)
@@ -433,6 +434,22 @@ def test_a_whole_bundle_that_cannot_be_used_is_not_asked_for_again(
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), **changes}))
     (told,) = stub.pull(f"someone/other{kind}", guarded=True)
     assert words in told.error
+    assert told.hint.endswith(f"; `trsr-lite pull someone/other{kind}` asks the hub for a newer one")
+
+
+def test_a_bundle_that_cannot_be_used_any_more_is_renewed_by_name(stub: Stub, tmp_path: Path) -> None:
+    old = write_bundle(tmp_path / "old", trained=True, prompt_version=0)
+    stub.repositories["someone/news"] = repository = Repository().add(old)
+    first = stub.cli("pull", "someone/news")
+    assert first.returncode == 3 and "trained on prompt version 0" in first.stderr
+    repository.add(write_bundle(tmp_path / "new")).head = "beef" + "0" * 36
+    (told,) = stub.pull("someone/news", guarded=True)
+    assert "trained on prompt version 0" in told.error
+    again = stub.cli("pull", "someone/news")
+    assert again.returncode == 0, again.stderr
+    assert repository.head in again.stdout
+    (told,) = stub.pull("someone/news", guarded=True)
+    assert str(told.path) == again.stdout.strip()
 
 
 @pytest.mark.parametrize(

@@ -70,21 +70,27 @@ def pull(
     reference: Reference,
     *,
     offline: bool = False,
+    renew: bool = False,
     digest: Callable[[Path], str] = file_digest,
     progress: OnProgress | None = None,
 ) -> Path:
     """The local path of a bundle's folder, or of one GGUF file of a repository that has no manifest.
 
-    What the cache has is taken as it is, without asking for a newer one; a revision pins it. The files of a bundle are
-    hashed by `digest` every time, and one that is not what the manifest says is removed from the cache and, if allowed,
-    fetched again. A GGUF file is taken from the cache where it is what the hub would choose. Offline, and where the hub
-    was never asked which files there are, that is one of just this name or type, or the only one here where no type is
+    What the cache has is taken as it is, without asking for a newer one; a revision pins it. With `renew`, the hub is
+    asked where that cannot be used, as after an upgrade: there may be a newer one. The files of a bundle are hashed by
+    `digest` every time, and one that is not what the manifest says is removed from the cache and, if allowed, fetched
+    again. A GGUF file is taken from the cache where it is what the hub would choose. Offline, and where the hub was
+    never asked which files there are, that is one of just this name or type, or the only one here where no type is
     asked for. Raises `ModelError`.
     """
     try:
         found = _cached(reference, digest, offline=offline)
-    except Damaged:
+    except ModelError as error:
         if offline:
+            raise
+        if not (renew or isinstance(error, Damaged)):
+            newer = f"`trsr-lite pull {reference}` asks the hub for a newer one"
+            error.hint = f"{error.hint}; {newer}" if error.hint else newer
             raise
         found = None
     if found is not None:

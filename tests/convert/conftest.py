@@ -162,7 +162,7 @@ def convert(converter: Any, tiny: Path) -> Convert:
             **({} if changes.get("adapter_only") else {"summarizer": str(tiny)}),
         }
         return Conversion(
-            source, target, converter, ConvertOptions(**{**usual, **changes}), offline=True, **given
+            source, target, lambda: converter, ConvertOptions(**{**usual, **changes}), offline=True, **given
         ).convert()
 
     return run

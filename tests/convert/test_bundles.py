@@ -279,6 +279,21 @@ def test_a_summarizer_trained_on_another_base_is_a_file_of_its_own(
     assert summarizer.adapter_on("smollm2", base) is None
 
 
+@pytest.mark.parametrize("older", ["recommender", "summarizer"])
+def test_a_base_is_the_same_to_a_run_from_before_its_configuration_was_recorded(
+    runs: dict[str, Path], summarizer_run: Path, tmp_path: Path, older: str
+) -> None:
+    from trsr_lite.conversion import summarizer
+
+    shutil.copytree(summarizer_run, tmp_path / "run")
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    base = json.loads((runs["llama"] / "run.json").read_text())["base"]
+    del (base if older == "recommender" else record["base"])["configuration"]
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record))
+    assert summarizer.adapter_on(str(tmp_path / "run"), base) is not None
+    assert summarizer.adapter_on(str(tmp_path / "run"), {**base, "digest": "b2:other"}) is None
+
+
 @pytest.mark.parametrize("same", [True, False])
 def test_the_prepared_default_is_kept_if_it_wrote_the_summaries(tmp_path: Path, tiny: Path, same: bool) -> None:
     from trsr_lite import embedded

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,8 @@ import pytest
 
 from trsr_lite import ModelError, SettingsError, TrsrError
 from trsr_lite.cli import run as cli
+
+links = pytest.mark.skipif(os.name != "posix", reason="links need a right on Windows")
 
 
 @pytest.fixture
@@ -190,12 +193,16 @@ def test_force_never_deletes_what_convert_did_not_make(
     assert (precious / "summer.jpg").read_text() == "beach"
 
 
-def test_force_replaces_a_bundle(made: Any, convert: Any, staged: Any) -> None:
+@pytest.mark.parametrize("name", ["again", pytest.param("link", marks=links)])
+def test_force_replaces_a_bundle(made: Any, convert: Any, staged: Any, name: str) -> None:
     source, target = staged()
     shutil.copytree(source.bundle, target)
     (target / "manifest.json").write_text("{}")
-    convert(source.run, target, force=True)
+    if name == "link":
+        target.with_name(name).symlink_to(target)
+    convert(source.run, target.with_name(name), force=True)
     assert json.loads((target / "manifest.json").read_text())["trained"]
+    assert {path.name for path in target.parent.iterdir()} == {target.name, name}
 
 
 def test_a_type_that_does_not_exist_is_refused() -> None:
@@ -319,7 +326,12 @@ def test_a_fetch_without_room_says_where_to_make_some(tmp_path: Path, monkeypatc
     monkeypatch.setattr(converter, "_without_building", full)
     with pytest.raises(TrsrError, match="No space left") as caught:
         converter.find(None, tmp_path)
-    assert "--cache-dir" in str(caught.value.hint)
+    hint = "choose another folder with `--cache-dir`"
+    assert caught.value.hint == f"make room, or {hint}"
+    (tmp_path / "file").touch()
+    with pytest.raises(TrsrError) as caught:
+        converter.find(None, tmp_path / "file")
+    assert caught.value.hint == hint
 
 
 def test_only_scripts_are_unpacked_and_nothing_outside(tmp_path: Path) -> None:

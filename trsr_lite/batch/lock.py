@@ -53,8 +53,8 @@ def held(
 
 
 def beside(target: Path, kind: str) -> Path:
-    """The hidden folder of one kind of work on what is made at `target`."""
-    whole = target.absolute()
+    """The hidden folder of one kind of work on what is made at `target`, or at what that is a link to."""
+    whole = Path(os.path.realpath(target))
     return whole.parent / f".{whole.name}.{kind}"
 
 
@@ -62,10 +62,10 @@ def beside(target: Path, kind: str) -> Path:
 def alone(target: Path, kind: str, says: str) -> Iterator[None]:
     """Within this block nobody else does this kind of work on `target`; raises `SettingsError` that `says` so.
 
-    For work that replaces `target`, so that what is held cannot lie in it. The hidden folder beside it, or beside what
-    it is a link to, is created, and goes with the block if nothing was left in it.
+    For work that replaces `target`, so that what is held cannot lie in it. The hidden folder `beside` it is created,
+    and goes with the block if nothing was left in it.
     """
-    folder = beside(Path(os.path.realpath(target)), kind)
+    folder = beside(target, kind)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

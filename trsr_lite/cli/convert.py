@@ -61,16 +61,14 @@ def whole(run: str, output: str, force: bool, llama_cpp: str | None, as_json: bo
 
     folders = {name: chosen.pop(name) for name in ("cache_dir", "data_dir", "offline")}
     pipeline, asked = _library("pipeline"), _given(chosen)
-    _library("staging").check(Path(output), force=force)
     with (
         session.interruptible("finished steps are kept, and the same command goes on"),
         session.reporting(log=True),
     ):
-        pipeline.usable(Path(run), asked)  # before anything is fetched for it
         conversion = pipeline.Conversion(
             Path(run),
             Path(output),
-            _converter(llama_cpp, folders),
+            lambda: _converter(llama_cpp, folders),
             asked,
             force=force,
             offline=folders["offline"],

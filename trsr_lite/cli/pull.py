@@ -15,7 +15,8 @@ def command(reference: str, offline: bool, as_json: bool) -> None:
     """Fetch REFERENCE from the Hugging Face hub, once, and print where it is.
 
     REFERENCE is user/repo of a bundle, or user/repo:TYPE for one GGUF file, such as :Q8_0; @revision names a branch,
-    tag or commit. What the hub's cache on this machine already has is not asked for again.
+    tag or commit. What the hub's cache on this machine already has is not asked for again, unless this trsr-lite
+    cannot use it.
     """
     from trsr_lite import hub
     from trsr_lite.cli import session, tables
@@ -29,7 +30,7 @@ def command(reference: str, offline: bool, as_json: bool) -> None:
             hint="write `user/repo[:TYPE][@revision]`, and no local path",
         )
     with session.reporting() as progress:
-        path = hub.pull(meant, offline=offline, progress=progress)
+        path = hub.pull(meant, offline=offline, renew=True, progress=progress)
     if as_json:
         tables.print_json({"schema": 1, "reference": str(meant), "path": str(path)})
     else:

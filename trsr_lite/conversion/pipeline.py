@@ -7,6 +7,7 @@ appears, and the report in the staging folder says which step lost it.
 from __future__ import annotations
 
 import importlib.metadata
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
@@ -55,13 +56,16 @@ def usable(run: Path, options: ConvertOptions) -> tuple[dict[str, Any], TrainOpt
 
 
 class Conversion:
-    """The steps of one conversion, each done once; `convert` does them all."""
+    """The steps of one conversion, each done once; `convert` does them all.
+
+    `converter` finds llama.cpp's scripts, once the run is known to be one that can be converted.
+    """
 
     def __init__(
         self,
         run: Path,
         target: Path,
-        converter: Converter,
+        converter: Callable[[], Converter],
         options: ConvertOptions,
         *,
         force: bool = False,
@@ -70,16 +74,17 @@ class Conversion:
         on_step: OnStep | None = None,
     ) -> None:
         staging.check(target, force=force)
-        self.run, self.options, self.converter, self.offline = run, options, converter, offline
+        self.run, self.options, self.offline = run, options, offline
         self.on_step = on_step or (lambda _: None)
         self.record, train_options, self.lists = usable(run, options)
+        self.converter = converter()
         self.trained = run / adapter.place(train_options)
-        self.target, self.force = target, force
+        self.target, self.force = Path(os.path.realpath(target)), force  # a link stays, and leads to the new one
         self.source = summarizer.of_run(
             self.record,
             train_options,
             options,
-            converter,
+            self.converter,
             staging.beside(target) / BASE,
             data_dir=data_dir,
             offline=offline,
@@ -88,7 +93,7 @@ class Conversion:
         self._inputs = {
             "run": {path.name: file_digest(path) for path in files},
             "options": {name: value for name, value in asdict(options).items() if not name.startswith(AFTERWARDS)},
-            "converter": converter.digest,
+            "converter": self.converter.digest,
             "trsr_lite": __version__,
         }
 

@@ -199,7 +199,8 @@ def adapter_on(name: str, known: Mapping[str, str]) -> Path | None:
     if not folder.is_run(name):
         return None
     record, options = folder.finished(Path(name))
-    if options.full or any(record["base"].get(key) != value for key, value in known.items() if key != "name"):
+    own = record["base"]
+    if options.full or (base.difference(known, own) and base.difference(own, known)):  # an older one knows less
         return None
     return _trained(name, options)
 

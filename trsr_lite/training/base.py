@@ -93,12 +93,16 @@ def of_run(record: Mapping[str, Any], options: TrainOptions, *, offline: bool) -
 def check_same(located: Base, model: Any, known: Mapping[str, str]) -> None:
     """Raise `ModelError` where the base is not the one that was trained on; older runs know less of it."""
     found = identity(located, model)
-    for name, value in known.items():
-        if name != "name" and found.get(name) != value:
-            raise ModelError(
-                f"{located.name}: the base has changed since training: {name} is {found.get(name)}, and was {value}",
-                hint="get the base of the run, or train again on this one",
-            )
+    if name := difference(known, found):
+        raise ModelError(
+            f"{located.name}: the base has changed since training: {name} is {found.get(name)}, and was {known[name]}",
+            hint="get the base of the run, or train again on this one",
+        )
+
+
+def difference(known: Mapping[str, str], found: Mapping[str, str]) -> str | None:
+    """The first fact of a `known` base that is not so in what was `found`, which may say more; names are no matter."""
+    return next((name for name, value in known.items() if name != "name" and found.get(name) != value), None)
 
 
 def parameters(base: Base, *, offline: bool = False) -> int:
