@@ -311,6 +311,14 @@ def test_force_replaces_a_run(fit: Fit, stopped: Path) -> None:
     assert [path.name for path in (stopped / "checkpoints").iterdir()] == ["checkpoint-2"]
 
 
+def test_force_keeps_a_link_and_replaces_what_it_leads_to(fit: Fit, stopped: Path) -> None:
+    link = stopped.with_name("latest")
+    link.symlink_to(stopped)
+    fit(link, force=True, max_steps=1)
+    assert link.is_symlink() and (stopped / "adapter").is_dir()
+    assert sorted(path.name for path in stopped.parent.iterdir()) == ["latest", stopped.name]
+
+
 def test_a_run_that_cannot_start_leaves_nothing_and_what_it_was_to_replace(
     fit: Fit, stopped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ result. Nothing is trained before the base, the data and the summaries are known
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -85,7 +86,10 @@ def train(
     every validation (see `trainer.OnEvent`), both in the main process alone. Started with `torchrun`, every process
     calls this alike. Raises `SettingsError`, `DataError`, `ModelError`, `TrsrError`.
     """
-    began, output, state = time.perf_counter(), Path(output), processes.join()
+    began, state = time.perf_counter(), processes.join()
+    if os.path.islink(output):  # noqa: PTH114 - what cannot be looked at is said by whoever opens it
+        output = os.path.realpath(output)  # `force` keeps the link
+    output = Path(output)
     if not state.is_main_process:
         progress = on_event = None
     config = {"options": asdict(options), "settings": settings.to_dict(), "data": asdict(data)}
