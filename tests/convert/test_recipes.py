@@ -7,6 +7,7 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 from conftest import PACKAGE_PARENT, ROOT
@@ -28,9 +29,10 @@ def test_there_is_a_recipe_for_each_base_that_the_project_names() -> None:
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_a_recipe_has_only_known_options_with_values_that_can_be(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_recipe_has_only_known_options_with_values_that_can_be(path: Path) -> None:
     named = generated.read_toml(str(path), train.command)
-    params = train.command.make_context("train", ["--config", str(path), "--output", "RUN"]).params
+    outer = click.Context(cli.group, **cli.group.context_settings)
+    params = train.command.make_context("train", ["--config", str(path), "--output", "RUN"], parent=outer).params
     values = {name: params[name] for name in named}
     options = TrainOptions(**{field.name: values[field.name] for field in fields(TrainOptions) if field.name in values})
     assert len(values) == sum(field.name in values for field in fields(TrainOptions)), "a recipe names no data"
