@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import logging
 import math
 import threading
@@ -253,21 +255,21 @@ def engines() -> list[FakeEngine]:
 
 
 @pytest.fixture
-def idle(fake_recommender: Recommender, store: SummaryStore, fake: Any, engines: list[FakeEngine]) -> Any:
+def made(fake_recommender: Recommender, store: SummaryStore) -> Any:
+    """`made(open_engine, **options)`: a recommender that is closed in the end."""
+    with contextlib.ExitStack() as opened:
+        yield lambda *how, **options: opened.enter_context(Recommender(fake_recommender.bundle, store, *how, **options))
+
+
+@pytest.fixture
+def idle(made: Any, fake: Any, engines: list[FakeEngine]) -> Any:
     """`idle(unload_after=…)`: a recommender whose engines are listed in `engines`."""
-    made: list[Recommender] = []
 
     def open_engine(file: ModelFile, vocab_only: bool, on_load: Any) -> FakeEngine:
         engines.append(dataclasses.replace(fake, identity=file.digest))
         return engines[-1]
 
-    def make(**options: Any) -> Recommender:
-        made.append(Recommender(fake_recommender.bundle, store, open_engine, **options))
-        return made[-1]
-
-    yield make
-    for recommender in made:
-        recommender.close()
+    return functools.partial(made, open_engine)
 
 
 def test_idle_models_are_freed_and_opened_again_by_the_next_call(
@@ -515,17 +517,15 @@ def test_a_user_without_any_summary_is_ranked_by_recent_items_in_haste(
 
 
 @pytest.fixture
-def slow(
-    fake_recommender: Recommender, store: SummaryStore, fake: Any, opened: list[tuple[str, bool]], timers: list[Any]
-) -> Any:
+def slow(made: Any, fake: Any, opened: list[tuple[str, bool]], timers: list[Any]) -> Any:
     """`slow(**options)`: a recommender whose models take longer to load than any budget, and loads behind a call wait
     until another call waits for them.
     """
-    made: list[Recommender] = []
+    asked: list[Recommender] = []
 
     def open_engine(file: ModelFile, vocab_only: bool, on_load: Any) -> FakeEngine:
         if threading.current_thread() in threads():
-            until(lambda: made[0]._turns._waiting)
+            until(lambda: asked[0]._turns._waiting)
         else:
             timers[-1].function()
         on_load(1, 2)
@@ -533,12 +533,10 @@ def slow(
         return dataclasses.replace(fake, identity=file.digest)
 
     def make(**options: Any) -> Recommender:
-        made.append(Recommender(fake_recommender.bundle, store, open_engine, **options))
-        return made[-1]
+        asked.append(made(open_engine, **options))
+        return asked[-1]
 
-    yield make
-    for recommender in made:
-        recommender.close()
+    return make
 
 
 def test_a_model_that_no_budget_has_time_to_load_is_loaded_behind_the_call(

@@ -257,13 +257,18 @@ def test_progress_names_stages_and_fractions(fake_recommender: Recommender, news
     assert all(0.0 <= progress.fraction <= 1.0 for progress in seen)
 
 
-def test_progress_counts_all_texts_and_no_time_of_loading(
-    fake_recommender: Recommender, store: SummaryStore, news_user: User, fake: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = types.SimpleNamespace(now=100.0)
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
+    """What calls and models take for the time: `now`, in seconds."""
+    found = types.SimpleNamespace(now=100.0)
     for module in ("call", "models"):
-        monkeypatch.setattr(f"trsr_lite.{module}.time", types.SimpleNamespace(perf_counter=lambda: clock.now))
+        monkeypatch.setattr(f"trsr_lite.{module}.time", types.SimpleNamespace(perf_counter=lambda: found.now))
+    return found
 
+
+def test_progress_counts_all_texts_and_no_time_of_loading(
+    fake_recommender: Recommender, store: SummaryStore, news_user: User, fake: Any, clock: types.SimpleNamespace
+) -> None:
     def open_engine(file: ModelFile, vocab_only: bool, on_load: Any) -> FakeEngine:
         clock.now += 1000.0
         return dataclasses.replace(fake, identity=file.digest)
@@ -294,12 +299,8 @@ def test_loading_is_announced_where_a_model_is_opened_and_nowhere_else(
 
 
 def test_a_model_that_was_not_loaded_in_time_took_that_time_too(
-    fake_recommender: Recommender, store: SummaryStore, news_user: User, monkeypatch: pytest.MonkeyPatch
+    fake_recommender: Recommender, store: SummaryStore, news_user: User, clock: types.SimpleNamespace
 ) -> None:
-    clock = types.SimpleNamespace(now=100.0)
-    for module in ("call", "models"):
-        monkeypatch.setattr(f"trsr_lite.{module}.time", types.SimpleNamespace(perf_counter=lambda: clock.now))
-
     def open_engine(file: ModelFile, vocab_only: bool, on_load: Any) -> FakeEngine:
         clock.now += 1000.0
         raise Cancelled("in the middle of loading, as where a budget ends")

@@ -96,7 +96,7 @@ def command(
     os.environ.setdefault("TQDM_DISABLE", "1")
     from trsr_lite.cli import session, tables
     from trsr_lite.evaluation import ablations as studies
-    from trsr_lite.evaluation import first_stage, opening
+    from trsr_lite.evaluation import opening
     from trsr_lite.evaluation import report as reports
     from trsr_lite.evaluation.evaluation import evaluate
 
@@ -134,13 +134,7 @@ def command(
         )
         failed = None
         if retrieve:
-            outcomes = result.outcomes[systems[0].name]
-            try:
-                stage = first_stage.measure(lists, outcomes, retrieve, catalog=catalog, progress=progress)
-                result = replace(result, first_stage=stage)
-            except TrsrError as error:  # said as an error after the figures of hours are out
-                failed = error
-                result = replace(result, notes=[*result.notes, f"the first stage could not be measured: {error}"])
+            result, failed = _with_first_stage(result, systems[0].name, retrieve, catalog, progress)
     if as_json:
         tables.print_json(result.to_dict())
     else:
@@ -149,6 +143,20 @@ def command(
         _write(Path(report), result)
     if failed:
         raise failed
+
+
+def _with_first_stage(
+    result: Any, ranker: str, retrieve: int, catalog: str | None, progress: Any
+) -> tuple[Any, TrsrError | None]:
+    """The same with what a catalog finds, or with a note and the error, which is raised once the figures are out."""
+    from trsr_lite.evaluation import first_stage
+
+    outcomes = result.outcomes[ranker]
+    try:
+        found = first_stage.measure(result.lists, outcomes, retrieve, catalog=catalog, progress=progress)
+    except TrsrError as error:
+        return replace(result, notes=[*result.notes, f"the first stage could not be measured: {error}"]), error
+    return replace(result, first_stage=found), None
 
 
 def _write(report: Path, result: Any) -> None:
