@@ -87,16 +87,21 @@ def test_settings_reach_the_model_and_leave_it_as_it_was(make_recommender: Make)
     assert made is model._recommender
 
 
-def test_a_variant_sees_what_its_settings_say(make_recommender: Make) -> None:
+def test_a_variant_sees_what_its_settings_say(make_recommender: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Settings] = []
+    recommend = Recommender.recommend
+
+    def spy(self: Recommender, *arguments: Any, **more: Any) -> Any:
+        asked.append(self.settings)
+        return recommend(self, *arguments, **more)
 
     class Spy(Model):
         def answer(self, example: Any) -> Any:
             answer = super().answer(example)
-            asked.append(self._recommender.settings)
-            assert self._recommender.settings == self.settings
+            assert asked[-1] == self.settings
             return answer
 
+    monkeypatch.setattr(Recommender, "recommend", spy)
     studied("evidence", histories(3), [Spy("m", make_recommender(Settings()))])
     seen = {(one.recent_items, one.ragged, one.strategy) for one in asked}
     assert seen == {(5, False, "hierarchical"), (0, True, "hierarchical"), (5, False, "none")}

@@ -57,8 +57,7 @@ class Run:
         """Margins; torch computes them as in validation."""
         summary, settings = None, self.settings.updated(domain=example.domain)
         if self._recommender:
-            self._recommender.settings = settings
-            summary = self._recommender.summaries([example.history])[0].text
+            summary = self._recommender.with_settings(settings).summaries([example.history])[0].text
         row = self._scorer.row(example.history, summary, example.candidates, settings=settings)
         return Answer(np.asarray(self._scorer.margins([row])[0], np.float64), summary=summary)
 

@@ -134,10 +134,10 @@ class Model:
 
     def answer(self, example: Example) -> Answer:
         """Margins, and what the bundle's calibration makes of them."""
-        self._recommender.settings = self.settings.updated(domain=example.domain)
+        recommender = self._recommender.with_settings(self.settings.updated(domain=example.domain))
         # Without an id: users of an evaluation are nobody's users to forget.
         user = User(user_id="", history=example.history, candidates=())
-        result = self._recommender.recommend(user, example.candidates, exact=self._exact)
+        result = recommender.recommend(user, example.candidates, exact=self._exact)
         found = {entry.item.id: entry for entry in result.recommendations}
         entries = [found[item.id] for item in example.candidates]
         return Answer(
@@ -165,8 +165,8 @@ def summarize(
         if _can_be_shown(example.history, settings):
             histories.setdefault(example.domain, []).append(example.history)
     for domain, members in histories.items():
-        recommender.settings = settings.updated(domain=domain)
-        recommender.summaries(members, progress=progress, whole_rounds=True)
+        asked = recommender.with_settings(settings.updated(domain=domain))
+        asked.summaries(members, progress=progress, whole_rounds=True, nodes=False)
     return time.perf_counter() - start
 
 
