@@ -270,6 +270,8 @@ def test_a_summarizer_is_trained_on_pairs(run: Run, asked: list[Asked]) -> None:
         ("--dataset", "mind", "--data", "x", "--layers", "lm_head"),
         ("--dataset", "mind", "--data", "x", "--layers", ""),
         ("--dataset", "mind", "--data", "x", "--full", "--four-bit"),
+        ("--dataset", "mind", "--data", "x", "--full", "--shard"),
+        ("--dataset", "mind", "--data", "x", "--four-bit", "--shard"),
         ("--dataset", "mind", "--data", "x", "--learning-rate", "nan"),
         ("--dataset", "mind", "--data", "x", "--learning-rate", "0"),
         ("--dataset", "mind", "--data", "x", "--dropout", "1"),

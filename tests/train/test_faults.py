@@ -364,9 +364,15 @@ def test_four_bit_needs_a_gpu(fit: Fit, tmp_path: Path) -> None:
     assert "trained on a GPU, and there is none" in str(error)
 
 
-def test_a_model_spread_over_devices_is_refused(fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fsdp_by_accelerate_is_refused(fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     error = refused(fit, tmp_path / "run")
+    assert isinstance(error, SettingsError)
+    assert "--shard" in str(error.hint)
+
+
+def test_a_base_is_not_spread_over_one_process(fit: Fit, tmp_path: Path) -> None:
+    error = refused(fit, tmp_path / "run", shard=True)
     assert isinstance(error, SettingsError)
     assert "torchrun" in str(error.hint)
 

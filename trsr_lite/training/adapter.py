@@ -67,16 +67,23 @@ def finish(folder: Path, options: TrainOptions) -> None:
 
 
 def read_back(
-    folder: Path, located: Base, options: TrainOptions, dtype: torch.dtype, device: torch.device, *, offline: bool
+    folder: Path,
+    located: Base,
+    options: TrainOptions,
+    dtype: torch.dtype,
+    device: torch.device,
+    *,
+    offline: bool,
+    shards: int = 1,
 ) -> Any:
-    """The trained model as a stranger would load it."""
+    """The trained model as a stranger would load it, on a base in so many shards (see `base.load`)."""
     if options.full:
         return base.load(Base(str(folder), str(folder)), dtype, offline=True).to(device)
     from peft import PeftModel
 
-    model = base.load(located, dtype, offline=offline, four_bit=options.four_bit)
+    model = base.load(located, dtype, offline=offline, four_bit=options.four_bit, shards=shards)
     adapted = _uncast(PeftModel.from_pretrained(model, str(folder)))
-    return adapted if options.four_bit else adapted.to(device)
+    return adapted if options.four_bit or shards > 1 else adapted.to(device)
 
 
 def _uncast(adapted: Any) -> Any:

@@ -75,7 +75,7 @@ def locate(name: str, *, revision: str | None = None, offline: bool = False) -> 
 
 def identity(base: Base, model: Any) -> dict[str, str]:
     """What `run.json` records of a base: its name, and the digests of its files or its commit on the hub."""
-    facts = {"name": base.name, "architecture": type(model).__name__}
+    facts = {"name": base.name, "architecture": type(model).__name__.removeprefix("FSDP")}  # where it is in shards
     if base.gguf:
         return {**facts, "digest": file_digest(Path(base.path) / base.gguf)}
     if (folder := Path(base.path)).is_dir():
@@ -115,10 +115,15 @@ def parameters(base: Base, *, offline: bool = False) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def load(base: Base, dtype: torch.dtype, *, offline: bool = False, four_bit: bool = False) -> Any:
-    """The model, on the CPU unless 4-bit, with tree attention and a float32 head."""
+def load(base: Base, dtype: torch.dtype, *, offline: bool = False, four_bit: bool = False, shards: int = 1) -> Any:
+    """The model, on the CPU unless 4-bit, with tree attention and a float32 head.
+
+    In several `shards` each of so many processes, which all call this, reads its own part onto its own device, and
+    none of it can be trained: that is for what is attached to it.
+    """
     from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForCausalLM, GgufConfig
+    from transformers.distributed.configuration_utils import DistributedConfig
 
     tree.register()
     extra = dict(base.source)
@@ -126,6 +131,8 @@ def load(base: Base, dtype: torch.dtype, *, offline: bool = False, four_bit: boo
         extra["quantization_config"] = GgufConfig(dequantize=True)
     if four_bit:
         extra["quantization_config"] = _four_bit(dtype)
+    if shards > 1:
+        extra["distributed_config"] = DistributedConfig(fsdp_size=shards)
     where = {"local_files_only": offline, "trust_remote_code": False}
     try:
         if not base.gguf:
@@ -146,19 +153,17 @@ def load(base: Base, dtype: torch.dtype, *, offline: bool = False, four_bit: boo
             hint="a base is a causal language model with safetensors or GGUF weights that transformers knows",
         ) from error
     head: Any = model.get_output_embeddings()
-    if type(head) is not torch.nn.Linear or getattr(head, "bias", None) is not None:
+    if getattr(type(head), "forward", None) is not torch.nn.Linear.forward or head.bias is not None:
         raise ModelError(f"{base.name}: a {type(model).__name__} has an output layer that cannot be trained here")
-    model.set_output_embeddings(Float32Head(head))
+    head.__class__ = type(Float32Head.__name__, (Float32Head, type(head)), {})  # it may have been made FSDP's before
     model.config.use_cache = False
+    if shards > 1:
+        model.requires_grad_(False)  # before a pass, which would gather parts that want gradients
     return model
 
 
 class Float32Head(torch.nn.Linear):
     """The output layer, computed in float32: a bfloat16 margin would have steps of up to 0.1."""
-
-    def __init__(self, head: torch.nn.Linear) -> None:
-        super().__init__(head.in_features, head.out_features, bias=False, device="meta")
-        self.weight = head.weight
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         """(…, width) -> (…, vocabulary), float32."""

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from accelerate import PartialState
 
 from trsr_lite.errors import ModelError, SettingsError
 from trsr_lite.settings import Settings
-from trsr_lite.training import adapter, base, validation
+from trsr_lite.training import adapter, base, processes, validation
 from trsr_lite.training.objective import Objective
 from trsr_lite.training.options import TrainOptions
 from trsr_lite.training.rows import Row
@@ -32,6 +33,7 @@ class Learner:
     objective: what is learned.
     dtype: what it computes in.
     held: what its weights are held in: float32 where all of them are trained.
+    shards: number of parts that it is in, each in a process of its own.
     """
 
     located: base.Base
@@ -40,27 +42,30 @@ class Learner:
     objective: Objective
     dtype: torch.dtype
     held: torch.dtype
+    shards: int
 
 
 def load(
-    options: TrainOptions, settings: Settings, weights: dict[str, float], device: torch.device, *, offline: bool
+    options: TrainOptions, settings: Settings, weights: dict[str, float], state: PartialState, *, offline: bool
 ) -> Learner:
-    """The base of the options, on the CPU unless 4-bit, with the losses of `weights`.
+    """The base of the options, on the CPU unless 4-bit or in shards, with the losses of `weights`.
 
-    Raises `ModelError`, and `SettingsError` for 4 bits without a GPU.
+    Raises `ModelError`, and `SettingsError` for 4 bits without a GPU, or shards without other processes.
     """
-    if options.four_bit and device.type == "cpu":  # where bitsandbytes packs weights anew in each validation, with loss
+    cpu = state.device.type == "cpu"
+    if options.four_bit and cpu:  # where bitsandbytes packs weights anew in each validation, with loss
         raise SettingsError("a 4-bit base is trained on a GPU, and there is none", hint="leave `--four-bit` away")
+    shards = processes.shards(options, state)
     located = base.locate(options.base, revision=options.revision, offline=offline)
     tokenizer = base.HfTokenizer.load(located, offline=offline)
     answers = base.answer_ids(settings, tokenizer, options.base)
-    dtype = base.best_dtype(device) if options.dtype == "auto" else getattr(torch, options.dtype)
+    dtype = base.best_dtype(state.device) if options.dtype == "auto" else getattr(torch, options.dtype)
     held = torch.float32 if options.full else dtype
-    model = base.load(located, held, offline=offline, four_bit=options.four_bit)
+    model = base.load(located, held, offline=offline, four_bit=options.four_bit, shards=shards)
     adapter.check(model, options)
     objective = Objective(answers, **weights)
     _check_apart(model, objective, options.base)
-    return Learner(located, tokenizer, model, objective, dtype, held)
+    return Learner(located, tokenizer, model, objective, dtype, held, shards)
 
 
 def _check_apart(model: Any, objective: Objective, name: str) -> None:

@@ -65,6 +65,7 @@ class TrainOptions:
     dropout: LoRA dropout.
     layers: layers with an adapter, of attention and MLP.
     four_bit: hold the base in 4 bits while training (QLoRA; needs bitsandbytes).
+    shard: spread the base over all processes, for one that outgrows a GPU (FSDP); each has the whole adapter.
     dtype: precision of the base.
     epochs: passes over the training users.
     max_steps: stop after this many steps.
@@ -100,6 +101,7 @@ class TrainOptions:
     dropout: float = 0.0
     layers: tuple[str, ...] = LAYERS
     four_bit: bool = False
+    shard: bool = False
     dtype: str = "auto"
     epochs: int = 3
     max_steps: int | None = None
@@ -130,6 +132,11 @@ class TrainOptions:
             raise SettingsError("layers is empty; at least one layer is needed")
         if self.full and self.four_bit:
             raise SettingsError("`full` trains all weights, which `four_bit` cannot hold", hint="leave one away")
+        if self.shard and (self.full or self.four_bit):
+            other = "full" if self.full else "four_bit"
+            raise SettingsError(
+                f"`shard` spreads an unquantized base below an adapter, which `{other}` is not", hint="leave one away"
+            )
         if not self.learning_rate > 0:
             raise SettingsError("learning_rate is 0; nothing would be learned")
         for name in ("dropout", "drop_summaries", "content_free", "warmup", "beta1", "beta2"):

@@ -110,7 +110,7 @@ def train(
         load = partial(Recommender.load, options.summarizer, options=machine, progress=progress, **folders)
         with contextlib.ExitStack() as opened, memory.checked():
             start = opened.enter_context(folder.starting(output, undo=state.is_main_process and not resume))
-            ready = learner.load(options, settings, weights, state.device, offline=offline)
+            ready = learner.load(options, settings, weights, state, offline=offline)
             summarizer = _summarizer(load, output, record, state, report)
             source = _source(options, settings, data, ready.tokenizer, summarizer, opened, on_event)
             facts = _facts(ready, source)
@@ -288,17 +288,23 @@ def _keep(
     with disk.checked(output, hint=folder.ROOM):
         fitted.trainer.save_model(str(staged))
         if state.is_main_process:
+            adapter.finish(staged, options)
+        state.wait_for_everyone()
+        apart = ready.shards > 1  # then every process has a part of the base
+        if state.is_main_process or apart:
             score = partial(
                 validation.score, rows=probes, objective=ready.objective, alone=True, batch_tokens=fitted.budget
             )
             known = score(fitted.model)
-            adapter.finish(staged, options)
-            if not options.four_bit:
+            if not (options.four_bit or apart):
                 fitted.model.to("cpu")  # the two need not be on one device
-            again = adapter.read_back(staged, ready.located, options, ready.held, state.device, offline=offline)
+            again = adapter.read_back(
+                staged, ready.located, options, ready.held, state.device, offline=offline, shards=ready.shards
+            )
             with fitted.trainer.accelerator.autocast():  # as the trained model computes; off but for bfloat16 `full`
                 found = score(again)
             _check_same(known, found)
+        if state.is_main_process:
             shutil.rmtree(final, ignore_errors=True)
             staged.rename(final)
 

@@ -19,7 +19,7 @@ from accelerate import PartialState
 
 from trsr_lite import disk
 from trsr_lite.errors import TrsrError
-from trsr_lite.training import adapter
+from trsr_lite.training import adapter, processes
 from trsr_lite.training.objective import Objective
 from trsr_lite.training.options import TrainOptions
 from trsr_lite.training.rows import Pack
@@ -66,11 +66,14 @@ class PackTrainer(transformers.Trainer):
         """One step's share of one device: forward and backward over its packs; the loss, detached."""
         model.train()
         total = torch.zeros((), device=self.args.device)
-        scale = inputs["weight"] * self.args.world_size / inputs["rows"]
-        for left, pack in zip(range(len(inputs["packs"]) - 1, -1, -1), inputs["packs"], strict=True):
+        packs = inputs["packs"]
+        weights = [inputs["weight"] * self.args.world_size / inputs["rows"]] * len(packs)
+        spare = processes.spare(model, len(packs))
+        packs, weights = [*packs, *packs[:1] * spare], [*weights, *[0.0] * spare]
+        for left, pack, weight in zip(range(len(packs) - 1, -1, -1), packs, weights, strict=True):
             pack = pack.to(self.args.device)
             with self.accelerator.no_sync(model) if left else contextlib.nullcontext():
-                loss = self.losses(forward(model, pack), pack) * scale
+                loss = self.losses(forward(model, pack), pack) * weight
                 if not torch.isfinite(loss):
                     raise TrsrError(
                         f"the loss became {loss.item()} in step {self.state.global_step + 1}",
@@ -78,7 +81,7 @@ class PackTrainer(transformers.Trainer):
                     )
                 self.accelerator.backward(loss)
             total += loss.detach()
-            self._counts[0] += pack.tokens
+        self._counts[0] += sum(pack.tokens for pack in inputs["packs"])
         self._counts[1] += inputs["shortened"]
         return total
 
@@ -208,6 +211,7 @@ def make(
         save_strategy="steps",
         save_steps=every,
         save_total_limit=KEPT,
+        save_only_model=processes.shared(model),
         load_best_model_at_end=True,
         metric_for_best_model=f"eval_{METRIC}",
         greater_is_better=True,
@@ -233,6 +237,8 @@ def make(
         validate=validate,
         callbacks=callbacks,
     )
+    # The Trainer takes no model in shards whose optimizer is saved: that of an adapter is whole in each process.
+    arguments.save_only_model = False
     trainer.remove_callback(transformers.PrinterCallback)
     log.trainer = trainer
     return trainer

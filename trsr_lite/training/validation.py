@@ -14,6 +14,7 @@ import torch
 
 from trsr_lite.errors import TrsrError
 from trsr_lite.evaluation import metrics
+from trsr_lite.training import processes
 from trsr_lite.training.objective import Objective, margins
 from trsr_lite.training.rows import Row, fill, pack
 from trsr_lite.training.trainer import METRIC, forward
@@ -42,7 +43,9 @@ def score(
     found: dict[int, npt.NDArray[np.float32]] = {}
     model.eval()
     device = next(model.parameters()).device
-    for places in fill([rows[index] for index in mine], batch_tokens):
+    passes = list(fill([rows[index] for index in mine], batch_tokens))
+    spare = processes.spare(model, len(passes))
+    for places in passes:
         part = pack([rows[mine[place]] for place in places]).to(device)
         logits = forward(model, part)
         if part.candidates:
@@ -51,6 +54,8 @@ def score(
             values = [objective(logits, part)[None] / part.rows] * part.rows
         for place, value in zip(places, values, strict=True):
             found[mine[place]] = value.float().cpu().numpy()
+    for _ in range(spare):
+        forward(model, pack(rows[:1]).to(device))
     if world > 1:
         shares: list[Any] = [None] * world
         torch.distributed.all_gather_object(shares, found)
