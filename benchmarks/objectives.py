@@ -1,15 +1,17 @@
-"""Which loss ranks best, and whose margins are probabilities? The same Amazon rows, learned with each objective.
+"""Which loss ranks best, and whose margins are probabilities? The same rows, learned with each objective.
 
-    python -m benchmarks.objectives --data DIR --runs DIR [--steps 96] [--only answer]
+    python -m benchmarks.objectives --data DIR --runs DIR [--steps 96]
 
-The runs are those of `benchmarks.quality` (no summaries, uniform negatives, seed 0), but for the objective; a run that
-was trained before is taken as it is. They are compared where a default is chosen: on the validation lists.
+The runs are those of `benchmarks.quality` that differ in their objective alone; one that was trained before is taken as
+it is. They are compared where a default is chosen: on the validation lists.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,6 @@ from benchmarks import quality
 from benchmarks.measure import report
 from trsr_lite.evaluation import calibration
 from trsr_lite.training import folder, lists
-from trsr_lite.training.options import OBJECTIVES, TrainOptions
 from trsr_lite.training.scorer import Scorer
 
 LISTS = 40  # whose margins are looked at; ranked were all
@@ -27,31 +28,31 @@ LISTS = 40  # whose margins are looked at; ranked were all
 def main() -> None:
     """Train what is missing, compare, and write `results/objectives.json`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="the folder that has amazon-office/")
+    parser.add_argument("--data", type=Path, required=True, help="the folder that has mind/ and amazon-office/")
     parser.add_argument("--runs", type=Path, required=True, help="where runs are kept, so that they can be continued")
     parser.add_argument("--steps", type=int, default=quality.STEPS)
-    parser.add_argument("--only", choices=OBJECTIVES, help="train one objective, and compare nothing")
     arguments = parser.parse_args()
-    asked = [arguments.only] if arguments.only else list(OBJECTIVES)
-    runs = {objective: trained(objective, arguments) for objective in asked}
-    if arguments.only:
-        return
-    found = {objective: of(run) for objective, run in runs.items()}
-    rows = [
-        (
-            objective,
-            ", ".join(f"Recall@{k} {one['best'][f'recall@{k}']:.2f}" for k in (3, 5, 10)),
-            f"calibration error {one['calibration_error']:.2f}",
-        )
-        for objective, one in found.items()
-    ]
-    report("objectives", rows, {"steps": arguments.steps, "runs": found}, whole=arguments.steps == quality.STEPS)
+    runs = {cell: quality.trained(cell, arguments) for cell in quality.objectives()}
+    found = {cell: of(run) for cell, run in runs.items()}
+    alike: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for cell, one in found.items():
+        alike.setdefault((cell.data, cell.objective), []).append(one)
+    rows = [row(*name, of_seeds) for name, of_seeds in sorted(alike.items())]
+    named = {cell.named(arguments.steps): one for cell, one in found.items()}
+    report("objectives", rows, {"steps": arguments.steps, "runs": named}, whole=arguments.steps == quality.STEPS)
 
 
-def trained(objective: str, arguments: argparse.Namespace) -> Path:
-    """The run that learned with an objective; that of the default is a cell of `benchmarks.quality`."""
-    changes = {} if objective == TrainOptions().objective else {"objective": objective}
-    return quality.trained("amazon", "none", "uniform", 0, arguments, **changes)
+def row(data: str, objective: str, found: Sequence[dict[str, Any]]) -> tuple[str, str, str]:
+    """The means over seeds, and each seed's score."""
+    best = [one["best"] for one in found]
+    means = {name: mean(one[name] for one in best) for name in ("recall@3", "recall@10", "auc", "score")}
+    each = ", ".join(f"{one['score']:.2f}" for one in best)
+    return (
+        f"{data}, {objective}",
+        "Recall@3 {recall@3:.3f}, Recall@10 {recall@10:.3f}, AUC {auc:.3f}, score {score:.3f}".format(**means)
+        + f" ({each})",
+        f"calibration error {mean(one['calibration_error'] for one in found):.2f}",
+    )
 
 
 def of(run: Path) -> dict[str, Any]:

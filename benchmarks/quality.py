@@ -1,10 +1,10 @@
 """Does training help? Runs of about CPU size on real data, against simple systems on the same held-out lists.
 
-    python -m benchmarks.quality --data DIR --runs DIR [--steps 96] [--only amazon:none:uniform:0]
+    python -m benchmarks.quality --data DIR --runs DIR [--steps 96] [--only amazon:none:uniform:0:both]
 
-Each cell (data set, strategy, negatives, seed) is trained for so many steps of four rows, scored on held-out test users
-and kept in `results/quality.json` as soon as it is done; a second run fills in what is missing, and two can run side by
-side on cells of their own. The data are not part of the repository.
+Each cell (data set, strategy, negatives, seed, objective) is trained for so many steps of four rows, scored on held-out
+test users and kept in `results/quality.json` as soon as it is done; a second run fills in what is missing, and two can
+run side by side on cells of their own. The data are not part of the repository.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -47,27 +47,50 @@ SETS: dict[str, dict[str, Any]] = {
 TRAINING = {"learning_rate": 1e-3, "batch_rows": 4, "epochs": 50, "validation_users": 100}
 ITEM_TOKENS = 32
 QUARTERS = 4
+SEEDS = (0, 1, 2)
 STEPS = 96  # 384 rows; a validation half-way and one at the end
 
 
-def cells() -> Iterator[tuple[str, str, str, int]]:
-    """Strategies side by side with one seed, then three seeds of `none`, then popularity negatives."""
-    yield from itertools.product(SETS, ("none", "hierarchical", "recurrent"), ("uniform",), (0,))
-    yield from itertools.product(SETS, ("none",), ("popularity",), (0,))
-    yield from itertools.product(SETS, ("none",), ("uniform",), (1, 2))
+class Cell(NamedTuple):
+    """What is trained and measured."""
+
+    data: str
+    strategy: str = "none"
+    negatives: str = "uniform"
+    seed: int = 0
+    objective: str = "both"
+
+    def named(self, steps: int, by: str = ":") -> str:
+        """Its name where it is trained for so many steps."""
+        return by.join(map(str, (*self, steps)))
 
 
-def measure(name: str, strategy: str, negatives: str, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
+def cells() -> Iterator[Cell]:
+    """Objectives with three seeds; what differs from the first of them in its summaries, or in its negatives."""
+    yield from objectives()
+    for name in SETS:
+        yield from (Cell(name, strategy) for strategy in ("hierarchical", "recurrent"))
+        yield Cell(name, negatives="popularity")
+
+
+def objectives() -> Iterator[Cell]:
+    """What is compared to choose an objective."""
+    for name, seed, objective in itertools.product(SETS, SEEDS, ("both", "listwise")):
+        yield Cell(name, seed=seed, objective=objective)
+    yield Cell("amazon", objective="answer")
+
+
+def measure(cell: Cell, arguments: argparse.Namespace) -> dict[str, Any]:
     """Train one cell and score its test lists with every system."""
-    place = trained(name, strategy, negatives, seed, arguments)
+    place = trained(cell, arguments)
     record = folder.read(place)
-    options = _data(name, negatives, seed, arguments)
+    options = _data(cell, arguments)
     with ExitStack() as opened:
         dataset = opened.enter_context(datasets.load(options))
-        lists = made.of_dataset(dataset, "test", most=None, seed=seed)
-        untrained = strategy == "none" and seed == 0  # the same for every strategy, and much the same for every seed
+        lists = made.of_dataset(dataset, "test", most=None, seed=cell.seed)
+        untrained = cell == Cell(cell.data, negatives=cell.negatives)  # much the same for all, and every seed
         systems, notes = opening.run(str(place), lists, opened, Recommender.load, untrained=untrained, offline=True)
-        simple, _ = opening.simple(ALL_BASELINES, lists, seed=seed)
+        simple, _ = opening.simple(ALL_BASELINES, lists, seed=cell.seed)
         scored = evaluate(lists, [*systems, *simple], output=place / "evaluation", notes=notes).to_dict()
     return {
         "training_rows": record["steps"] * TRAINING["batch_rows"],
@@ -77,21 +100,21 @@ def measure(name: str, strategy: str, negatives: str, seed: int, arguments: argp
     }
 
 
-def trained(name: str, strategy: str, negatives: str, seed: int, arguments: argparse.Namespace, **changes: Any) -> Path:
-    """The run of a cell, trained first where there is none; `changes` are of its hyper-parameters."""
-    data = _data(name, negatives, seed, arguments)
-    settings = Settings(**SETS[name]["settings"], strategy=strategy, item_tokens=ITEM_TOKENS)
+def trained(cell: Cell, arguments: argparse.Namespace) -> Path:
+    """The run of a cell, trained first where there is none."""
+    data = _data(cell, arguments)
+    settings = Settings(**SETS[cell.data]["settings"], strategy=cell.strategy, item_tokens=ITEM_TOKENS)
     steps = {"max_steps": arguments.steps, "validate_every": arguments.steps // 2}
-    options = TrainOptions(**{**TRAINING, **steps, "seed": seed, **changes})
-    place = arguments.runs / "-".join(map(str, (name, strategy, negatives, seed, arguments.steps, *changes.values())))
+    options = TrainOptions(**TRAINING, **steps, seed=cell.seed, objective=cell.objective)
+    place = arguments.runs / cell.named(arguments.steps, "-")
     record = folder.read(place) if (place / folder.RUN).is_file() else {}
     if record.get("status") != "finished":
         run.train(options, settings, data, place, resume=bool(record), on_event=print)
     return place
 
 
-def _data(name: str, negatives: str, seed: int, arguments: argparse.Namespace) -> DataOptions:
-    data = {**SETS[name]["data"], "negatives": negatives, "seed": seed}
+def _data(cell: Cell, arguments: argparse.Namespace) -> DataOptions:
+    data = {**SETS[cell.data]["data"], "negatives": cell.negatives, "seed": cell.seed}
     return DataOptions(**{**data, "data": str(arguments.data / data["data"])})
 
 
@@ -113,16 +136,16 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--runs", type=Path, required=True, help="where runs are kept, so that they can be continued")
     parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--only", help="one cell, such as amazon:none:uniform:0")
+    parser.add_argument("--only", help="one cell, such as amazon:none:uniform:0:both")
     arguments = parser.parse_args()
     names = {":".join(map(str, cell)): cell for cell in cells()}
     if arguments.only not in (None, *names):
         parser.error(f"no cell is called {arguments.only}: {', '.join(names)}")
     for name, cell in names.items():
-        key = f"{name}:{arguments.steps}"
+        key = cell.named(arguments.steps)
         if key in found() or arguments.only not in (None, name):
             continue
-        result = {**measure(*cell, arguments), "machine": facts()}
+        result = {**measure(cell, arguments), "machine": facts()}
         keep(key, result)
         print(key, {system: values["recall@3"]["value"] for system, values in result["systems"].items()}, flush=True)
 

@@ -185,17 +185,17 @@ def training() -> Iterator[str]:
         "of simple systems on the same lists. The last columns are the learning curve: Recall@3 of the validation "
         "users; beside it the mean loss of each quarter of the steps.\n"
     )
-    columns = ("data, negatives, seed", "summaries", "rows", "lists", *SYSTEMS, "validation", "loss")
+    columns = ("data, negatives, seed", "summaries", "objective", "rows", "lists", *SYSTEMS, "validation", "loss")
     yield f"| {' | '.join(columns)} |"
     yield f"|{'---|' * len(columns)}"
     for name, cell in sorted(cells.items()):
-        data, strategy, negatives, seed, _ = name.split(":")
+        data, strategy, negatives, seed, objective, _ = name.split(":")
         found = recalls(cell)
         values = " | ".join(interval(found[system]) if system in found else "" for system in SYSTEMS)
         validations = " → ".join(f"{line['recall@3']:.2f}" for line in cell["validation"])
         losses = " → ".join(f"{loss:.2f}" for loss in cell.get("losses", ()))
         yield (
-            f"| {data}, {negatives}, {seed} | {strategy} | {cell['training_rows']} | "
+            f"| {data}, {negatives}, {seed} | {strategy} | {objective} | {cell['training_rows']} | "
             f"{cell.get('lists', cell['users'])} | {values} | {validations} | {losses} |"
         )
     yield ""
@@ -206,8 +206,8 @@ def seeds(cells: Mapping[str, Any]) -> Iterator[str]:
     """What was trained with several seeds: another split, other negatives and other weights each time."""
     alike: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
     for name, cell in sorted(cells.items()):
-        data, strategy, negatives, _, steps = name.split(":")
-        alike.setdefault((data, strategy, negatives, steps), []).append(recalls(cell))
+        data, strategy, negatives, _, objective, steps = name.split(":")
+        alike.setdefault((data, strategy, negatives, objective, steps), []).append(recalls(cell))
     several = {name: found for name, found in alike.items() if len(found) > 1}
     if not several:
         return
@@ -215,15 +215,15 @@ def seeds(cells: Mapping[str, Any]) -> Iterator[str]:
         "The same with several seeds, each with users, lists and weights of its own: the mean Recall@3 and, after ±, "
         "the standard deviation from seed to seed.\n"
     )
-    columns = ("data, negatives", "summaries", "seeds", *SYSTEMS)
+    columns = ("data, negatives", "summaries", "objective", "seeds", *SYSTEMS)
     yield f"| {' | '.join(columns)} |"
     yield f"|{'---|' * len(columns)}"
-    for (data, strategy, negatives, _), found in several.items():
+    for (data, strategy, negatives, objective, _), found in several.items():
         values = []
         for system in SYSTEMS:
             each = [one[system]["value"] for one in found if system in one]
             values.append(f"{mean(each):.3f} ± {stdev(each):.3f}" if len(each) == len(found) else "")
-        yield f"| {data}, {negatives} | {strategy} | {len(found)} | {' | '.join(values)} |"
+        yield f"| {data}, {negatives} | {strategy} | {objective} | {len(found)} | {' | '.join(values)} |"
 
 
 def recalls(cell: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

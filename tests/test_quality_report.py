@@ -24,15 +24,16 @@ def cells_of(line: str) -> list[str]:
 
 def test_each_cell_is_a_row_and_seeds_have_their_spread(monkeypatch: pytest.MonkeyPatch) -> None:
     found = {
-        "mind:none:uniform:0:96": cell(0.4, losses=[2.3, 2.1]),
-        "mind:none:uniform:1:96": cell(0.5),
-        "mind:none:uniform:2:96": cell(0.6),
-        "mind:none:popularity:0:96": cell(0.1, lists=11),
+        "mind:none:uniform:0:both:96": cell(0.4, losses=[2.3, 2.1]),
+        "mind:none:uniform:1:both:96": cell(0.5),
+        "mind:none:uniform:2:both:96": cell(0.6),
+        "mind:none:popularity:0:both:96": cell(0.1, lists=11),
+        "mind:none:uniform:0:listwise:96": cell(0.9),
     }
     monkeypatch.setattr(report.quality, "found", lambda: found)
     lines = "\n".join(report.training()).splitlines()
     tables = [cells_of(line) for line in lines if line.startswith("|") and "---" not in line]
-    head, *rows = tables[:5]
+    head, *rows = tables[:6]
     assert all(len(row) == len(head) for row in rows)
     popular, first = (dict(zip(head, row, strict=True)) for row in rows[:2])
     assert (popular["data, negatives, seed"], popular["lists"], popular["loss"]) == ("mind, popularity, 0", "11", "")
@@ -42,7 +43,7 @@ def test_each_cell_is_a_row_and_seeds_have_their_spread(monkeypatch: pytest.Monk
         "0.300 [0.20, 0.40]",
     )
     assert (first["validation"], first["loss"]) == ("0.20 → 0.25", "2.30 → 2.10")
-    (head, *spread) = tables[5:]
+    (head, *spread) = tables[6:]
     (row,) = (dict(zip(head, one, strict=True)) for one in spread)  # the others have one seed
     assert (row["data, negatives"], row["seeds"]) == ("mind, uniform", "3")
     assert (row["trained"], row["popularity"], row["untrained"]) == ("0.500 ± 0.100", "0.300 ± 0.000", "")
