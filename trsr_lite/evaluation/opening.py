@@ -80,7 +80,7 @@ def _model(name: str, label: str, opened: ExitStack, load: Load, *, domain: str 
     """A bundle or GGUF; the lists are `domain` to it unless it was trained, and on others alone."""
     recommender = opened.enter_context(load(name))
     if domain and (not recommender.bundle.trained or domain in recommender.bundle.domains):
-        recommender.settings = recommender.settings.updated(domain=domain)
+        recommender = recommender.with_settings(recommender.settings.updated(domain=domain))
     return Model(label, recommender, exact=exact)
 
 
@@ -105,8 +105,8 @@ def run(
     data_of(name)  # refuses what ranks nothing
     scorer, recommender = Scorer(Path(name), offline=offline), None
     if summarizing or scorer.settings.strategy != "none":
-        recommender = opened.enter_context(load(scorer.options.summarizer))
-        recommender.settings = scorer.settings  # all of them, as in training
+        summarizer = opened.enter_context(load(scorer.options.summarizer))
+        recommender = summarizer.with_settings(scorer.settings)  # all of them, as in training
     systems: list[System] = [Run(label, scorer, recommender)]
     if untrained:
         base = Scorer(Path(name), base_model=True, offline=offline)

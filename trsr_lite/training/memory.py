@@ -10,8 +10,8 @@ import torch
 from trsr_lite.errors import TrsrError
 
 HINT = (
-    "lower `--batch-tokens`, `--train-negatives` or `--prompt-tokens`, or use `--gradient-checkpointing`, `--four-bit` "
-    "or a smaller `--base`"
+    "lower `--batch-tokens`, `--train-negatives` or `--prompt-tokens`, or use `--gradient-checkpointing`, `--four-bit`, "
+    "`--shard` on several GPUs, or a smaller `--base`"
 )
 
 
