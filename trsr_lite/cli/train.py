@@ -18,6 +18,7 @@ from trsr_lite.datasets.options import DataOptions
 from trsr_lite.engine.base import EngineOptions
 from trsr_lite.errors import SettingsError
 from trsr_lite.settings import CHOICES, Settings
+from trsr_lite.training import folder
 from trsr_lite.training import options as hyper
 from trsr_lite.training.options import TrainOptions
 
@@ -58,16 +59,16 @@ def command(output: str, resume: bool, force: bool, as_json: bool, **chosen: Any
     folders = {name: chosen.pop(name) for name in ("cache_dir", "data_dir", "offline")}
     machine = EngineOptions(*(chosen.pop(name) for name in ("threads", "gpu_layers", "ctx_size")))
     given = {name: value for name, value in chosen.items() if value is not None}
-    _refuse(given)
-    os.environ.setdefault("TQDM_DISABLE", "1")  # transformers draws bars that cannot be turned off otherwise
-    try:
-        from trsr_lite.training import folder, run
-    except ImportError as error:
-        raise SettingsError(f"training needs {error.name}", hint="pip install 'trsr-lite[train]'") from error
     if resume:
         config = folder.read(Path(output))["config"]
         given = {name: value for name, value in given.items() if _is_asked(name)}
         given = {**config["options"], **config["settings"], **config["data"], **given}
+    _refuse(given)
+    os.environ.setdefault("TQDM_DISABLE", "1")  # transformers draws bars that cannot be turned off otherwise
+    try:
+        from trsr_lite.training import run
+    except ImportError as error:
+        raise SettingsError(f"training needs {error.name}", hint="pip install 'trsr-lite[train]'") from error
     train, settings, data = _resolve(given, hyper.PairOptions)
     from trsr_lite.cli import session, tables
 
@@ -105,10 +106,12 @@ def _is_asked(name: str) -> bool:
 def _refuse(given: Mapping[str, Any]) -> None:
     """Raise `SettingsError` for an option that was typed and would change nothing."""
     of_lists = {field.name for field in fields(DataOptions)} - {"seed", "validation"}
+    objective = given.get("objective", TrainOptions.objective)
     idle = [
         (given.get("role") == "summarizer", {*of_lists, *OF_LISTS}, "`--role summarizer`, which learns from pairs"),
         (given.get("full"), {"rank", "alpha", "dropout", "layers"}, "`--full`, which makes no adapter"),
         (given.get("whole_text"), {"objective", "answer_weight"}, "`--whole-text`, which is an objective of its own"),
+        (objective != "both", {"answer_weight"}, f"`--objective {objective}`, which has one loss: it is for `both`"),
     ]
     for applies, names, why in idle:
         if applies and (found := [name for name in given if name in names and options.typed(name)]):

@@ -90,7 +90,7 @@ class TrainOptions:
     base: str = "smollm2"
     revision: str | None = None
     summarizer: str = "smollm2"
-    objective: str = "both"
+    objective: str = "listwise"
     answer_weight: float = 0.2
     whole_text: bool = False
     drop_summaries: float = 0.0
