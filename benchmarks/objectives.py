@@ -48,7 +48,7 @@ def row(data: str, objective: str, found: Sequence[dict[str, Any]]) -> tuple[str
     means = {name: mean(one[name] for one in best) for name in ("recall@3", "recall@10", "auc", "score")}
     each = ", ".join(f"{one['score']:.2f}" for one in best)
     return (
-        f"{data}, {objective}",
+        f"{data}, {objective}, seeds: {len(found)}",
         "Recall@3 {recall@3:.3f}, Recall@10 {recall@10:.3f}, AUC {auc:.3f}, score {score:.3f}".format(**means)
         + f" ({each})",
         f"calibration error {mean(one['calibration_error'] for one in found):.2f}",

@@ -20,6 +20,7 @@ from trsr_lite.training import adapter, base, run, trainer, validation
 from trsr_lite.training import rows as rows_of
 from trsr_lite.training.base import Base
 from trsr_lite.training.objective import Objective
+from trsr_lite.training.scorer import Scorer
 
 from .conftest import EVERY, STEPS, Fit, log_of, make_tokenizer, program, tiny_examples, write_base
 
@@ -126,6 +127,18 @@ def test_memory_that_ends_before_or_after_the_steps_is_said_too(
     with pytest.raises(TrsrError, match=r"^out of memory while training$") as caught:
         fit(tmp_path / "run", max_steps=1)
     assert "--four-bit" in str(caught.value.hint)
+
+
+def test_a_run_that_outgrows_the_memory_is_not_scored_and_says_so(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr("trsr_lite.training.adapter.read_back", fail)
+    with pytest.raises(TrsrError, match=r"^out of memory while scoring with torch$") as caught:
+        Scorer(finished, offline=True).margins([rows_of.Row((1, 2), ((3,), (4,)), (1, 0))])
+    assert "CUDA_VISIBLE_DEVICES=" in str(caught.value.hint)
 
 
 def test_a_lower_budget_of_tokens_holds_for_validation_too(

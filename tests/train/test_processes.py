@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pytest
 import torch
 
-from .conftest import EVERY, Fit, log_of, losses, program, validations, weights
+from .conftest import EVERY, Fit, log_of, losses, program, validations, weights, write_base
 
 SCRIPT = """
 import json, os, signal, sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from train.conftest import EVERY, tiny_examples, tiny_options, tiny_settings
 from trsr_lite.training import base
 from trsr_lite.training.run import train
@@ -47,48 +51,40 @@ few = tiny_options(place, max_steps=2, validate_every=1, validation_users=1, **c
 assert train(few, tiny_settings(), tiny_examples(data), output.with_name("few")).steps == 2  # one validates nothing
 assert torch.distributed.get_backend() == "gloo", torch.distributed.get_backend()
 rank, world = torch.distributed.get_rank(), torch.distributed.get_world_size()
-print(f"finished {rank} of {world} {sorted(set(shared))}\\n", end="", flush=True)
+print(f"finished {rank} of {world} {shared}\\n", end="", flush=True)
 """
 TORCHRUN = ("torch.distributed.run", "--nproc_per_node=2", "--master_port")
 
 
 class Case(NamedTuple):
-    """How two processes are started, what they do otherwise than one, and how much of a base each holds."""
+    """How two processes are started, what they do otherwise than one, and how much of a base each holds.
+
+    `held`: of each base that a process loads in two runs; the adapter is read back onto another one by the first, or,
+    in shards, onto the same by both.
+    """
 
     launcher: tuple[str, ...]
-    changes: dict[str, Any]
-    killed: bool
-    held: str
+    held: tuple[list[float], list[float]]
+    changes: Mapping[str, Any] = MappingProxyType({})
+    tied: bool = True
+    killed: bool = False
 
 
+WHOLE = ([1.0] * 4, [1.0] * 2)
+HALVES = ([0.5] * 2, [0.5] * 2)
 CASES = {
-    "torchrun": Case(TORCHRUN, {}, killed=False, held="[1.0]"),
+    "torchrun": Case(TORCHRUN, WHOLE),
     "accelerate launch": Case(
         (
             *("accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--num_machines=1"),
             *("--mixed_precision=no", "--dynamo_backend=no", "--main_process_port"),
         ),
-        {},
-        killed=False,
-        held="[1.0]",
+        WHOLE,
     ),
     # Each row goes alone, so there are three passes of one device and two of the other.
-    "shards": Case(
-        TORCHRUN,
-        {"shard": True, "batch_tokens": 256, "gradient_checkpointing": True},
-        killed=True,
-        held="[0.5]",
-    ),
+    "shards": Case(TORCHRUN, HALVES, {"shard": True, "batch_tokens": 256, "gradient_checkpointing": True}, killed=True),
+    "shards of an untied base": Case(TORCHRUN, HALVES, {"shard": True, "batch_tokens": 512}, tied=False),
 }
-
-
-@pytest.fixture(scope="module")
-def alone(fit: Fit, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    output = tmp_path_factory.mktemp("alone") / "run"
-    fit(
-        output, dropout=0.0, batch_rows=5, validation_users=7, learning_rate=2e-3
-    )  # 28 users: some steps have 5, some 3
-    return output
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -97,7 +93,21 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 
 @pytest.fixture(scope="module")
-def together(case: Case, tiny_base: Path, tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def one_base(case: Case, tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_base if case.tied else write_base(tmp_path_factory.mktemp("untied") / "base", tie_word_embeddings=False)
+
+
+@pytest.fixture(scope="module")
+def alone(fit: Fit, one_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("alone") / "run"
+    fit(
+        output, base=one_base, dropout=0.0, batch_rows=5, validation_users=7, learning_rate=2e-3
+    )  # 28 users: some steps have 5, some 3
+    return output
+
+
+@pytest.fixture(scope="module")
+def together(case: Case, one_base: Path, tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("together")
     (place / "script.py").write_text(SCRIPT)
 
@@ -105,7 +115,7 @@ def together(case: Case, tiny_base: Path, tiny_data: Path, tmp_path_factory: pyt
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        asked = (tiny_base, tiny_data, place / "run", json.dumps(case.changes), *how)
+        asked = (one_base, tiny_data, place / "run", json.dumps(dict(case.changes)), *how)
         return program(str(place / "script.py"), *asked, launcher=["-m", *case.launcher, str(port)])
 
     if case.killed:
@@ -114,7 +124,7 @@ def together(case: Case, tiny_base: Path, tiny_data: Path, tmp_path_factory: pyt
     done = start(*["resume"] * case.killed)
     assert done.returncode == 0, done.stderr
     ends = sorted(line for line in done.stdout.splitlines() if line.startswith("finished"))
-    assert ends == [f"finished {rank} of 2 {case.held}" for rank in range(2)]
+    assert ends == [f"finished {rank} of 2 {held}" for rank, held in enumerate(case.held)]
     return place / "run"
 
 

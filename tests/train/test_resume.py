@@ -15,7 +15,7 @@ import torch
 from trsr_lite import DataError, SettingsError
 from trsr_lite.training import adapter, base, folder, run, trainer
 
-from .conftest import EVERY, STEPS, Fit, log_of, program, tiny_examples, tiny_settings, validations, weights
+from .conftest import EVERY, STEPS, Fit, log_of, losses, program, tiny_examples, tiny_settings, validations, weights
 
 KILLED_AFTER = 6
 
@@ -76,6 +76,16 @@ def test_a_killed_run_continues_to_the_same_result(fit: Fit, stopped: Path, fini
     fit(stopped, resume=True, on_event=heard.append)
     assert heard[1]["step"] == KILLED_AFTER + 1
     same_runs(stopped, finished)
+
+
+def test_a_run_that_is_older_than_an_option_had_its_default(fit: Fit, stopped: Path, finished: Path) -> None:
+    record = json.loads((stopped / "run.json").read_text())
+    del record["config"]["options"]["shard"]
+    (stopped / "run.json").write_text(json.dumps(record))
+    with pytest.raises(SettingsError, match="shard is True, and was False"):
+        fit(stopped, resume=True, shard=True)
+    fit(stopped, resume=True)
+    assert losses(stopped) == losses(finished)
 
 
 def interrupt(line: Mapping[str, Any]) -> None:

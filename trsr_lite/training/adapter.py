@@ -67,23 +67,23 @@ def finish(folder: Path, options: TrainOptions) -> None:
 
 
 def read_back(
-    folder: Path,
-    located: Base,
-    options: TrainOptions,
-    dtype: torch.dtype,
-    device: torch.device,
-    *,
-    offline: bool,
-    shards: int = 1,
+    folder: Path, located: Base, options: TrainOptions, dtype: torch.dtype, device: torch.device, *, offline: bool
 ) -> Any:
-    """The trained model as a stranger would load it, on a base in so many shards (see `base.load`)."""
+    """The trained model as a stranger would load it."""
     if options.full:
         return base.load(Base(str(folder), str(folder)), dtype, offline=True).to(device)
     from peft import PeftModel
 
-    model = base.load(located, dtype, offline=offline, four_bit=options.four_bit, shards=shards)
+    model = base.load(located, dtype, offline=offline, four_bit=options.four_bit)
     adapted = _uncast(PeftModel.from_pretrained(model, str(folder)))
-    return adapted if options.four_bit or shards > 1 else adapted.to(device)
+    return adapted if options.four_bit else adapted.to(device)
+
+
+def read_beside(folder: Path, adapted: Any) -> Any:
+    """A trained model with the adapter on disk in place of its own, where there is no room for a second base."""
+    adapted.load_adapter(str(folder), "read")
+    adapted.set_adapter("read")
+    return _uncast(adapted)
 
 
 def _uncast(adapted: Any) -> Any:

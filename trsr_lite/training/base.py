@@ -155,7 +155,8 @@ def load(base: Base, dtype: torch.dtype, *, offline: bool = False, four_bit: boo
     head: Any = model.get_output_embeddings()
     if getattr(type(head), "forward", None) is not torch.nn.Linear.forward or head.bias is not None:
         raise ModelError(f"{base.name}: a {type(model).__name__} has an output layer that cannot be trained here")
-    head.__class__ = type(Float32Head.__name__, (Float32Head, type(head)), {})  # it may have been made FSDP's before
+    plain = type(head) is torch.nn.Linear  # or FSDP has made it a class of its own
+    head.__class__ = Float32Head if plain else type(Float32Head.__name__, (Float32Head, type(head)), {})
     model.config.use_cache = False
     if shards > 1:
         model.requires_grad_(False)  # before a pass, which would gather parts that want gradients

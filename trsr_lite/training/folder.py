@@ -18,7 +18,7 @@ import platform
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -165,8 +165,12 @@ def _first_difference(now: Any, before: Any) -> str:
 
 
 def _changed(config: Mapping[str, Any], before: Mapping[str, Any]) -> str | None:
-    """The first entry that is another, in words; part by part, because two parts have a seed."""
-    plain = orjson.loads(orjson.dumps(config))
+    """The first entry that is another, in words; part by part, because two parts have a seed.
+
+    An option that is newer than the run had its default in it.
+    """
+    plain, newer = (orjson.loads(orjson.dumps(part)) for part in (config, asdict(TrainOptions())))
+    before = {**before, "options": {**newer, **before.get("options", {})}}
     changes = (difference(plain[part], before.get(part, {})) for part in plain)
     return next(filter(None, changes), None)
 

@@ -10,20 +10,20 @@ import torch
 from trsr_lite.errors import TrsrError
 
 HINT = (
-    "lower `--batch-tokens`, `--train-negatives` or `--prompt-tokens`, or use `--gradient-checkpointing`, `--four-bit`, "
-    "`--shard` on several GPUs, or a smaller `--base`"
+    "lower `--batch-tokens`, `--train-negatives` or `--prompt-tokens`, or use `--gradient-checkpointing`, "
+    "`--four-bit`, `--shard` on several GPUs, or a smaller `--base`"
 )
 
 
 @contextmanager
-def checked() -> Iterator[None]:
-    """Turns running out of memory within this block into a `TrsrError`."""
+def checked(doing: str = "training", hint: str = HINT) -> Iterator[None]:
+    """Turns running out of memory within this block into a `TrsrError` that says what was being done."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         if not ran_out(error):
             raise
-        raise TrsrError("out of memory while training", hint=HINT) from error
+        raise TrsrError(f"out of memory while {doing}", hint=hint) from error
 
 
 def ran_out(error: BaseException) -> bool:

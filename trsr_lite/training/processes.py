@@ -37,12 +37,13 @@ def join() -> PartialState:
 
 @contextlib.contextmanager
 def in_turn(state: PartialState) -> Iterator[None]:
-    """The main process first, then the others together."""
+    """The main process first, then the others together, before it goes on."""
     if not state.is_main_process:
         state.wait_for_everyone()
     yield
     if state.is_main_process:
         state.wait_for_everyone()
+    state.wait_for_everyone()
 
 
 def shards(options: TrainOptions, state: PartialState) -> int:

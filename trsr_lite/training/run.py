@@ -296,11 +296,12 @@ def _keep(
                 validation.score, rows=probes, objective=ready.objective, alone=True, batch_tokens=fitted.budget
             )
             known = score(fitted.model)
-            if not (options.four_bit or apart):
-                fitted.model.to("cpu")  # the two need not be on one device
-            again = adapter.read_back(
-                staged, ready.located, options, ready.held, state.device, offline=offline, shards=ready.shards
-            )
+            if apart:
+                again = adapter.read_beside(staged, fitted.model)
+            else:
+                if not options.four_bit:
+                    fitted.model.to("cpu")  # the two need not be on one device
+                again = adapter.read_back(staged, ready.located, options, ready.held, state.device, offline=offline)
             with fitted.trainer.accelerator.autocast():  # as the trained model computes; off but for bfloat16 `full`
                 found = score(again)
             _check_same(known, found)

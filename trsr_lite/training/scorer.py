@@ -21,9 +21,11 @@ from trsr_lite.errors import ModelError
 from trsr_lite.prompts import PROMPT_VERSION
 from trsr_lite.records import Item
 from trsr_lite.settings import Settings
-from trsr_lite.training import adapter, base, folder, validation
+from trsr_lite.training import adapter, base, folder, memory, validation
 from trsr_lite.training.objective import Objective
 from trsr_lite.training.rows import Row, build
+
+ROOM = "hide a GPU that is too small with `CUDA_VISIBLE_DEVICES=`, or `trsr-lite convert` the run and ask the bundle"
 
 
 class Scorer:
@@ -100,4 +102,5 @@ class Scorer:
 
     def margins(self, rows: Sequence[Row]) -> list[npt.NDArray[np.float32]]:
         """(candidates,) margins of each row."""
-        return validation.score(self.model, rows, self.objective)
+        with memory.checked("scoring with torch", hint=ROOM):
+            return validation.score(self.model, rows, self.objective)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -72,7 +72,7 @@ class PackTrainer(transformers.Trainer):
         packs, weights = [*packs, *packs[:1] * spare], [*weights, *[0.0] * spare]
         for left, pack, weight in zip(range(len(packs) - 1, -1, -1), packs, weights, strict=True):
             pack = pack.to(self.args.device)
-            with self.accelerator.no_sync(model) if left else contextlib.nullcontext():
+            with self._apart(model) if left else contextlib.nullcontext():
                 loss = self.losses(forward(model, pack), pack) * weight
                 if not torch.isfinite(loss):
                     raise TrsrError(
@@ -84,6 +84,17 @@ class PackTrainer(transformers.Trainer):
         self._counts[0] += sum(pack.tokens for pack in inputs["packs"])
         self._counts[1] += inputs["shortened"]
         return total
+
+    @contextlib.contextmanager
+    def _apart(self, model: torch.nn.Module) -> Iterator[None]:
+        """Within this block gradients stay on their device, to be averaged together with those of the next pass."""
+        if processes.shared(model):  # then the Trainer averages, unless told that this is no step yet
+            self.accelerator.gradient_state._set_sync_gradients(False)
+            yield
+            self.accelerator.gradient_state._set_sync_gradients(True)
+        else:
+            with self.accelerator.no_sync(model):
+                yield
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """The validation metrics, logged."""
