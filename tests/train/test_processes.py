@@ -17,9 +17,7 @@ from .conftest import EVERY, Fit, log_of, losses, program, validations, weights,
 
 SCRIPT = """
 import json, os, signal, sys
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from train.conftest import EVERY, tiny_examples, tiny_options, tiny_settings
 from trsr_lite.training import base
 from trsr_lite.training.run import train
