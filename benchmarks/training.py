@@ -2,7 +2,8 @@
 
 Each row is one user: a prefix of 600 tokens and candidates of 60. Compared are one pack for the row, one prompt for
 each candidate (the same loss from the same examples), and transformers' plain Trainer with peft and torch's own causal
-attention on as many tokens.
+attention on as many tokens. How much of what the machine can do a full pack is, is said against matrix products of its
+own; `--base llama-1b` is a Llama of 1.2 billion random weights, for a GPU.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import contextlib
 import tempfile
 import time
 import unittest.mock
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -24,9 +25,21 @@ from trsr_lite.training import adapter, base
 from trsr_lite.training.objective import Objective, margins
 from trsr_lite.training.options import TrainOptions
 from trsr_lite.training.rows import Row, pack
+from trsr_lite.training.run import BATCH_TOKENS
 from trsr_lite.training.trainer import forward
 
 DEFAULT = "smollm2"
+RANDOM = "llama-1b"
+SHAPE = {  # of Llama 3.2 1B
+    "hidden_size": 2048,
+    "intermediate_size": 8192,
+    "num_hidden_layers": 16,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "vocab_size": 128256,
+    "tie_word_embeddings": True,
+}
+SQUARE, PRODUCTS = 2048, 16  # rows and columns of the matrix products that are the limit, and how many
 PREFIX, SUFFIX, ROUNDS = 600, 60, 3
 TOKENS = 40000  # random ones below this
 ANSWERS = (10407, 4607)
@@ -133,6 +146,52 @@ def throughput(model: Any, plain: Any, device: torch.device) -> tuple[list[tuple
     return rows, data
 
 
+def utilisation(model: Any, device: torch.device) -> tuple[list[tuple[str, str, str]], dict[str, Any]]:
+    """Users, tokens and floating-point operations a second of packs that are full, against plain matrix products."""
+    one = row(5)
+    rows = [one] * (BATCH_TOKENS["cpu" if device.type == "cpu" else "gpu"] // len(one))
+    dtype = torch.bfloat16 if adapter.autocast(model) else torch.float32
+    square = torch.randn(SQUARE, SQUARE, dtype=dtype, device=device)
+
+    def step() -> None:
+        part = pack(rows).to(device)
+        LOSSES(forward(model, part), part).backward()
+
+    def multiply() -> None:
+        for _ in range(PRODUCTS):
+            square @ square
+
+    seconds = in_turns(
+        {"packed": lambda: _clocked(step, device), "products": lambda: _clocked(multiply, device)}, ROUNDS
+    )
+    work = len(rows) * operations(model, one)
+    limit = PRODUCTS * 2 * SQUARE**3
+    used = ratio(seconds["products"], seconds["packed"]) * work / limit
+    fastest = min(seconds["packed"])
+    rates = f"{len(rows) / fastest:.3g} users/s, {len(rows) * len(one) / fastest:.4g} tokens/s"
+    measured = [
+        (f"training 1:4 in packs of {len(rows) * len(one)} tokens", rates, ""),
+        ("… model operations/s against the machine's matrix products", f"{used:.0%}", ""),
+    ]
+    return measured, {**seconds, "operations": work, "operations of products": limit}
+
+
+def operations(model: Any, one: Row) -> float:
+    """Floating-point operations of one row, forward and backward: frozen weights need no gradient of their own.
+
+    A multiplication and an addition are two. Embeddings are looked up; the output layer answers for candidates alone.
+    """
+    config, head = model.config, model.get_output_embeddings().weight
+    trained = sum(weight.numel() for _, weight in _trained(model))
+    looked_up = {id(head), id(model.get_input_embeddings().weight)}
+    used = sum(weight.numel() for weight in model.parameters() if weight.ndim == 2 and id(weight) not in looked_up)
+    products = (4 * used + 2 * trained) * len(one) + 4 * head.numel() * len(one.suffixes)
+    prefix = len(one.prefix)
+    pairs = prefix**2 / 2 + sum(len(suffix) * (prefix + len(suffix) / 2) for suffix in one.suffixes)
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return products + 12 * pairs * width * config.num_attention_heads * config.num_hidden_layers
+
+
 def same(name: str, dtype: torch.dtype, device: torch.device) -> list[tuple[str, str, str]]:
     """Loss and gradients, packed against apart: in float32 they differ by rounding, in float64 they must not."""
     model, plain = (one.to(dtype) for one in models(name, dtype, device))
@@ -169,7 +228,8 @@ def models(name: str, dtype: torch.dtype, device: torch.device) -> tuple[Any, An
     made = []
     for attention in (None, "sdpa"):
         torch.manual_seed(0)
-        model = base.load(base.locate(name), dtype)
+        with tempfile.TemporaryDirectory() as folder:
+            model = base.load(_random(folder) if name == RANDOM else base.locate(name), dtype)
         if attention:
             model.set_attn_implementation(attention)
         adapted = adapter.attach(model, OPTIONS).to(device)
@@ -182,7 +242,7 @@ def models(name: str, dtype: torch.dtype, device: torch.device) -> tuple[Any, An
 def main() -> None:
     """Measure, print and write `results/training.json`."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--base", default=DEFAULT)
+    parser.add_argument("--base", default=DEFAULT, help=f"as of `trsr-lite train`, or {RANDOM}")
     arguments = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     rows = same(arguments.base, torch.float32, device)
@@ -191,10 +251,11 @@ def main() -> None:
     dtype = base.best_dtype(device)
     model, plain = models(arguments.base, dtype, device)
     more, data = examples(model, plain, device)
+    used, full = utilisation(model, device)
     rates, tokens = throughput(model, plain, device)
     report(
         "training",
-        [*rows, *more, *rates],
+        [*rows, *more, *rates, *used],
         {
             "base": arguments.base,
             "device": torch.cuda.get_device_name()
@@ -204,9 +265,17 @@ def main() -> None:
             "torch": torch.__version__,
             "examples": data,
             "tokens": tokens,
+            "full packs": full,
         },
         whole=arguments.base == DEFAULT,
     )
+
+
+def _random(folder: str) -> base.Base:
+    """A base of random weights, of the shape of a larger one."""
+    model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**SHAPE)).to(torch.bfloat16)
+    model.save_pretrained(folder)
+    return base.Base(RANDOM, folder)
 
 
 def _last(model: Any, ids: torch.Tensor) -> torch.Tensor:
@@ -221,13 +290,17 @@ def _trained(model: Any) -> list[tuple[str, Any]]:
 
 
 def _timed(work: Any, model: Any, one: Row, device: torch.device) -> float:
-    start = time.perf_counter()
-    work(model, one, device)
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    seconds = time.perf_counter() - start
+    seconds = _clocked(lambda: work(model, one, device), device)
     model.zero_grad()
     return seconds
+
+
+def _clocked(work: Callable[[], object], device: torch.device) -> float:
+    start = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
 
 
 if __name__ == "__main__":
