@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from trsr_lite import DataError, SettingsError
-from trsr_lite.training import adapter, base, folder, run, trainer
+from trsr_lite.training import adapter, base, folder, kept, run, trainer
 
 from .conftest import EVERY, STEPS, Fit, log_of, losses, program, tiny_examples, tiny_settings, validations, weights
 
@@ -58,9 +58,8 @@ def same_runs(one: Path, other: Path) -> None:
     for name, weight in expected.items():
         assert torch.allclose(found[name], weight, rtol=0, atol=1e-6)
     records = [json.loads((run / "run.json").read_text()) for run in (one, other)]
-    for name in set(records[0]) | set(records[1]) - {"seconds"}:
-        if name != "seconds":
-            assert records[0][name] == records[1][name], name
+    for name in (set(records[0]) | set(records[1])) - {"seconds"}:
+        assert records[0][name] == records[1][name], name
 
 
 def test_a_killed_run_says_that_it_is_not_finished(killed: Path) -> None:
@@ -205,15 +204,15 @@ def test_a_run_that_ended_early_and_was_killed_before_it_was_kept_ends_there_aga
 ) -> None:
     """A validation more could be better, and make another run of it."""
     options = {"learning_rate": 1e-9, "validate_every": 1, "patience": 2}
-    keep = run._keep
+    keep = kept.keep
 
     def killed(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run, "_keep", killed)
+    monkeypatch.setattr(kept, "keep", killed)
     with pytest.raises(KeyboardInterrupt):
         fit(tmp_path / "run", **options)
-    monkeypatch.setattr(run, "_keep", keep)
+    monkeypatch.setattr(kept, "keep", keep)
     again, whole = fit(tmp_path / "run", resume=True, **options), fit(tmp_path / "whole", **options)
     assert (again.steps, again.best) == (whole.steps, whole.best) and again.steps == 3
     same_runs(tmp_path / "run", tmp_path / "whole")

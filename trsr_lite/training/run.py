@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,7 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import transformers
 from accelerate import PartialState
@@ -25,23 +23,19 @@ from trsr_lite import disk
 from trsr_lite.datasets import dataset as datasets
 from trsr_lite.datasets.options import DataOptions
 from trsr_lite.engine.base import EngineOptions
-from trsr_lite.errors import TrsrError
 from trsr_lite.prompts import PROMPT_VERSION
 from trsr_lite.recommender import Recommender
 from trsr_lite.records import Item
 from trsr_lite.result import OnProgress, Progress
 from trsr_lite.settings import Settings
-from trsr_lite.training import adapter, base, folder, learner, lists, memory, plot, processes, trainer, validation
+from trsr_lite.training import adapter, base, folder, kept, learner, lists, memory, plot, processes, trainer, validation
 from trsr_lite.training.learner import Learner
 from trsr_lite.training.lists import Lists, Summarizer
 from trsr_lite.training.options import PairOptions, TrainOptions
-from trsr_lite.training.rows import Row
 from trsr_lite.training.schedule import Order, Schedule, check_rows
 from trsr_lite.training.texts import Texts
 from trsr_lite.training.trainer import METRIC, SHORTENED, OnEvent
 
-PROBES = 4  # validation rows scored again with the adapter from disk
-TOLERANCE = 1e-3  # logits
 BATCH_TOKENS = {"cpu": 2048, "gpu": 8192}  # a token of a 135M base with LoRA takes 2 MB of activations
 
 
@@ -125,7 +119,8 @@ def train(
                     if isinstance(source, Lists):
                         lists.write(source.lists, output / folder.LISTS)
             fitted = _fit(ready, source, options, output, resume, on_event, state, began)
-            _keep(fitted, source.validation[:PROBES], ready, options, output, state, offline=offline)
+            probes = source.validation[: kept.PROBES]
+            kept.keep(fitted.trainer, probes, ready, options, output, state, budget=fitted.budget, offline=offline)
         seconds = fitted.before + time.perf_counter() - began
         if state.is_main_process:
             record |= {"status": "finished", "steps": fitted.steps, "best": fitted.best}
@@ -213,7 +208,6 @@ class _Fitted:
     """
 
     trainer: trainer.PackTrainer
-    model: Any
     steps: int
     best: dict[str, float]
     shortened: int
@@ -261,53 +255,7 @@ def _fit(
     best = max((line for line in lines if METRIC in line), key=lambda line: line[METRIC])
     metrics = {name: value for name, value in best.items() if name not in ("steps", trainer.SECONDS)}
     shortened = sum(line.get(SHORTENED, 0) for line in lines)
-    return _Fitted(fitter, fitter.model, fitter.state.global_step, metrics, shortened, log.before, budget)
-
-
-def _check_same(known: Sequence[np.ndarray[Any, Any]], found: Sequence[np.ndarray[Any, Any]]) -> None:
-    difference = max(float(np.abs(one - other).max()) for one, other in zip(known, found, strict=True))
-    if not difference <= TOLERANCE:
-        raise TrsrError(
-            f"the adapter read back from disk gives other margins (by up to {difference:.3g})",
-            hint="this is a fault of the saved files: the checkpoints are kept, please report it",
-        )
-
-
-def _keep(
-    fitted: _Fitted,
-    probes: Sequence[Row],
-    ready: Learner,
-    options: TrainOptions,
-    output: Path,
-    state: PartialState,
-    *,
-    offline: bool,
-) -> None:
-    """Save what was trained, read it back, and give it its name only if it still says the same."""
-    staged, final = output / f".{adapter.place(options)}", output / adapter.place(options)
-    with disk.checked(output, hint=folder.ROOM):
-        fitted.trainer.save_model(str(staged))
-        if state.is_main_process:
-            adapter.finish(staged, options)
-        state.wait_for_everyone()
-        apart = ready.shards > 1  # then every process has a part of the base
-        if state.is_main_process or apart:
-            score = partial(
-                validation.score, rows=probes, objective=ready.objective, alone=True, batch_tokens=fitted.budget
-            )
-            known = score(fitted.model)
-            if apart:
-                again = adapter.read_beside(staged, fitted.model)
-            else:
-                if not options.four_bit:
-                    fitted.model.to("cpu")  # the two need not be on one device
-                again = adapter.read_back(staged, ready.located, options, ready.held, state.device, offline=offline)
-            with fitted.trainer.accelerator.autocast():  # as the trained model computes; off but for bfloat16 `full`
-                found = score(again)
-            _check_same(known, found)
-        if state.is_main_process:
-            shutil.rmtree(final, ignore_errors=True)
-            staged.rename(final)
+    return _Fitted(fitter, fitter.state.global_step, metrics, shortened, log.before, budget)
 
 
 def _rated(progress: OnProgress, users: int) -> OnProgress:
