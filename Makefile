@@ -62,7 +62,7 @@ screenshot: $(VENV)/.test
 
 frozen: $(VENV)/.test
 	$(PIP) --constraint constraints.txt 'pyinstaller>=6.10'
-	TRSR_LITE_FROZEN=1 $(BIN)/pytest tests/test_frozen.py -s
+	TRSR_LITE_FROZEN=1 $(BIN)/pytest tests/project/test_frozen.py -s
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -27,9 +27,9 @@ from benchmarks import default
 from benchmarks.measure import in_turns, ratio, report
 from trsr_lite.batch import BatchOptions, run
 from trsr_lite.bench import samples
-from trsr_lite.engine.base import EngineOptions
+from trsr_lite.engine.interface import EngineOptions
 from trsr_lite.engine.threads import default_threads
-from trsr_lite.recommender import Recommender
+from trsr_lite.recommender.recommender import Recommender
 from trsr_lite.records import read_users
 
 Found = tuple[str, list[tuple[str, str, str]], dict[str, Any]]  # what `report` takes

@@ -29,7 +29,8 @@ import orjson
 
 from benchmarks.measure import report
 from trsr_lite import Catalog, Item, Recommender, Retrieval
-from trsr_lite.catalog import changes, retrieval
+from trsr_lite.catalog import build as changes
+from trsr_lite.catalog import retrieval
 from trsr_lite.datasets import dataset as datasets
 from trsr_lite.datasets import options as data_options
 from trsr_lite.datasets.options import DataOptions
@@ -93,8 +94,8 @@ def _vocabulary() -> list[str]:
 def build(source: Path, target: Path) -> dict[str, float]:
     """Seconds, processor seconds and peak memory of building, in a process of its own."""
     code = (
-        "import json, resource, sys, time\nfrom trsr_lite.catalog import changes\nstart = time.perf_counter()\n"
-        "done = changes.build([sys.argv[1]], sys.argv[2], force=True)\n"
+        "import json, resource, sys, time\nfrom trsr_lite.catalog.build import build\nstart = time.perf_counter()\n"
+        "done = build([sys.argv[1]], sys.argv[2], force=True)\n"
         "use = resource.getrusage(resource.RUSAGE_SELF)\n"
         "unit = 1 if sys.platform == 'darwin' else 1024\n"
         "print(json.dumps({'seconds': time.perf_counter() - start, 'processor': time.process_time(),\n"

@@ -21,16 +21,16 @@ import numpy as np
 import platformdirs
 
 from benchmarks.measure import in_turns, report
-from trsr_lite import disk
-from trsr_lite.conversion import converter, gguf, merge, verify
+from trsr_lite.conversion import comparison, gguf, llama_cpp_scripts, merge
+from trsr_lite.conversion.convert import Conversion
 from trsr_lite.conversion.options import ConvertOptions
-from trsr_lite.conversion.pipeline import Conversion
-from trsr_lite.conversion.proof import held_out, reference
-from trsr_lite.digests import file_digest
+from trsr_lite.conversion.verify import held_out, reference
 from trsr_lite.engine.llama import LlamaEngine
-from trsr_lite.engine.rates import measure
-from trsr_lite.recommender import Recommender
-from trsr_lite.training import folder
+from trsr_lite.io import files as disk
+from trsr_lite.io.digests import file_digest
+from trsr_lite.models.speed import measure
+from trsr_lite.recommender.recommender import Recommender
+from trsr_lite.training import run_dir
 
 TYPES = ("F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0", "IQ4_NL")
 EXACT = ("F16", "Q8_0")  # the types with a required figure: compared exactly, and on all lists
@@ -56,7 +56,7 @@ class Kept:
         return self.values[name]
 
 
-def files(run: Path, work: Path, tools: converter.Converter) -> dict[str, Path]:
+def files(run: Path, work: Path, tools: llama_cpp_scripts.Converter) -> dict[str, Path]:
     """Tensor type -> the merged model as that file."""
     if not (work / "merged").is_dir():
         merge.merge_run(run, work / "merged", offline=True)
@@ -85,10 +85,10 @@ def kept_order(run: Path, paths: dict[str, Path], count: int, kept: Kept) -> Non
         some = lists if exact else lists[:OTHERS]
         engine = LlamaEngine(path, identity="")
         try:
-            found = verify.margins(engine, some, settings, exact=exact)
+            found = comparison.margins(engine, some, settings, exact=exact)
         finally:
             engine.close()
-        return {"lists": len(some), **verify.compare(trained[: len(some)], found, some).to_dict()}
+        return {"lists": len(some), **comparison.compare(trained[: len(some)], found, some).to_dict()}
 
     for name, path in paths.items():
         kept(_key(name), lambda name=name, path=path: compare(path, name in EXACT))
@@ -98,7 +98,7 @@ def _key(name: str) -> str:
     return f"{name} {'exact' if name in EXACT else 'fast'}"
 
 
-def bundles(run: Path, work: Path, tools: converter.Converter) -> tuple[Path, Path]:
+def bundles(run: Path, work: Path, tools: llama_cpp_scripts.Converter) -> tuple[Path, Path]:
     """The run as a bundle with the adapter apart, and as one with two merged models."""
     apart, merged = work / "apart", work / "two"
     # The order that Q8_0 keeps is measured above; here only memory and speed are.
@@ -131,7 +131,7 @@ def speed(run: Path, apart: Path, merged: Path) -> list[float]:
         engines[name] = LlamaEngine(file.path, identity="", adapter=adapter)
     seconds = in_turns(
         {
-            name: lambda engine=engine: verify.margins(engine, lists, settings, exact=False)
+            name: lambda engine=engine: comparison.margins(engine, lists, settings, exact=False)
             for name, engine in engines.items()
         },
         ROUNDS,
@@ -149,8 +149,8 @@ def main() -> None:
     arguments = parser.parse_args()
     work: Path = arguments.work
     work.mkdir(parents=True, exist_ok=True)
-    kept = Kept(work / "results.json", [file_digest(arguments.run / folder.RUN), arguments.lists])
-    tools = converter.find(None, Path(platformdirs.user_cache_dir("trsr-lite", False)), offline=False)
+    kept = Kept(work / "results.json", [file_digest(arguments.run / run_dir.RUN), arguments.lists])
+    tools = llama_cpp_scripts.find(None, Path(platformdirs.user_cache_dir("trsr-lite", False)), offline=False)
     paths = files(arguments.run, work, tools)
     kept_order(arguments.run, paths, arguments.lists, kept)
     apart, merged = bundles(arguments.run, work, tools)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import platformdirs
 
-from trsr_lite import embedded
-from trsr_lite.bundle import Bundle, load
-from trsr_lite.digests import file_digest
+from trsr_lite.io.digests import file_digest
+from trsr_lite.models import default
+from trsr_lite.models.bundle import Bundle, load
 
 PROGRAM = (sys.executable, "-m", "trsr_lite", "--config", os.devnull)  # in this `environment()`
 COMMAND = (*PROGRAM, "recommend", "-m", "smollm2")
@@ -25,4 +25,4 @@ def environment() -> dict[str, str]:
 def bundle() -> Bundle:
     """The prepared default, made by another process: whoever measures memory would pass its own peak on to children."""
     subprocess.run([*PROGRAM, "inspect", "smollm2"], check=True, capture_output=True, env=environment())
-    return load(embedded.prepare(Path(platformdirs.user_data_dir("trsr-lite", False))), file_digest)
+    return load(default.prepare(Path(platformdirs.user_data_dir("trsr-lite", False))), file_digest)

@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from trsr_lite.engine import native
+from trsr_lite.engine import model as native
 
 BINARY = Path("bin") / "llama-server"
 OPTIONS = {

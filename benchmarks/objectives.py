@@ -18,9 +18,9 @@ import numpy as np
 
 from benchmarks import quality
 from benchmarks.measure import report
-from trsr_lite.evaluation import calibration
-from trsr_lite.training import folder, lists
-from trsr_lite.training.scorer import Scorer
+from trsr_lite.metrics import calibration
+from trsr_lite.training import ranking_data, run_dir
+from trsr_lite.training.torch_scorer import Scorer
 
 LISTS = 40  # whose margins are looked at; ranked were all
 
@@ -61,7 +61,7 @@ def of(run: Path) -> dict[str, Any]:
     `said`: mean probability of the users' own items and of the others, which weigh alike.
     """
     scorer = Scorer(run, dtype="float32", offline=True)
-    held_out = lists.read(run / folder.LISTS)[:LISTS]
+    held_out = ranking_data.read(run / run_dir.LISTS)[:LISTS]
     margins = scorer.margins([one.row(scorer.settings, scorer.tokenizer) for one in held_out])
     labels = np.concatenate([one.labels for one in held_out])
     probabilities = 1 / (1 + np.exp(-np.concatenate(margins).astype(np.float64)))

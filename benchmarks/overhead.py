@@ -17,9 +17,9 @@ from trsr_lite.bench import samples
 from trsr_lite.bench.speeds import CANDIDATES
 from trsr_lite.datasets.dataset import Example
 from trsr_lite.engine.llama import LlamaEngine
-from trsr_lite.evaluation.evaluation import evaluate
-from trsr_lite.evaluation.lists import Lists
-from trsr_lite.evaluation.systems import Model
+from trsr_lite.evaluation.evaluate import evaluate
+from trsr_lite.evaluation.lists import EvalLists
+from trsr_lite.evaluation.systems import BundleSystem
 
 HISTORY = 12  # items; those that are shown are the recent ones
 
@@ -34,7 +34,7 @@ def main() -> None:
     users = parser.parse_args().users
     lists, scoring = made(users), Timed()
     with tempfile.TemporaryDirectory() as folder, Recommender.load(strategy="none") as recommender, scoring:
-        model = Model("smollm2", recommender)
+        model = BundleSystem("smollm2", recommender)
         recommender.recommend(samples.user(5, 1, seed=0))  # the model is loaded
         scoring.seconds = 0.0
         start = time.perf_counter()
@@ -74,14 +74,14 @@ class Timed:
         LlamaEngine.margins = self._margins  # type: ignore[method-assign]
 
 
-def made(users: int) -> Lists:
+def made(users: int) -> EvalLists:
     """Lists of made-up items; the first candidate is the user's."""
     examples = {}
     for number in range(users):
         user = samples.user(HISTORY, CANDIDATES, seed=number + 1)
         labels = (1, *[0] * (CANDIDATES - 1))
         examples[number] = Example(f"u{number}", user.history, user.candidates, labels)
-    return Lists(examples, [], None, {"made": "by benchmarks.overhead"})
+    return EvalLists(examples, [], None, {"made": "by benchmarks.overhead"})
 
 
 if __name__ == "__main__":

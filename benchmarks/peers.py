@@ -25,9 +25,9 @@ from benchmarks import default
 from benchmarks.llama_server import Server, build
 from benchmarks.measure import in_turns, ratio, report
 from benchmarks.workload import HighLevel
-from trsr_lite import embedded
 from trsr_lite.bench import speeds
 from trsr_lite.engine.llama import LlamaEngine
+from trsr_lite.models import default as embedded
 
 ROUNDS = 3
 PADDED, PAPER_CANDIDATES = 2048, 3

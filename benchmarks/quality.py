@@ -26,11 +26,11 @@ from trsr_lite.bench.machine import facts
 from trsr_lite.datasets import dataset as datasets
 from trsr_lite.datasets.options import DataOptions
 from trsr_lite.evaluation import lists as made
-from trsr_lite.evaluation import opening
-from trsr_lite.evaluation.evaluation import evaluate
+from trsr_lite.evaluation import open_systems
+from trsr_lite.evaluation.evaluate import evaluate
 from trsr_lite.evaluation.options import ALL_BASELINES
-from trsr_lite.prompts import PROMPT_VERSION
-from trsr_lite.training import folder, run, trainer
+from trsr_lite.prompts.templates import PROMPT_VERSION
+from trsr_lite.training import run_dir, train, trainer
 from trsr_lite.training.options import TrainOptions
 
 FILE = RESULTS / "quality.json"
@@ -83,14 +83,16 @@ def objectives() -> Iterator[Cell]:
 def measure(cell: Cell, arguments: argparse.Namespace) -> dict[str, Any]:
     """Train one cell and score its test lists with every system."""
     place = trained(cell, arguments)
-    record = folder.read(place)
+    record = run_dir.read(place)
     options = _data(cell, arguments)
     with ExitStack() as opened:
         dataset = opened.enter_context(datasets.load(options))
         lists = made.of_dataset(dataset, "test", most=None, seed=cell.seed)
         untrained = cell == Cell(cell.data, negatives=cell.negatives)  # much the same for all, and every seed
-        systems, notes = opening.run(str(place), lists, opened, Recommender.load, untrained=untrained, offline=True)
-        simple, _ = opening.simple(ALL_BASELINES, lists, seed=cell.seed)
+        systems, notes = open_systems.run(
+            str(place), lists, opened, Recommender.load, untrained=untrained, offline=True
+        )
+        simple, _ = open_systems.simple(ALL_BASELINES, lists, seed=cell.seed)
         scored = evaluate(lists, [*systems, *simple], output=place / "evaluation", notes=notes).to_dict()
     return {
         "training_rows": record["steps"] * TRAINING["batch_rows"],
@@ -107,9 +109,9 @@ def trained(cell: Cell, arguments: argparse.Namespace) -> Path:
     steps = {"max_steps": arguments.steps, "validate_every": arguments.steps // 2}
     options = TrainOptions(**TRAINING, **steps, seed=cell.seed, objective=cell.objective)
     place = arguments.runs / cell.named(arguments.steps, "-")
-    record = folder.read(place) if (place / folder.RUN).is_file() else {}
+    record = run_dir.read(place) if (place / run_dir.RUN).is_file() else {}
     if record.get("status") != "finished":
-        run.train(options, settings, data, place, resume=bool(record), on_event=print)
+        train.train(options, settings, data, place, resume=bool(record), on_event=print)
     return place
 
 

@@ -27,11 +27,11 @@ from trsr_lite.datasets import options as data_options
 from trsr_lite.datasets.options import DataOptions
 from trsr_lite.errors import SettingsError
 from trsr_lite.evaluation import lists as made
-from trsr_lite.evaluation import opening
-from trsr_lite.evaluation.evaluation import Evaluation, evaluate
+from trsr_lite.evaluation import open_systems
+from trsr_lite.evaluation.evaluate import Evaluation, evaluate
 from trsr_lite.evaluation.options import ALL_BASELINES
-from trsr_lite.evaluation.systems import Model, System
-from trsr_lite.result import Progress
+from trsr_lite.evaluation.systems import BundleSystem, System
+from trsr_lite.results import Progress
 from trsr_lite.settings import STRATEGIES
 
 OUTPUT = Path(__file__).parents[1] / "docs" / "quality.md"
@@ -91,7 +91,7 @@ def measure(name: str, values: Mapping[str, Any], arguments: argparse.Namespace)
         dataset = opened.enter_context(datasets.load(options))
         most = None if name == WHOLE else arguments.max_users
         lists = made.of_dataset(dataset, "test", most=most, seed=options.seed)
-        systems, notes = opening.models(
+        systems, notes = open_systems.models(
             arguments.models or ["smollm2"],
             lists,
             opened,
@@ -101,16 +101,16 @@ def measure(name: str, values: Mapping[str, Any], arguments: argparse.Namespace)
             untrained=False,
             offline=True,
         )
-        simple, more = opening.simple(ALL_BASELINES, lists, seed=options.seed)
+        simple, more = open_systems.simple(ALL_BASELINES, lists, seed=options.seed)
         systems += [other for system in systems for other in beside(system, arguments.beside)]
-        systems += [*simple, *opening.scored(sasrec(values, place, arguments), [])]
+        systems += [*simple, *open_systems.scored(sasrec(values, place, arguments), [])]
         print(f"{name}: {len(lists.examples)} lists", flush=True)
         return evaluate(lists, systems, output=place, notes=[*notes, *more], progress=said())
 
 
 def beside(system: System, strategies: Sequence[str]) -> Iterator[System]:
     """The same model with summaries made otherwise; a training run is read as it was trained."""
-    for strategy in strategies if isinstance(system, Model) else ():
+    for strategy in strategies if isinstance(system, BundleSystem) else ():
         other = system.with_settings(system.settings.updated(strategy=strategy))
         other.name = f"{system.name} ({strategy})"
         yield other

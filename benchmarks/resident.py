@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from trsr_lite.bench import machine, samples
-from trsr_lite.recommender import Recommender
+from trsr_lite.recommender.recommender import Recommender
 
 
 def main() -> None:

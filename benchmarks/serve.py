@@ -23,8 +23,8 @@ from typing import Any
 
 from benchmarks import default
 from benchmarks.measure import in_turns, report
-from trsr_lite.cache import FILE_NAME, SummaryStore
-from trsr_lite.recommender import DEFAULT_MODEL, Recommender
+from trsr_lite.recommender.recommender import DEFAULT_MODEL, Recommender
+from trsr_lite.summaries.store import FILE_NAME, SummaryStore
 
 USER = json.loads((Path(__file__).parent.parent / "examples" / "news_reader.json").read_text(encoding="utf-8"))
 ROUNDS, KILLS = 30, 50

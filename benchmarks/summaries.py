@@ -8,14 +8,15 @@ from pathlib import Path
 
 from benchmarks import default
 from benchmarks.measure import in_turns, ratio, report
-from trsr_lite import prompts, summarize
 from trsr_lite.bench import samples
 from trsr_lite.bench.speeds import Endless
-from trsr_lite.cache import SummaryStore
-from trsr_lite.engine.base import Engine
+from trsr_lite.engine.interface import Engine
+from trsr_lite.prompts import templates
 from trsr_lite.records import Item
 from trsr_lite.settings import Settings
-from trsr_lite.summarize import Work, framed
+from trsr_lite.summaries import generate as summarize
+from trsr_lite.summaries.generate import Work, framed
+from trsr_lite.summaries.store import SummaryStore
 
 ROUNDS = 2
 TEXTS = {"titles": 8, "titles and abstracts": 40}  # words beside a title of six
@@ -29,7 +30,7 @@ def main() -> None:
     rows, data = [], {}
     for kind, words in TEXTS.items():
         blocks = [samples.items(settings.block_size, seed, words) for seed in range(16)]
-        asked = [engine.tokenize(framed(*prompts.block(block, settings, engine), engine)) for block in blocks]
+        asked = [engine.tokenize(framed(*templates.block(block, settings, engine), engine)) for block in blocks]
         seconds = _together_and_in_turn(engine, asked, settings.summary_tokens)
         length = sum(map(len, asked)) // len(asked)
         for count, required in REQUIRED.items():

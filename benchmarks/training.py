@@ -21,11 +21,11 @@ import transformers
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from benchmarks.measure import in_turns, ratio, report
-from trsr_lite.training import adapter, base
-from trsr_lite.training.objective import Objective, margins
+from trsr_lite.training import base_model, lora
+from trsr_lite.training.losses import Objective, margins
 from trsr_lite.training.options import TrainOptions
-from trsr_lite.training.rows import Row, pack
-from trsr_lite.training.run import BATCH_TOKENS
+from trsr_lite.training.packing import PackedRow, pack
+from trsr_lite.training.train import BATCH_TOKENS
 from trsr_lite.training.trainer import forward
 
 DEFAULT = "smollm2"
@@ -48,15 +48,15 @@ OPTIONS = TrainOptions(dropout=0.0)
 LOSSES = Objective(ANSWERS, listwise=1.0, answer=0.2)
 
 
-def row(candidates: int) -> Row:
+def row(candidates: int) -> PackedRow:
     """A row of random tokens."""
     draw = torch.Generator().manual_seed(candidates)
     tokens = torch.randint(3, TOKENS, (PREFIX + candidates * SUFFIX,), generator=draw).tolist()
     ends = [tuple(tokens[start : start + SUFFIX]) for start in range(PREFIX, len(tokens), SUFFIX)]
-    return Row(tuple(tokens[:PREFIX]), tuple(ends), (1,) + (0,) * (candidates - 1))
+    return PackedRow(tuple(tokens[:PREFIX]), tuple(ends), (1,) + (0,) * (candidates - 1))
 
 
-def packed(model: Any, one: Row, device: torch.device) -> torch.Tensor:
+def packed(model: Any, one: PackedRow, device: torch.device) -> torch.Tensor:
     """Forward and backward of one row as a pack; the loss."""
     part = pack([one]).to(device)
     loss = LOSSES(forward(model, part), part)
@@ -64,7 +64,7 @@ def packed(model: Any, one: Row, device: torch.device) -> torch.Tensor:
     return loss.detach()
 
 
-def apart(model: Any, one: Row, device: torch.device) -> torch.Tensor:
+def apart(model: Any, one: PackedRow, device: torch.device) -> torch.Tensor:
     """The same with one prompt for each candidate, in one padded batch as a plain loop has it."""
     part = pack([one]).to(device)
     whole = torch.tensor([one.prefix + suffix for suffix in one.suffixes], device=device)
@@ -90,7 +90,7 @@ def examples(model: Any, plain: Any, device: torch.device) -> tuple[list[tuple[s
         rows.append((f"training 1:{candidates - 1}, packed against one prompt a candidate", f"{gain:.2f}×", required))
     one = row(21)
 
-    def validate(model: Any, pieces: Sequence[Row]) -> None:
+    def validate(model: Any, pieces: Sequence[PackedRow]) -> None:
         with torch.no_grad():
             for piece in pieces:
                 part = pack([piece]).to(device)
@@ -119,7 +119,7 @@ def throughput(model: Any, plain: Any, device: torch.device) -> tuple[list[tuple
     rows, data = [], {}
     with tempfile.TemporaryDirectory() as unused:  # which a Trainer makes
         arguments = transformers.TrainingArguments(
-            unused, report_to="none", use_cpu=device.type == "cpu", bf16=adapter.autocast(plain)
+            unused, report_to="none", use_cpu=device.type == "cpu", bf16=lora.autocast(plain)
         )
         trainer = transformers.Trainer(model=plain, args=arguments, train_dataset=[0])
     trainer.current_gradient_accumulation_steps = 1  # what `train` would set
@@ -130,7 +130,9 @@ def throughput(model: Any, plain: Any, device: torch.device) -> tuple[list[tuple
         labels = torch.full_like(ids, -100)
         labels[0, -1] = ANSWERS[0]  # supervised as the paper's yes or no
 
-        def step(plain: Any, _: Row, __: torch.device, ids: torch.Tensor = ids, labels: torch.Tensor = labels) -> None:
+        def step(
+            plain: Any, _: PackedRow, __: torch.device, ids: torch.Tensor = ids, labels: torch.Tensor = labels
+        ) -> None:
             trainer.training_step(plain, {"input_ids": ids, "labels": labels})
 
         seconds = in_turns(
@@ -150,7 +152,7 @@ def utilisation(model: Any, device: torch.device) -> tuple[list[tuple[str, str, 
     """Users, tokens and floating-point operations a second of packs that are full, against plain matrix products."""
     one = row(5)
     rows = [one] * (BATCH_TOKENS["cpu" if device.type == "cpu" else "gpu"] // len(one))
-    dtype = torch.bfloat16 if adapter.autocast(model) else torch.float32
+    dtype = torch.bfloat16 if lora.autocast(model) else torch.float32
     square = torch.randn(SQUARE, SQUARE, dtype=dtype, device=device)
 
     def step() -> None:
@@ -176,7 +178,7 @@ def utilisation(model: Any, device: torch.device) -> tuple[list[tuple[str, str, 
     return measured, {**seconds, "operations": work, "operations of products": limit}
 
 
-def operations(model: Any, one: Row) -> float:
+def operations(model: Any, one: PackedRow) -> float:
     """Floating-point operations of one row, forward and backward: frozen weights need no gradient of their own.
 
     A multiplication and an addition are two. Embeddings are looked up; the output layer answers for candidates alone.
@@ -229,10 +231,10 @@ def models(name: str, dtype: torch.dtype, device: torch.device) -> tuple[Any, An
     for attention in (None, "sdpa"):
         torch.manual_seed(0)
         with tempfile.TemporaryDirectory() as folder:
-            model = base.load(_random(folder) if name == RANDOM else base.locate(name), dtype)
+            model = base_model.load(_random(folder) if name == RANDOM else base_model.locate(name), dtype)
         if attention:
             model.set_attn_implementation(attention)
-        adapted = adapter.attach(model, OPTIONS).to(device)
+        adapted = lora.attach(model, OPTIONS).to(device)
         for _, parameter in sorted(_trained(adapted)):
             torch.nn.init.normal_(parameter, std=0.01)
         made.append(adapted.train())
@@ -248,7 +250,7 @@ def main() -> None:
     rows = same(arguments.base, torch.float32, device)
     with doubled():
         rows += same(arguments.base, torch.float64, device)
-    dtype = base.best_dtype(device)
+    dtype = base_model.best_dtype(device)
     model, plain = models(arguments.base, dtype, device)
     more, data = examples(model, plain, device)
     used, full = utilisation(model, device)
@@ -271,16 +273,16 @@ def main() -> None:
     )
 
 
-def _random(folder: str) -> base.Base:
+def _random(folder: str) -> base_model.Base:
     """A base of random weights, of the shape of a larger one."""
     model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**SHAPE)).to(torch.bfloat16)
     model.save_pretrained(folder)
-    return base.Base(RANDOM, folder)
+    return base_model.Base(RANDOM, folder)
 
 
 def _last(model: Any, ids: torch.Tensor) -> torch.Tensor:
     """(prompts, vocabulary) logits after each prompt, computed in the type that training computes in."""
-    with torch.autocast(ids.device.type, torch.bfloat16, enabled=adapter.autocast(model)):
+    with torch.autocast(ids.device.type, torch.bfloat16, enabled=lora.autocast(model)):
         logits: torch.Tensor = model(input_ids=ids, logits_to_keep=1, use_cache=False).logits[:, 0]
     return logits
 
@@ -289,7 +291,7 @@ def _trained(model: Any) -> list[tuple[str, Any]]:
     return [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
 
 
-def _timed(work: Any, model: Any, one: Row, device: torch.device) -> float:
+def _timed(work: Any, model: Any, one: PackedRow, device: torch.device) -> float:
     seconds = _clocked(lambda: work(model, one, device), device)
     model.zero_grad()
     return seconds

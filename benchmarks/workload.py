@@ -8,7 +8,7 @@ from pathlib import Path
 import llama_cpp
 import numpy as np
 
-from trsr_lite.engine import native
+from trsr_lite.engine import model
 from trsr_lite.engine.llama import BATCH
 
 
@@ -16,7 +16,7 @@ class RawPrefill:
     """llama.cpp's own prefill of so many tokens: one sequence, a batch of 512 at a time."""
 
     def __init__(self, path: Path, tokens: Sequence[int], threads: int) -> None:
-        self._model, self._abort, self._tokens = native.Model(path), native.AbortFlag(native.library()), tokens
+        self._model, self._abort, self._tokens = model.NativeModel(path), model.AbortFlag(model.library()), tokens
         self._context = self._model.context(
             cells=-(-len(tokens) // 256) * 256,
             sequences=1,

@@ -18,8 +18,8 @@ import pytest
 
 import trsr_lite
 from trsr_lite import FakeEngine, Recommender, Settings, User, read_user
-from trsr_lite.bundle import Bundle, ModelFile
-from trsr_lite.cache import SummaryStore
+from trsr_lite.models.bundle import Bundle, ModelFile
+from trsr_lite.summaries.store import SummaryStore
 
 ROOT = Path(__file__).parents[1]
 PACKAGE_PARENT = Path(trsr_lite.__file__).parents[1]
@@ -29,7 +29,7 @@ SMOLLM2 = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 # What libraries say of themselves in tests of training and conversion; anything else is an error.
 NOISE = ("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning:transformers.*",)  # by peft
-NOISY = tuple(Path(__file__).parent / name for name in ("train", "convert"))
+NOISY = tuple(Path(__file__).parent / name for name in ("training", "conversion"))
 
 hypothesis.settings.register_profile("tests", deadline=None, max_examples=60, database=None, derandomize=True)
 hypothesis.settings.load_profile("tests")
@@ -152,7 +152,7 @@ def fake_recommender(make_recommender: Callable[..., Recommender]) -> Recommende
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny transformer with a chat template."""
-    import tiny_gguf
+    from tests import tiny_gguf
 
     return tiny_gguf.write_llama(tmp_path_factory.mktemp("tiny") / "tiny.gguf")
 
@@ -160,7 +160,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_sliding(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny transformer with a sliding window."""
-    import tiny_gguf
+    from tests import tiny_gguf
 
     return tiny_gguf.write_sliding(tmp_path_factory.mktemp("tiny") / "tiny-sliding.gguf")
 
@@ -168,7 +168,7 @@ def tiny_sliding(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_mamba(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny recurrent model."""
-    import tiny_gguf
+    from tests import tiny_gguf
 
     return tiny_gguf.write_mamba(tmp_path_factory.mktemp("tiny") / "tiny-mamba.gguf")
 
@@ -187,8 +187,8 @@ def smollm2() -> Path:
 @pytest.fixture(scope="session")
 def prepared(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder in which the embedded default is prepared; takes some seconds."""
-    from trsr_lite import embedded
+    from trsr_lite.models import default
 
     folder = tmp_path_factory.mktemp("data")
-    embedded.prepare(folder, offline=True)
+    default.prepare(folder, offline=True)
     return folder

@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from trsr_lite.datasets.dataset import Example
-from trsr_lite.evaluation.evaluation import Evaluation
-from trsr_lite.evaluation.lists import Lists
+from trsr_lite.evaluation.evaluate import Evaluation
+from trsr_lite.evaluation.lists import EvalLists
 from trsr_lite.evaluation.systems import Answer
 from trsr_lite.records import Item
-from trsr_lite.result import OnProgress
+from trsr_lite.results import OnProgress
 
 Script = Callable[[Example], "Sequence[float] | npt.NDArray[np.float64]"]
 
@@ -32,7 +32,7 @@ def example(user_id: str, labels: Sequence[int], *, titles: Sequence[str] = (), 
     return Example(user_id, tuple(item(f"h{index}") for index in range(history)), candidates, tuple(labels))
 
 
-def lists(count: int, *, size: int = 5, seed: int = 0, **more: Any) -> Lists:
+def lists(count: int, *, size: int = 5, seed: int = 0, **more: Any) -> EvalLists:
     """Lists of one positive each, at a place that the seed decides; numbered from 10."""
     places = np.random.default_rng(seed).integers(0, size, count).tolist()
     examples = [
@@ -41,9 +41,9 @@ def lists(count: int, *, size: int = 5, seed: int = 0, **more: Any) -> Lists:
     return of(examples, **more)
 
 
-def of(examples: Sequence[Example], *, counts: Mapping[str, int] | None = None) -> Lists:
+def of(examples: Sequence[Example], *, counts: Mapping[str, int] | None = None) -> EvalLists:
     known = {one.id: one for each in examples for one in (*each.history, *each.candidates)}
-    return Lists(dict(enumerate(examples, 10)), list(known.values()), counts, {"made": "by hand"})
+    return EvalLists(dict(enumerate(examples, 10)), list(known.values()), counts, {"made": "by hand"})
 
 
 class Scripted:

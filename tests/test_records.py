@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from trsr_lite import DataError, Item, User, read_candidates, read_user, read_users, records, times
+from trsr_lite import DataError, Item, User, read_candidates, read_user, read_users, records
+from trsr_lite.io import times
 
 TEXTS = ["Grüße aus Köln", "אבג דהו", "مرحبا بالعالم", "日本語の本", "👩‍👩‍👧 family 🏴‍☠️", "e\u0301 combining"]
 LONE = "\ud800"

@@ -14,12 +14,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trsr_lite.asynchronous import run_async as run_async
     from trsr_lite.cancellation import Cancellation as Cancellation
     from trsr_lite.catalog.catalog import Catalog as Catalog
     from trsr_lite.catalog.retrieval import Retrieval as Retrieval
-    from trsr_lite.engine.base import EngineOptions as EngineOptions
-    from trsr_lite.engine.fake import FakeEngine as FakeEngine
+    from trsr_lite.engine.interface import EngineOptions as EngineOptions
     from trsr_lite.errors import Cancelled as Cancelled
     from trsr_lite.errors import Closed as Closed
     from trsr_lite.errors import DataError as DataError
@@ -28,16 +26,18 @@ if TYPE_CHECKING:
     from trsr_lite.errors import StoreError as StoreError
     from trsr_lite.errors import TrsrError as TrsrError
     from trsr_lite.errors import VerificationError as VerificationError
-    from trsr_lite.recommender import Recommender as Recommender
+    from trsr_lite.recommender.aio import run_async as run_async
+    from trsr_lite.recommender.recommender import Recommender as Recommender
     from trsr_lite.records import Item as Item
     from trsr_lite.records import User as User
     from trsr_lite.records import read_candidates as read_candidates
     from trsr_lite.records import read_user as read_user
     from trsr_lite.records import read_users as read_users
-    from trsr_lite.result import Progress as Progress
-    from trsr_lite.result import Result as Result
-    from trsr_lite.scoring import Recommendation as Recommendation
+    from trsr_lite.results import Progress as Progress
+    from trsr_lite.results import Recommendation as Recommendation
+    from trsr_lite.results import Result as Result
     from trsr_lite.settings import Settings as Settings
+    from trsr_lite.testing import FakeEngine as FakeEngine
 
 __version__ = "0.1.0"
 
@@ -47,14 +47,14 @@ _HOMES = {
     "Catalog": "catalog.catalog",
     "Closed": "errors",
     "DataError": "errors",
-    "EngineOptions": "engine.base",
-    "FakeEngine": "engine.fake",
+    "EngineOptions": "engine.interface",
+    "FakeEngine": "testing",
     "Item": "records",
     "ModelError": "errors",
-    "Progress": "result",
-    "Recommendation": "scoring",
-    "Recommender": "recommender",
-    "Result": "result",
+    "Progress": "results",
+    "Recommendation": "results",
+    "Recommender": "recommender.recommender",
+    "Result": "results",
     "Retrieval": "catalog.retrieval",
     "Settings": "settings",
     "SettingsError": "errors",
@@ -65,7 +65,7 @@ _HOMES = {
     "read_candidates": "records",
     "read_user": "records",
     "read_users": "records",
-    "run_async": "asynchronous",
+    "run_async": "recommender.aio",
 }
 
 __all__ = [

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from trsr_lite import times
 from trsr_lite.errors import DataError
+from trsr_lite.io import times
 
 LINES_SUFFIXES = (".jsonl", ".ndjson")
 RESERVED = ("id", "time")

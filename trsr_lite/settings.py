@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from trsr_lite import blocks
-from trsr_lite.checks import check
 from trsr_lite.errors import SettingsError
+from trsr_lite.options import check
 
 STRATEGIES = ("hierarchical", "recurrent", "none")
 DOMAINS = ("item", "news", "product")
@@ -59,7 +58,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         check(self, least=LEAST, choices=CHOICES)
-        blocks.check(self.block_size, self.recent_items, ragged=self.ragged)
+        check_cut(self.block_size, self.recent_items, ragged=self.ragged)
         if self.no_repeat_ngram == 1:
             raise SettingsError("no_repeat_ngram is 1, which would allow each word once; use 0 or at least 2")
         lines = self.block_size * (LEAST_TOKENS + LINE_TOKENS) + self.note_tokens
@@ -107,3 +106,16 @@ class Settings:
     def updated(self, **changes: Any) -> Settings:
         """A copy with every change that is not None."""
         return replace(self, **{name: value for name, value in changes.items() if value is not None})
+
+
+def check_cut(block_size: int, recent_items: int, *, ragged: bool = False) -> None:
+    """Raise `SettingsError` where an item could fall between blocks and recent items."""
+    if block_size < 1:
+        raise SettingsError(f"block_size is {block_size}; it must be at least 1")
+    if recent_items < 0:
+        raise SettingsError(f"recent_items is {recent_items}; it must be at least 0")
+    if not ragged and recent_items < block_size - 1:
+        raise SettingsError(
+            f"recent_items is {recent_items}; with block_size {block_size} it must be at least {block_size - 1}, "
+            "or items would be lost"
+        )

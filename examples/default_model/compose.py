@@ -22,8 +22,11 @@ from references import Interest, of_block, of_notes, sentence
 from taste import Taste
 from texts import Text, read
 
-from trsr_lite import Item, Settings, nodes, pairs, prompts
-from trsr_lite.pairs import Pair
+from trsr_lite import Item, Settings
+from trsr_lite.prompts import templates
+from trsr_lite.summaries import plan
+from trsr_lite.training import pairs
+from trsr_lite.training.pairs import Pair
 
 SEED = 6  # also of the two runs
 TRAINING, HELD_OUT = 3700, 300  # people
@@ -101,11 +104,11 @@ def _pairs(person: Person) -> Iterator[Pair]:
     """The pairs of both strategies, from the very plan that summarizing follows."""
     by_id = {_id(text, person.view): text for text in person.history}
     history = [Item.from_dict(_item(text, person.view)) for text in person.history]
-    opening = prompts.opening(person.noun)
+    opening = templates.opening(person.noun)
     for strategy in ("hierarchical", "recurrent"):
-        root = nodes.plan(history, Settings(strategy=strategy, domain=person.noun), "")
+        root = plan.plan(history, Settings(strategy=strategy, domain=person.noun), "")
         known: dict[str, list[Interest]] = {}
-        for node in nodes.ordered(root):
+        for node in plan.ordered(root):
             notes = [known[child.key] for child in node.children]
             block = of_block([by_id[item.id] for item in node.items]) if node.items else []
             known[node.key] = of_notes([*notes, block] if block else notes) if notes else block

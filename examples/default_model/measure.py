@@ -19,14 +19,17 @@ from typing import Any
 
 import click
 
-from trsr_lite import EngineOptions, Settings, chat, pairs, prompts, summarize
-from trsr_lite.blocks import split
-from trsr_lite.bundle import ModelFile, load
+from trsr_lite import EngineOptions, Settings
 from trsr_lite.datasets import dataset
 from trsr_lite.datasets.options import DataOptions, domain_of
-from trsr_lite.digests import file_digest
 from trsr_lite.engine.llama import LlamaEngine
-from trsr_lite.pairs import Pair
+from trsr_lite.io.digests import file_digest
+from trsr_lite.models.bundle import ModelFile, load
+from trsr_lite.prompts import chat, templates
+from trsr_lite.summaries import generate
+from trsr_lite.summaries.blocks import split
+from trsr_lite.training import pairs
+from trsr_lite.training.pairs import Pair
 
 BLOCKS = 40  # of each data set
 SETTINGS = Settings(item_tokens=40)  # the default model's
@@ -40,7 +43,7 @@ INSTRUCTION = frozenset(["summarize", "sentence", "below", "earlier", "notes", "
 
 def metrics(pair: Pair, text: str) -> dict[str, float]:
     """Figures of one summary; `named` only where the pair has a reference."""
-    opening = words(prompts.opening(pair.domain or "item"))
+    opening = words(templates.opening(pair.domain or "item"))
     own = [word for word in words(text) if word not in opening]
     content = [word for word in own if word not in SMALL]
     shown = {stem(word) for item in pair.items for value in item.attributes.values() for word in words(value)}
@@ -53,7 +56,7 @@ def metrics(pair: Pair, text: str) -> dict[str, float]:
         "echoed": float(any(word in INSTRUCTION and stem(word) not in shown for word in own)),
     }
     if pair.summary:
-        reference = pair.summary.removeprefix(prompts.opening(pair.domain or "item")).strip()
+        reference = pair.summary.removeprefix(templates.opening(pair.domain or "item")).strip()
         topics = re.split(r", | and ", re.sub(r" \([^)]*\)", "", reference))
         stems = {stem(word) for word in own}
         named = [any(stem(word) in stems for word in words(topic) if word not in SMALL) for topic in topics]
@@ -86,12 +89,13 @@ def summaries(file: ModelFile, asked: Sequence[Pair]) -> list[str]:
     )
     try:
         messages = [pairs.asked(pair, SETTINGS, engine) for pair in asked]
-        tokens = [engine.tokenize(summarize.framed(*message, engine)) for message in messages]
+        tokens = [engine.tokenize(generate.framed(*message, engine)) for message in messages]
         texts = engine.generate(tokens, max_tokens=SETTINGS.summary_tokens, no_repeat_ngram=SETTINGS.no_repeat_ngram)
     finally:
         engine.close()
     return [
-        prompts.finish(opening, chat.without_thoughts(text)) for (_, opening), text in zip(messages, texts, strict=True)
+        templates.finish(opening, chat.without_thoughts(text))
+        for (_, opening), text in zip(messages, texts, strict=True)
     ]
 
 

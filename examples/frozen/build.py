@@ -12,8 +12,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from trsr_lite import embedded
-from trsr_lite.bundle import MANIFEST
+from trsr_lite.models import default
+from trsr_lite.models.bundle import MANIFEST
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -56,7 +56,7 @@ def main() -> None:
         check=True,
     )
     folder = options.dist / "trsr-lite"
-    shutil.copytree(options.model or embedded.prepare(work / "data", offline=True), folder / "model")
+    shutil.copytree(options.model or default.prepare(work / "data", offline=True), folder / "model")
     shutil.copy(ROOT / "examples" / "news_reader.json", folder)
     for part, size in parts(folder).most_common():
         print(f"| {part} | {size / 2**20:.1f} MiB |")

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from serve.client import PATIENCE, Client, Connect
+from tests.serve.client import PATIENCE, Client, Connect
 from trsr_lite import FakeEngine, ModelError, Recommender
-from trsr_lite.cache import SummaryStore
-from trsr_lite.engine.fake import last_words
 from trsr_lite.serve.recommenders import Recommenders
 from trsr_lite.serve.server import Server
+from trsr_lite.summaries.store import SummaryStore
+from trsr_lite.testing import last_words
 
 ROOT = Path(__file__).parents[2]
 

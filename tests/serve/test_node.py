@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import REQUIRE_ALL
 
-from serve.client import PATIENCE, SCHEMA
-from serve.test_server import NEWS
+from tests.conftest import REQUIRE_ALL
+from tests.serve.client import PATIENCE, SCHEMA
+from tests.serve.test_server import NEWS
 from trsr_lite.serve.methods import METHODS
 
 CLIENT = Path(__file__).parents[2] / "examples" / "node_client"

@@ -17,11 +17,11 @@ from typing import Any
 
 import psutil
 import pytest
-from commands import runner
-from test_faults import stored, until
 
-from serve.client import PATIENCE, Client
-from trsr_lite.cache import SummaryStore
+from tests.commands import runner
+from tests.recommender.test_faults import stored, until
+from tests.serve.client import PATIENCE, Client
+from trsr_lite.summaries.store import SummaryStore
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and pipes are POSIX")
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from trsr_lite import EngineOptions, ModelError, Recommender, StoreError
-from trsr_lite.cache import SummaryStore
 from trsr_lite.serve.recommenders import Recommenders
+from trsr_lite.summaries.store import SummaryStore
 
 MakeRecommender = Callable[..., Recommender]
 HISTORY = [{"id": f"h{number}", "title": f"Film {number}"} for number in range(10)]

@@ -16,16 +16,16 @@ from typing import Any
 import pytest
 
 import trsr_lite
-from serve.client import PATIENCE, SCHEMA, Client, Connect
-from serve.conftest import Gate
+from tests.serve.client import PATIENCE, SCHEMA, Client, Connect
+from tests.serve.conftest import Gate
 from trsr_lite import FakeEngine, Recommender, Settings, StoreError
-from trsr_lite.cache import SummaryStore
 from trsr_lite.cli.serve import command as serve_command
 from trsr_lite.serve import queue as queues
 from trsr_lite.serve import server
 from trsr_lite.serve.message import LINE_BYTES
 from trsr_lite.serve.methods import METHODS
 from trsr_lite.serve.recommenders import OPEN, Recommenders
+from trsr_lite.summaries.store import SummaryStore
 
 NEWS = json.loads((Path(__file__).parents[2] / "examples" / "news_reader.json").read_text())
 

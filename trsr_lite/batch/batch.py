@@ -11,18 +11,20 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
-from trsr_lite.batch import input as inputs
-from trsr_lite.batch import local, lock, manifest, output, plan
-from trsr_lite.batch.files import Place
+from trsr_lite.batch import manifest, output, plan
+from trsr_lite.batch import threads as local
+from trsr_lite.batch import users as inputs
 from trsr_lite.batch.options import BatchOptions
 from trsr_lite.batch.plan import Counts, Partition, Rules
 from trsr_lite.batch.worker import Done, Job
 from trsr_lite.catalog.catalog import Catalog
 from trsr_lite.catalog.retrieval import Retrieval
 from trsr_lite.errors import DataError, SettingsError
-from trsr_lite.recommender import Recommender
+from trsr_lite.io import lock
+from trsr_lite.io.remote import RemotePath
+from trsr_lite.recommender.recommender import Recommender
 from trsr_lite.records import Item, read_candidates
-from trsr_lite.result import OnProgress, Progress
+from trsr_lite.results import OnProgress, Progress
 
 ENGINES = ("local", "ray")
 _IN_USE = "wait until it has ended, or stop it and go on with `--resume`; or name another folder"
@@ -71,7 +73,7 @@ class Report:
         if counts.bad or counts.duplicates:
             found.append(
                 f"{counts.bad} rows cannot be used and {counts.duplicates} name a user again: "
-                f"{Place(self.output) / plan.REJECTS}"
+                f"{RemotePath(self.output) / plan.REJECTS}"
             )
         if self.failed:
             found.append(f'{self.failed} users have an "error" instead of recommendations')
@@ -108,7 +110,7 @@ def run(
         name: _absolute(place) for name in ("users", "output", "catalog") if (place := getattr(options, name))
     }
     options = replace(options, **places)
-    folder, source = Place(options.output), inputs.source(options.users)
+    folder, source = RemotePath(options.output), inputs.source(options.users)
     suffix = options.format or source.suffix
     with closing(open_recommender(None)) as driver:
         candidates = _candidates(options.candidates, driver) if options.candidates else None
@@ -146,7 +148,7 @@ def run(
 class _Tally:
     """What is committed already, and what this run adds."""
 
-    def __init__(self, folder: Place, suffix: str, total: int, progress: OnProgress | None) -> None:
+    def __init__(self, folder: RemotePath, suffix: str, total: int, progress: OnProgress | None) -> None:
         self._folder, self._suffix, self._total, self._progress = folder, suffix, total, progress
         self.kept = self.users = self.failed = self._ranked = self._there = 0
 
@@ -191,4 +193,4 @@ def _catalog_digest(path: str, retrieve: Retrieval) -> str:
 
 
 def _absolute(address: str) -> str:
-    return Place(address).absolute().address
+    return RemotePath(address).absolute().address

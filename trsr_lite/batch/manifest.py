@@ -13,13 +13,13 @@ from typing import Any
 
 import orjson
 
-from trsr_lite.batch import input as inputs
-from trsr_lite.batch.files import Place
+from trsr_lite.batch import users as inputs
 from trsr_lite.batch.options import BatchOptions
 from trsr_lite.batch.plan import PLAN, REJECTS, Counts
 from trsr_lite.errors import SettingsError
-from trsr_lite.prompts import PROMPT_VERSION
-from trsr_lite.recommender import Recommender
+from trsr_lite.io.remote import RemotePath
+from trsr_lite.prompts.templates import PROMPT_VERSION
+from trsr_lite.recommender.recommender import Recommender
 from trsr_lite.records import Item
 
 SCHEMA = 2
@@ -40,7 +40,7 @@ def asked(
         ranking |= {"catalog": catalog, "retrieve": asdict(options.retrieve) if catalog else None}
     return {
         "schema": SCHEMA,
-        "users": {"name": Place(options.users).name, "digest": inputs.digest(options.users)},
+        "users": {"name": RemotePath(options.users).name, "digest": inputs.digest(options.users)},
         "ranking": ranking,
         "model": model(recommender),
         "settings": recommender.settings.to_dict(),
@@ -62,7 +62,7 @@ def model(recommender: Recommender) -> dict[str, Any]:
     }
 
 
-def check(folder: Place, head: Mapping[str, Any], *, resume: bool) -> Counts | None:
+def check(folder: RemotePath, head: Mapping[str, Any], *, resume: bool) -> Counts | None:
     """What a folder's plan counted, where its run may go on; None where it is new; else raises `SettingsError`."""
     known = read(folder)
     if known is None:
@@ -81,13 +81,13 @@ def check(folder: Place, head: Mapping[str, Any], *, resume: bool) -> Counts | N
     return counts
 
 
-def write(folder: Place, head: Mapping[str, Any], counts: Counts) -> None:
+def write(folder: RemotePath, head: Mapping[str, Any], counts: Counts) -> None:
     """Keep what was asked, and what the plan counted."""
     content = orjson.dumps({**head, "counts": vars(counts)}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     (folder / MANIFEST).write(content)
 
 
-def read(folder: Place) -> dict[str, Any] | None:
+def read(folder: RemotePath) -> dict[str, Any] | None:
     """What `write` kept."""
     place = folder / MANIFEST
     if not place.exists():

@@ -13,9 +13,9 @@ from typing import Any
 
 import orjson
 
-from trsr_lite import arrow
-from trsr_lite.batch.files import Place
-from trsr_lite.result import Result
+from trsr_lite.io import parquet
+from trsr_lite.io.remote import RemotePath
+from trsr_lite.results import Result
 
 Line = Mapping[str, Any]
 PURPOSE = "writing Parquet"
@@ -42,18 +42,18 @@ def name(number: int, suffix: str) -> str:
     return f"part-{number:06d}.{suffix}"
 
 
-def write(lines: Sequence[Line], folder: Place, number: int, suffix: str) -> None:
+def write(lines: Sequence[Line], folder: RemotePath, number: int, suffix: str) -> None:
     """Commit a partition."""
     with (folder / name(number, suffix)).writing() as file:
         if suffix == "jsonl":
             file.writelines(orjson.dumps(row) + b"\n" for row in lines)
         else:
-            table = arrow.module("pyarrow", PURPOSE).Table.from_pylist(list(lines), schema=_schema())
-            arrow.module("pyarrow.parquet", PURPOSE).write_table(table, file)
+            table = parquet.module("pyarrow", PURPOSE).Table.from_pylist(list(lines), schema=_schema())
+            parquet.module("pyarrow.parquet", PURPOSE).write_table(table, file)
 
 
 def _schema() -> Any:
-    pa = arrow.module("pyarrow", PURPOSE)
+    pa = parquet.module("pyarrow", PURPOSE)
     entry = {
         "rank": pa.int32(),
         "id": pa.string(),

@@ -20,10 +20,10 @@ from dataclasses import dataclass, field, replace
 
 import orjson
 
-from trsr_lite import prompts
-from trsr_lite.batch.files import Place
-from trsr_lite.batch.input import Row, Source
+from trsr_lite.batch.users import BatchRow, Source
 from trsr_lite.errors import DataError, TrsrError
+from trsr_lite.io.remote import RemotePath
+from trsr_lite.prompts import templates
 from trsr_lite.records import User
 from trsr_lite.settings import Settings
 
@@ -76,7 +76,7 @@ class Rules:
     sort_history: bool = False
     strict: bool = False
 
-    def user(self, row: Row) -> User:
+    def user(self, row: BatchRow) -> User:
         """The user of a row; raises `DataError`."""
         if not self.own_candidates and isinstance(row.data, Mapping):  # what is wrong with those is of no matter
             row = replace(row, data={name: value for name, value in row.data.items() if name != "candidates"})
@@ -88,13 +88,13 @@ class Rules:
             )
         for item in (*user.history, *(user.candidates if self.own_candidates else ())):
             try:
-                prompts.shown(item, self.settings)
+                templates.shown(item, self.settings)
             except DataError as error:
                 raise DataError(f"{row.where}: {error}", hint=error.hint) from None
         return user
 
 
-def make(source: Source, folder: Place, rules: Rules, partition_users: int) -> Counts:
+def make(source: Source, folder: RemotePath, rules: Rules, partition_users: int) -> Counts:
     """Write the plan and the rejects into the folder; raises `DataError` at the first reject where that is strict."""
     counts = Counts()
     with (folder / REJECTS).writing() as rejects, (folder / PLAN).writing() as plan, _Seen.opened() as seen:
@@ -104,11 +104,11 @@ def make(source: Source, folder: Place, rules: Rules, partition_users: int) -> C
             plan.write(orjson.dumps(replace(partition, number=counts.partitions)) + b"\n")
             counts.partitions += 1
 
-        def skip(row: Row) -> None:
+        def skip(row: BatchRow) -> None:
             if partition := cutter.skip(row):
                 write(partition)
 
-        def reject(row: Row, error: DataError) -> None:
+        def reject(row: BatchRow, error: DataError) -> None:
             if rules.strict:
                 raise error
             line = {"row": row.number, "user_id": row.user_id, "reason": str(error)}
@@ -140,7 +140,7 @@ def make(source: Source, folder: Place, rules: Rules, partition_users: int) -> C
     return counts
 
 
-def read(folder: Place) -> Iterator[Partition]:
+def read(folder: RemotePath) -> Iterator[Partition]:
     """The partitions of a plan, in order."""
     with (folder / PLAN).open() as file:
         for line in file:
@@ -166,20 +166,20 @@ class _Cutter:
     """Neighbouring rows to partitions of `size` users."""
 
     size: int
-    first: Row | None = None
+    first: BatchRow | None = None
     users: int = 0
     rows: int = 0
     skipped: list[int] = field(default_factory=list)
     digests: list[bytes] = field(default_factory=list)
 
-    def add(self, row: Row) -> Partition | None:
+    def add(self, row: BatchRow) -> Partition | None:
         """Take a user; the partition that this one completes."""
         self.first = self.first or row
         self.users, self.rows = self.users + 1, self.rows + 1
         self.digests.append(row.digest)
         return self.end() if self.users == self.size else None
 
-    def skip(self, row: Row) -> Partition | None:
+    def skip(self, row: BatchRow) -> Partition | None:
         """Pass over a row; where few rows are users, a partition is cut short."""
         if not self.first:
             return None
@@ -241,7 +241,7 @@ class _Seen:
             self._connection.commit()
         return None
 
-    def postpone(self, row: Row) -> None:
+    def postpone(self, row: BatchRow) -> None:
         """Remember a user for the end."""
         self._connection.execute("INSERT INTO late VALUES (?, ?, ?)", (row.number, row.offset, _digest([row.digest])))
 

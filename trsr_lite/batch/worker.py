@@ -11,15 +11,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from trsr_lite.batch import input as inputs
 from trsr_lite.batch import manifest, output, plan
-from trsr_lite.batch.files import Place
+from trsr_lite.batch import users as inputs
 from trsr_lite.batch.options import BatchOptions
 from trsr_lite.batch.plan import Partition, Rules
 from trsr_lite.cancellation import Cancellation
 from trsr_lite.catalog.catalog import Catalog
 from trsr_lite.errors import DataError, ModelError
-from trsr_lite.recommender import Recommender
+from trsr_lite.io.remote import RemotePath
+from trsr_lite.recommender.recommender import Recommender
 from trsr_lite.records import Item, User
 
 OnUser = Callable[[], None]
@@ -65,7 +65,7 @@ class Worker:
 
     def __init__(self, job: Job, threads: int | None = None) -> None:
         self._job = job
-        self._folder = Place(job.options.output)
+        self._folder = RemotePath(job.options.output)
         self._source = inputs.source(job.options.users)
         self._catalog = Catalog(job.options.catalog) if job.options.catalog else None
         self._recommender = job.open(threads)
@@ -86,7 +86,7 @@ class Worker:
         self._check_catalog()
         users = plan.users(self._source, partition, self._job.rules)
         histories, ids = [user.history for user in users], [user.user_id for user in users]
-        self._recommender.summaries(histories, user_ids=ids, cancel=cancel, whole_rounds=True)
+        self._recommender.summaries(histories, user_ids=ids, cancel=cancel, deterministic=True)
         lines = []
         for user in users:
             lines.append(self._line(user, cancel))

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from trsr_lite import __version__
-from trsr_lite.engine import native
+from trsr_lite.engine import model
 from trsr_lite.engine.threads import default_threads
 
 STATUS = Path("/proc/self/status")
@@ -33,10 +33,10 @@ def facts() -> dict[str, Any]:
         "threads": default_threads(),
         "memory_bytes": psutil.virtual_memory().total,
         "system": f"{platform.system()} {platform.machine()}",
-        "gpu_offload": native.offloads(),
+        "gpu_offload": model.offloads(),
         "python": platform.python_version(),
         "trsr_lite": __version__,
-        "llama_cpp_python": native.version(),
+        "llama_cpp_python": model.version(),
     }
 
 

@@ -22,13 +22,13 @@ from trsr_lite.bench.energy import Meter
 from trsr_lite.bench.figures import SCHEMA, STATES
 from trsr_lite.bench.speeds import CANDIDATES
 from trsr_lite.bench.stopwatch import Spent, Stopwatch, rates, times
-from trsr_lite.bundle import Bundle
 from trsr_lite.engine import llama
-from trsr_lite.engine.base import EngineOptions
+from trsr_lite.engine.interface import EngineOptions
 from trsr_lite.engine.threads import default_threads
-from trsr_lite.recommender import DEFAULT_MODEL, Recommender
+from trsr_lite.models.bundle import Bundle
+from trsr_lite.recommender.recommender import DEFAULT_MODEL, Recommender
 from trsr_lite.records import User
-from trsr_lite.result import OnProgress, Progress, Result
+from trsr_lite.results import OnProgress, Progress, Result
 
 ROUNDS, QUICK_ROUNDS = 3, 2
 HISTORY, USERS = 25, 8

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 
-from trsr_lite.engine.base import Tokenizer
+from trsr_lite.engine.interface import Tokenizer
 from trsr_lite.records import Item, User
 
 WORDS = """

@@ -13,11 +13,11 @@ from typing import Any
 
 from trsr_lite.bench import samples
 from trsr_lite.bench.stopwatch import Stopwatch, rates, ratio, times
-from trsr_lite.bundle import Bundle, ModelFile
-from trsr_lite.engine import native
-from trsr_lite.engine.base import EngineOptions, Tokenizer
+from trsr_lite.engine import model as native
+from trsr_lite.engine.interface import EngineOptions, Tokenizer
 from trsr_lite.engine.llama import CELLS, PARALLEL, STATEFUL_PARALLEL, LlamaEngine
 from trsr_lite.engine.threads import default_threads
+from trsr_lite.models.bundle import Bundle, ModelFile
 
 BATCHES = {1: 16, 8: 8, 32: 4, 128: 2, 512: 1}  # tokens of a batch, and batches in a round: enough for a clock
 THREAD_STEPS = 4
@@ -121,7 +121,7 @@ def thread_steps(most: int) -> list[int]:
 
 def kv_bytes(file: ModelFile, options: EngineOptions) -> int:
     """Bytes of KV cache that one more token takes, its position included; about 0 where a recurrent state is kept."""
-    model = native.Model(file.path, gpu_layers=options.gpu_layers)
+    model = native.NativeModel(file.path, gpu_layers=options.gpu_layers)
     with closing(model):
         abort = native.AbortFlag(native.library())
         shape: dict[str, Any] = {"cells": 256, "sequences": 1, "batch": TEXT, "threads": 1, "flash": True}

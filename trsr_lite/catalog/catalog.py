@@ -13,9 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from trsr_lite.catalog import content, file, retrieval
+from trsr_lite.catalog import content, database, retrieval
 from trsr_lite.catalog.retrieval import Retrieval
-from trsr_lite.catalog.words import Tokenizer
+from trsr_lite.catalog.terms import Tokenizer
 from trsr_lite.errors import Closed, SettingsError, StoreError
 from trsr_lite.records import Item
 
@@ -25,7 +25,7 @@ SHOWN = 20  # attributes that are named; a catalog may have any number
 class Catalog:
     """The catalog in the file `path`; usable from any thread; a context manager.
 
-    `trsr_lite.catalog.changes` makes and changes one. Raises `DataError` where the file is no catalog or one of another
+    `trsr_lite.catalog.build` makes and changes one. Raises `DataError` where the file is no catalog or one of another
     version, and `StoreError` where it cannot be read.
     """
 
@@ -82,7 +82,7 @@ class Catalog:
             "terms": terms,
             "text_bytes": facts["text_bytes"],
             "file_bytes": self.path.stat().st_size,
-            "version": file.SCHEMA,
+            "version": database.SCHEMA,
             "digest": content.named(facts["digest"]),
         }
 
@@ -124,9 +124,9 @@ class Catalog:
         return [name for (name,) in connection.execute(query, (most,))]
 
     def _open(self) -> None:
-        identity, connection = file.identity(self.path), file.connect(self.path)
+        identity, connection = database.identity(self.path), database.connect(self.path)
         try:
-            with file.mapped(self.path):
+            with database.mapped(self.path):
                 self._tokenizer = Tokenizer(connection)
         except BaseException:
             connection.close()
@@ -138,12 +138,12 @@ class Catalog:
         with self._lock:
             if self._closed:
                 raise Closed(f"{self.path}: the catalog was closed")
-            if file.identity(self.path) not in (None, self._identity):  # it was built anew
+            if database.identity(self.path) not in (None, self._identity):  # it was built anew
                 before = self._connection
                 self._open()
                 before.close()
-            with file.mapped(self.path, damaged=StoreError):
-                file.begin(self._connection, self.path)
+            with database.mapped(self.path, damaged=StoreError):
+                database.begin(self._connection, self.path)
                 try:
                     yield self._connection
                 finally:

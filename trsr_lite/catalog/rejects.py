@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import orjson
 
-from trsr_lite.catalog.rows import Row
+from trsr_lite.catalog.rows import CatalogRow
 from trsr_lite.errors import DataError, StoreError
 
 LONGEST = 1 << 16  # characters of a row that are kept
@@ -34,7 +34,7 @@ class Rejects:
         self._strict = strict
         self._file: IO[bytes] | None = None
 
-    def add(self, row: Row, fault: DataError) -> None:
+    def add(self, row: CatalogRow, fault: DataError) -> None:
         """Keep a bad row; raises its fault where the reading is strict."""
         if self._strict:
             raise DataError(str(fault), hint="run without `--strict` to leave such rows out") from fault

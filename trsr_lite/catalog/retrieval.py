@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trsr_lite.catalog import content
-from trsr_lite.catalog.likeness import Folding, diverse
-from trsr_lite.catalog.words import Tokenizer, quoted, spaced
+from trsr_lite.catalog.similarity import Folding, diverse
+from trsr_lite.catalog.terms import Tokenizer, quoted, spaced
 from trsr_lite.errors import SettingsError
 from trsr_lite.records import Item
 

@@ -16,15 +16,16 @@ from typing import IO, Any, NamedTuple
 
 import orjson
 
-from trsr_lite import arrow, lines
 from trsr_lite.errors import DataError
+from trsr_lite.io import lines
+from trsr_lite.io import parquet as arrow
 from trsr_lite.records import LINES_SUFFIXES, Item
 
 STDIN = "-"
 BATCH = 1000  # rows of a Parquet file that are in memory at once
 
 
-class Row(NamedTuple):
+class CatalogRow(NamedTuple):
     """One row of a file.
 
     Attributes
@@ -43,7 +44,7 @@ class Row(NamedTuple):
     fraction: float
 
 
-def read(path: str | Path) -> Iterator[Row]:
+def read(path: str | Path) -> Iterator[CatalogRow]:
     """The rows of a file by its suffix: `.jsonl`, `.ndjson`, `.csv` or `.parquet`; `-` is JSON Lines on stdin.
 
     Raises `DataError` where the file as a whole cannot be read.
@@ -51,7 +52,7 @@ def read(path: str | Path) -> Iterator[Row]:
     return reader_of(path)(str(path))
 
 
-def reader_of(path: str | Path) -> Callable[[str], Iterator[Row]]:
+def reader_of(path: str | Path) -> Callable[[str], Iterator[CatalogRow]]:
     """What reads a file of this name; raises `DataError` for another kind of file."""
     suffix = LINES_SUFFIXES[0] if str(path) == STDIN else Path(path).suffix.lower()
     if suffix in LINES_SUFFIXES:
@@ -64,28 +65,28 @@ def reader_of(path: str | Path) -> Callable[[str], Iterator[Row]]:
     return _READERS[suffix]
 
 
-def _json_lines(path: str) -> Iterator[Row]:
+def _json_lines(path: str) -> Iterator[CatalogRow]:
     with _opened(path) as (file, name, size):
         done = 0
         for number, (line, length) in enumerate(lines.read(file), 1):
             done += length
             where, fraction = f"{name}:{number}", min(1.0, done / size)
             if length > len(line):
-                yield Row(where, None, DataError(f"{where}: {lines.TOO_LONG}"), line, fraction)
+                yield CatalogRow(where, None, DataError(f"{where}: {lines.TOO_LONG}"), line, fraction)
                 continue
             text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
             if text.isspace():
                 continue
             try:
-                yield Row(where, Item.from_dict(orjson.loads(text), where), None, text, fraction)
+                yield CatalogRow(where, Item.from_dict(orjson.loads(text), where), None, text, fraction)
             except orjson.JSONDecodeError as error:
                 fault = DataError(f"{where}: column {error.colno}: not valid JSON: {error.msg}")
-                yield Row(where, None, fault, text, fraction)
+                yield CatalogRow(where, None, fault, text, fraction)
             except DataError as error:
-                yield Row(where, None, error, text, fraction)
+                yield CatalogRow(where, None, error, text, fraction)
 
 
-def _csv(path: str) -> Iterator[Row]:
+def _csv(path: str) -> Iterator[CatalogRow]:
     with _opened(path) as (file, name, size):
         done, held = 0, list[bytes]()  # held: lines since the last row
 
@@ -114,18 +115,18 @@ def _csv(path: str) -> Iterator[Row]:
                 yield _row(where, values, header, min(1.0, done / size))
 
 
-def _spoiled(name: str, first: int, held: Sequence[bytes], error: csv.Error, fraction: float) -> Iterator[Row]:
+def _spoiled(name: str, first: int, held: Sequence[bytes], error: csv.Error, fraction: float) -> Iterator[CatalogRow]:
     """Every line that the reader took for one broken row: a quote that nothing closes takes those behind it along."""
     span = f" (read as one row up to line {first + len(held) - 1})" if len(held) > 1 else ""
     for number, line in enumerate(held, first):
         where = f"{name}:{number}"
-        yield Row(where, None, DataError(f"{where}: not valid CSV: {error}{span}"), line, fraction)
+        yield CatalogRow(where, None, DataError(f"{where}: not valid CSV: {error}{span}"), line, fraction)
 
 
-def _row(where: str, values: Sequence[str], header: Sequence[str], fraction: float) -> Row:
+def _row(where: str, values: Sequence[str], header: Sequence[str], fraction: float) -> CatalogRow:
     if len(values) != len(header):
         fault = DataError(f"{where}: {len(values)} values for the {len(header)} columns of the first line")
-        return Row(where, None, fault, values, fraction)
+        return CatalogRow(where, None, fault, values, fraction)
     return _of_dict(where, dict(zip(header, values, strict=True)), fraction)
 
 
@@ -145,7 +146,7 @@ def _header(table: Iterator[list[str]], name: str) -> list[str]:
     return header
 
 
-def _parquet(path: str) -> Iterator[Row]:
+def _parquet(path: str) -> Iterator[CatalogRow]:
     parquet, lib = (arrow.module(f"pyarrow.{name}", f"{path}: Parquet") for name in ("parquet", "lib"))
     with _opened(path) as (file, name, _):
         try:
@@ -158,18 +159,18 @@ def _parquet(path: str) -> Iterator[Row]:
                     number += 1
                     where, fraction = f"{name}: row {number}", number / count
                     if values is None:
-                        yield Row(where, None, DataError(f"{where}: {reason}"), None, fraction)
+                        yield CatalogRow(where, None, DataError(f"{where}: {reason}"), None, fraction)
                     else:
                         yield _of_dict(where, values, fraction)
         except (lib.ArrowException, OSError) as error:
             raise DataError(f"{name}: cannot be read as Parquet: {error}") from error
 
 
-def _of_dict(where: str, data: Mapping[str, Any], fraction: float) -> Row:
+def _of_dict(where: str, data: Mapping[str, Any], fraction: float) -> CatalogRow:
     try:
-        return Row(where, Item.from_dict(data, where), None, data, fraction)
+        return CatalogRow(where, Item.from_dict(data, where), None, data, fraction)
     except DataError as error:
-        return Row(where, None, error, data, fraction)
+        return CatalogRow(where, None, error, data, fraction)
 
 
 @contextmanager
@@ -190,4 +191,4 @@ def _opened(path: str) -> Iterator[tuple[IO[bytes], str, int]]:
         yield file, path, max(1, os.fstat(file.fileno()).st_size)
 
 
-_READERS: Mapping[str, Callable[[str], Iterator[Row]]] = {".csv": _csv, ".parquet": _parquet}
+_READERS: Mapping[str, Callable[[str], Iterator[CatalogRow]]] = {".csv": _csv, ".parquet": _parquet}

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from trsr_lite.catalog import content
-from trsr_lite.catalog.words import Tokenizer, searched
+from trsr_lite.catalog.terms import Tokenizer, searched
 from trsr_lite.records import Item, is_text
 
 VARIABLES = 500  # SQLite allows at least 999 in one statement

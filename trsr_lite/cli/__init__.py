@@ -17,8 +17,9 @@ from typing import Any
 
 import click
 
-from trsr_lite import __version__, disk
+from trsr_lite import __version__
 from trsr_lite.errors import Cancelled, TrsrError
+from trsr_lite.io import files
 
 COMMANDS: Mapping[str, str] = {
     "batch": "Summarize and rank for every user of a file.",
@@ -126,7 +127,7 @@ def run(arguments: list[str] | None = None) -> int:
         sys.stderr.close()  # the reader has gone; say nothing more
         return 1
     except OSError as error:
-        if error.errno not in disk.FULL:  # stdout too may be a file on a disk that is full
+        if error.errno not in files.FULL:  # stdout too may be a file on a disk that is full
             raise
         if debug:
             traceback.print_exc()

@@ -11,7 +11,7 @@ import click
 
 from trsr_lite.batch.options import FORMATS, BatchOptions
 from trsr_lite.cli import options, retrieval
-from trsr_lite.disk import granted
+from trsr_lite.io.files import granted
 
 _defaults = BatchOptions(users="", output="")
 

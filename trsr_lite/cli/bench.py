@@ -49,7 +49,7 @@ def command(new: str | None, old: str | None, quick: bool, as_json: bool, **chos
 def _measured(chosen: dict[str, Any], quick: bool) -> dict[str, Any]:
     from trsr_lite.bench.measurements import run
     from trsr_lite.cli import session
-    from trsr_lite.engine.base import EngineOptions
+    from trsr_lite.engine.interface import EngineOptions
 
     with session.reporting() as progress:
         return run(

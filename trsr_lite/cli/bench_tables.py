@@ -14,7 +14,7 @@ from rich.text import Text
 
 from trsr_lite.bench.figures import BYTES, ONCE, STATES, count, figures
 from trsr_lite.cli import tables
-from trsr_lite.prompts import fold
+from trsr_lite.prompts.templates import fold
 
 NO_ENERGY = "not exposed here"
 

@@ -10,7 +10,7 @@ import click
 from trsr_lite.cli import options
 
 if TYPE_CHECKING:
-    from trsr_lite.cache import SummaryStore
+    from trsr_lite.summaries.store import SummaryStore
 
 
 @click.group("cache")
@@ -56,6 +56,6 @@ def clear(cache_dir: str | None, user_id: str | None) -> None:
 
 
 def _store(cache_dir: str | None) -> SummaryStore:
-    from trsr_lite.cache import SummaryStore
+    from trsr_lite.summaries.store import SummaryStore
 
     return SummaryStore.at(cache_dir)

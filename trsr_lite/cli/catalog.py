@@ -12,7 +12,7 @@ from trsr_lite.cli import options
 from trsr_lite.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
-    from trsr_lite.catalog.changes import Outcome
+    from trsr_lite.catalog.build import CatalogChange
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -46,7 +46,7 @@ def build(
     files: Sequence[str], output: str | None, force: bool, rejects: str | None, strict: bool, as_json: bool
 ) -> None:
     """Make a catalog of the items in FILE…; `-` is JSON Lines on stdin."""
-    from trsr_lite.catalog import changes
+    from trsr_lite.catalog import build as changes
     from trsr_lite.cli import session
 
     if output is None and files[0] == "-":
@@ -63,7 +63,7 @@ def build(
 @_reading
 def add(catalog: str, files: Sequence[str], rejects: str | None, strict: bool, as_json: bool) -> None:
     """Put the items in FILE… into CATALOG; an id that is there already gets its new text."""
-    from trsr_lite.catalog import changes
+    from trsr_lite.catalog import build as changes
     from trsr_lite.cli import session
 
     with session.reporting(log=True) as progress:
@@ -79,7 +79,7 @@ def add(catalog: str, files: Sequence[str], rejects: str | None, strict: bool, a
 @options.as_json
 def remove(catalog: str, ids: Sequence[str], file: Any, missing_ok: bool, as_json: bool) -> None:
     """Take items out of CATALOG by their ids."""
-    from trsr_lite.catalog import changes
+    from trsr_lite.catalog import build as changes
 
     wanted = [*ids, *_lines(file)] if file else list(ids)
     if not wanted:
@@ -112,7 +112,7 @@ def info(catalog: str, as_json: bool) -> None:
         tables.print_facts("Catalog", facts.items(), tables.console())
 
 
-def _print(path: str, outcome: Outcome, *, as_json: bool) -> None:
+def _print(path: str, outcome: CatalogChange, *, as_json: bool) -> None:
     """What was changed on stdout; what was wrong with the input on stderr."""
     from trsr_lite.catalog.catalog import Catalog
     from trsr_lite.cli import tables

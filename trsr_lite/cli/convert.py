@@ -9,11 +9,11 @@ from typing import Any
 
 import click
 
-from trsr_lite import disk
 from trsr_lite.cli import fields, options
 from trsr_lite.conversion.options import CHOICES, ConvertOptions
-from trsr_lite.engine.file_types import FILE_TYPES
+from trsr_lite.engine.interface import FILE_TYPES
 from trsr_lite.errors import SettingsError, VerificationError
+from trsr_lite.io import files
 
 WHOLE = "bundle"
 WHAT = ("recommender_type", "summarizer", "summarizer_type", "adapter_only")  # all but the limits of verification
@@ -60,12 +60,12 @@ def whole(run: str, output: str, force: bool, llama_cpp: str | None, as_json: bo
     from trsr_lite.cli import session, tables
 
     folders = {name: chosen.pop(name) for name in ("cache_dir", "data_dir", "offline")}
-    pipeline, asked = _library("pipeline"), _given(chosen)
+    convert, asked = _library("convert"), _given(chosen)
     with (
         session.interruptible("finished steps are kept, and the same command goes on"),
         session.reporting(log=True),
     ):
-        conversion = pipeline.Conversion(
+        conversion = convert.Conversion(
             Path(run),
             Path(output),
             lambda: _converter(llama_cpp, folders),
@@ -94,7 +94,7 @@ def merge(run: str, output: str, force: bool, offline: bool) -> None:
     """Merge the adapter of RUN into its base, in float32, as a Hugging Face folder."""
     target = _free(output, force, model_folder=True)
     merging = _library("merge")
-    with disk.checked(target):
+    with files.checked(target):
         merging.merge_run(Path(run), target, offline=offline)
     click.echo(target)
 
@@ -119,7 +119,7 @@ def gguf(model: str, output: str, force: bool, file_type: str, llama_cpp: str | 
     target, step = _free(output, force), _library("gguf")
     step.check_folder(Path(model))
     converter = _converter(llama_cpp, folders)
-    with disk.checked(target):
+    with files.checked(target):
         step.convert(converter, Path(model), target, file_type)
     click.echo(target)
 
@@ -134,7 +134,7 @@ def quantize(model: str, output: str, force: bool, file_type: str) -> None:
     from trsr_lite.cli import tables
 
     target, step = _free(output, force), _library("gguf")
-    with disk.checked(target):
+    with files.checked(target):
         step.quantize(Path(model), target, file_type)
     tables.print_facts(str(target), step.tensor_types(target).items(), tables.console())
 
@@ -147,9 +147,9 @@ def quantize(model: str, output: str, force: bool, file_type: str) -> None:
 @options.as_json
 def verify(model: str, run: str, offline: bool, as_json: bool, **limits: Any) -> None:
     """Compare the ranking of MODEL (a bundle or a .gguf file) with that of RUN; exit 5 if it did not survive."""
-    proof = _library("proof")
+    verification = _library("verify")
     with _failed_report(as_json):
-        report = proof.prove(Path(model), Path(run), _given(limits), offline=offline)
+        report = verification.prove(Path(model), Path(run), _given(limits), offline=offline)
     _print_report(report, as_json)
 
 
@@ -194,13 +194,13 @@ def _converter(folder: str | None, folders: dict[str, Any]) -> Any:
     import platformdirs
 
     cache = Path(folders["cache_dir"] or platformdirs.user_cache_dir("trsr-lite", False))
-    return _library("converter").find(Path(folder) if folder else None, cache, offline=folders["offline"])
+    return _library("llama_cpp_scripts").find(Path(folder) if folder else None, cache, offline=folders["offline"])
 
 
 def _free(path: str, force: bool, *, model_folder: bool = False) -> Path:
     """An output that may be written; `--force` replaces what this step writes, and nothing else."""
     target = Path(path)
-    with disk.granted(target, "looked at", hint="name another"):
+    with files.granted(target, "looked at", hint="name another"):
         if not target.exists():
             return target
         if not force:

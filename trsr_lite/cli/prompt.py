@@ -20,7 +20,7 @@ from trsr_lite.cli import options
 def command(as_json: bool, **chosen: Any) -> None:
     """Show exactly what the models see: the summarizer's prompts, and the recommender's with each candidate."""
     from trsr_lite.cli import session, tables
-    from trsr_lite.prompts import fold
+    from trsr_lite.prompts.templates import fold
 
     user, candidates = session.read_input(chosen)
     with session.reporting() as progress, session.load(chosen, progress) as recommender, session.naming(chosen):

@@ -18,10 +18,10 @@ def command(reference: str, offline: bool, as_json: bool) -> None:
     tag or commit. What the hub's cache on this machine already has is not asked for again, unless this trsr-lite
     cannot use it.
     """
-    from trsr_lite import hub
     from trsr_lite.cli import session, tables
     from trsr_lite.errors import SettingsError
-    from trsr_lite.reference import parse
+    from trsr_lite.models import hub
+    from trsr_lite.models.reference import parse
 
     meant = parse(reference)
     if meant is None:

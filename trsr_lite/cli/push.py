@@ -19,11 +19,11 @@ def command(bundle: str, repository: str, private: bool, as_json: bool) -> None:
 
     Everything in the folder must belong to the bundle. Log in with `hf auth login`, or set HF_TOKEN.
     """
-    from trsr_lite import publish
     from trsr_lite.cli import session, tables
+    from trsr_lite.models import push
 
     with session.reporting():
-        address = publish.push(Path(bundle), repository, private=private)
+        address = push.push(Path(bundle), repository, private=private)
     if as_json:
         tables.print_json({"schema": 1, "url": address})
     else:

@@ -12,8 +12,8 @@ from trsr_lite.cli import options
 from trsr_lite.errors import SettingsError
 
 if TYPE_CHECKING:
-    from trsr_lite.recommender import Recommender
-    from trsr_lite.result import OnProgress
+    from trsr_lite.recommender.recommender import Recommender
+    from trsr_lite.results import OnProgress
 
 CHUNK = 1 << 16
 STDIN, STDOUT, STDERR = 0, 1, 2
@@ -31,11 +31,11 @@ def command(**chosen: Any) -> None:
     Options are the defaults of requests. It ends when stdin is closed and all is answered, when `shutdown` is asked
     for, or when the program that started it ends. The protocol is docs/protocol.md.
     """
-    from trsr_lite.cache import SummaryStore
     from trsr_lite.cli import session
     from trsr_lite.serve import parent
     from trsr_lite.serve.recommenders import Recommenders
     from trsr_lite.serve.server import Server
+    from trsr_lite.summaries.store import SummaryStore
 
     alive = parent.watch()
     if os.isatty(STDIN):

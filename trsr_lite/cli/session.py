@@ -13,11 +13,11 @@ from typing import Any
 import click
 
 from trsr_lite.cli.options import SETTING_NAMES
-from trsr_lite.engine.base import EngineOptions
+from trsr_lite.engine.interface import EngineOptions
 from trsr_lite.errors import Cancelled, DataError
-from trsr_lite.recommender import Recommender
+from trsr_lite.recommender.recommender import Recommender
 from trsr_lite.records import Item, User, read_candidates, read_user
-from trsr_lite.result import OnProgress, Progress
+from trsr_lite.results import OnProgress, Progress
 
 logger = logging.getLogger(__name__)
 PAUSE = 2.0  # seconds between two lines of a log

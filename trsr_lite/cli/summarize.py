@@ -54,9 +54,9 @@ def command(show_blocks: bool, pairs_out: str | None, as_json: bool, **chosen: A
 
 
 def _write_pairs(path: str, as_json: bool, chosen: dict[str, Any]) -> None:
-    from trsr_lite import pairs
     from trsr_lite.cli import session, tables
     from trsr_lite.records import read_users
+    from trsr_lite.training import pairs
 
     users = list(read_users(chosen["user_file"], user_id=chosen["user_id"], sort_history=chosen["sort_history"]))
     pairs.append([], Path(path))  # a file that cannot be written is said before anything is made

@@ -17,9 +17,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from trsr_lite.bundle import Bundle
-from trsr_lite.prompts import fold
-from trsr_lite.result import Result
+from trsr_lite.models.bundle import Bundle
+from trsr_lite.prompts.templates import fold
+from trsr_lite.results import Result
 
 WIDE = 60  # columns of a terminal that has room for margins beside titles
 

@@ -15,11 +15,11 @@ from trsr_lite.cli import fields as generated
 from trsr_lite.cli import options
 from trsr_lite.datasets import options as data_options
 from trsr_lite.datasets.options import DataOptions
-from trsr_lite.engine.base import EngineOptions
+from trsr_lite.engine.interface import EngineOptions
 from trsr_lite.errors import SettingsError
 from trsr_lite.settings import CHOICES, Settings
-from trsr_lite.training import folder
 from trsr_lite.training import options as hyper
+from trsr_lite.training import run_dir
 from trsr_lite.training.options import TrainOptions
 
 OWN = "trsr_lite.train.config"  # names of the options that `train --config` sets
@@ -60,13 +60,13 @@ def command(output: str, resume: bool, force: bool, as_json: bool, **chosen: Any
     machine = EngineOptions(*(chosen.pop(name) for name in ("threads", "gpu_layers", "ctx_size")))
     given = {name: value for name, value in chosen.items() if value is not None}
     if resume:
-        config = folder.read(Path(output))["config"]
+        config = run_dir.read(Path(output))["config"]
         given = {name: value for name, value in given.items() if _is_asked(name)}
         given = {**config["options"], **config["settings"], **config["data"], **given}
     _refuse(given)
     os.environ.setdefault("TQDM_DISABLE", "1")  # transformers draws bars that cannot be turned off otherwise
     try:
-        from trsr_lite.training import run
+        from trsr_lite.training import train as run
     except ImportError as error:
         raise SettingsError(f"training needs {error.name}", hint="pip install 'trsr-lite[train]'") from error
     train, settings, data = _resolve(given, hyper.PairOptions)

@@ -12,15 +12,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from trsr_lite.bundle import ModelFile
-from trsr_lite.conversion.converter import LORA_SCRIPT, MODEL_SCRIPT, Converter
+from trsr_lite.conversion.llama_cpp_scripts import LORA_SCRIPT, MODEL_SCRIPT, Converter
 from trsr_lite.conversion.options import FLOATS
-from trsr_lite.digests import file_digest, sha256
-from trsr_lite.disk import granted
-from trsr_lite.engine import native
-from trsr_lite.engine.file_types import FILE_TYPES
+from trsr_lite.engine import model as native
+from trsr_lite.engine.interface import FILE_TYPES
 from trsr_lite.engine.threads import default_threads
 from trsr_lite.errors import ModelError, SettingsError
+from trsr_lite.io.digests import file_digest, sha256
+from trsr_lite.io.files import granted
+from trsr_lite.models.bundle import ModelFile
 
 WEIGHTS = ("adapter_config.json", "adapter_model.safetensors")  # of peft
 

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 from trsr_lite.errors import ModelError
-from trsr_lite.training import adapter, base, folder
-from trsr_lite.training.base import TOKENIZER_FILES, Base
+from trsr_lite.training import base_model, lora, run_dir
+from trsr_lite.training.base_model import TOKENIZER_FILES, Base
 from trsr_lite.training.options import LAYERS, TrainOptions
 
 ALLOWED = frozenset(LAYERS)
@@ -23,8 +23,8 @@ ALLOWED = frozenset(LAYERS)
 
 def merge_run(run: Path, target: Path, *, offline: bool) -> None:
     """Write the merged model of a run to `target`, which appears whole."""
-    record, options = folder.finished(run)
-    located = base.of_run(record, options, offline=offline)
+    record, options = run_dir.finished(run)
+    located = base_model.of_run(record, options, offline=offline)
     place = target.with_name(f".{target.name}.part")
     shutil.rmtree(place, ignore_errors=True)
     try:
@@ -40,13 +40,13 @@ def merge(
     run: Path, located: Base, options: TrainOptions, target: Path, *, known: dict[str, str], offline: bool
 ) -> None:
     """Write the merged model of a run to `target`; `known` is the base's identity as the run recorded it."""
-    trained = run / adapter.place(options)
+    trained = run / lora.place(options)
     if options.full:
-        model = base.load(Base(str(trained), str(trained)), torch.float32, offline=True)
+        model = base_model.load(Base(str(trained), str(trained)), torch.float32, offline=True)
     else:
         check_adapter(trained)
-        model = base.load(located, torch.float32, offline=offline)
-        base.check_same(located, model, known)
+        model = base_model.load(located, torch.float32, offline=offline)
+        base_model.check_same(located, model, known)
         from peft import PeftModel
 
         model = PeftModel.from_pretrained(model, str(trained)).merge_and_unload(safe_merge=True)
@@ -58,7 +58,7 @@ def save(model: Any, located: Base, target: Path, *, revision: str | None = None
     model.config.tie_word_embeddings = model.get_input_embeddings().weight is model.get_output_embeddings().weight
     model.save_pretrained(target)
     if located.gguf:
-        base.HfTokenizer.load(located, offline=offline).tokenizer.save_pretrained(target)
+        base_model.HfTokenizer.load(located, offline=offline).tokenizer.save_pretrained(target)
         return
     source = _tokenizer_folder(located, revision, offline=offline)
     for name in TOKENIZER_FILES:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from trsr_lite.checks import check
-from trsr_lite.engine.file_types import FILE_TYPES
+from trsr_lite.engine.interface import FILE_TYPES
+from trsr_lite.options import check
 
 FLOATS = ("F16", "BF16", "F32")
 STRICT = ("F16", "F32")  # judged as the same numbers; BF16 rounds so much that it is judged as quantized

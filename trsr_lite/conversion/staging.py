@@ -16,10 +16,9 @@ from typing import Any
 
 import orjson
 
-from trsr_lite import disk
-from trsr_lite.batch import lock
-from trsr_lite.bundle import MANIFEST
 from trsr_lite.errors import ModelError, SettingsError, TrsrError
+from trsr_lite.io import files, lock
+from trsr_lite.models.bundle import MANIFEST
 
 KIND = "convert"
 MARKS = "steps.json"
@@ -29,7 +28,7 @@ AGAIN = "finished steps are kept: make room, then run the same command again"
 
 def check(target: Path, *, force: bool) -> None:
     """Raise `SettingsError` where a bundle must not be made at `target`, or `ModelError` where nobody can tell."""
-    with disk.granted(target, "looked at", hint="name another folder"):
+    with files.granted(target, "looked at", hint="name another folder"):
         if not target.exists():
             return
         if not force:
@@ -56,7 +55,7 @@ class Staging:
     def __init__(self, target: Path, inputs: Mapping[str, Any], *, force: bool) -> None:
         self.target = target
         self.folder = beside(target)
-        with disk.checked(self.folder):
+        with files.checked(self.folder):
             self._undo_finish()
             check(target, force=force)
             inputs = orjson.loads(orjson.dumps(inputs))
@@ -93,7 +92,7 @@ class Staging:
             return done["value"]
         start = time.perf_counter()
         place = self.folder / f"making-{result or name}"
-        with disk.checked(place, step=name, hint=AGAIN):
+        with files.checked(place, step=name, hint=AGAIN):
             remove(place)
             value = make(place)
             if result:
@@ -108,7 +107,7 @@ class Staging:
         """Move the named files into the target, and forget the rest."""
         place = self.folder / WHOLE
         try:
-            with disk.checked(self.target, hint=AGAIN):
+            with files.checked(self.target, hint=AGAIN):
                 remove(place)
                 place.mkdir()
                 for name in names:

@@ -1,177 +1,149 @@
-"""Did the ranking survive? Margins of the model that was trained against those of every file made from it.
+"""The verification of one conversion: each step judged against the trained model, and a report of all of them.
 
-Invariant: both sides rank the same lists from the same text; tokens are compared before margins, and a step is judged
-against the adapter in torch, float32, not against the step before it.
+Invariant: the report holds every comparison that was made, also when a step fails, and names the one that failed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+import orjson
+import torch
 
-from trsr_lite import probes, prompts
-from trsr_lite.engine.base import Engine, Tokenizer
-from trsr_lite.errors import VerificationError
-from trsr_lite.evaluation import intervals, metrics
-from trsr_lite.settings import Settings
-from trsr_lite.training.lists import HeldOut
+from trsr_lite.conversion import comparison, gguf
+from trsr_lite.conversion.comparison import Comparison, Margins
+from trsr_lite.conversion.options import STRICT, ConvertOptions
+from trsr_lite.engine.llama import LlamaEngine
+from trsr_lite.errors import DataError, VerificationError
+from trsr_lite.io import files
+from trsr_lite.io.digests import file_digest
+from trsr_lite.io.files import granted
+from trsr_lite.models import bundle
+from trsr_lite.prompts import fingerprint
+from trsr_lite.training import base_model, ranking_data, run_dir
+from trsr_lite.training.base_model import Base
+from trsr_lite.training.ranking_data import RankingExample
+from trsr_lite.training.torch_scorer import Scorer
 
-Margins = Sequence[npt.NDArray[np.float32]]
-TOP = 3
-TIE = 0.01  # logits: items with the same text come this close, and then nobody is right about their order
-RIDGE = 1e-4  # on standardized margins
-LEAST_SLOPE = 1e-3
-NOISE_SAFETY = 2.0  # a bundle meets longer lists than it was verified on
+MERGED_LISTS = 8  # ranked by the merged model in torch too; its GGUF ranks all lists
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """How one model's margins compare with the reference's, over all lists.
+class Verification:
+    """Compares files with the model of `scorer` on `lists`, of which `reference` are its margins."""
 
-    Attributes
-    ----------
-    max_difference: largest |margin − reference margin|.
-    tau: mean Kendall tau-b.
-    top: mean overlap of the first three.
-    recall, mrr: (change, low, high) of Recall@3 and MRR@10 with 95 % paired bootstrap intervals.
-    """
-
-    max_difference: float
-    tau: float
-    top: float
-    recall: tuple[float, float, float]
-    mrr: tuple[float, float, float]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Rounded plain JSON values."""
-        return {
-            name: [round(part, 5) for part in value] if isinstance(value, tuple) else round(value, 5)
-            for name, value in asdict(self).items()
+    def __init__(
+        self, scorer: Scorer, lists: Sequence[RankingExample], limits: ConvertOptions, reference: Margins | None = None
+    ) -> None:
+        self.scorer, self.lists, self.limits = scorer, list(lists), limits.thresholds(len(lists))
+        rows = [one.row(scorer.settings, scorer.tokenizer) for one in lists] if reference is None else []
+        self.reference = scorer.margins(rows) if reference is None else reference
+        self.report: dict[str, Any] = {
+            "reference": describe(scorer.record),
+            "lists": len(self.lists),
+            "thresholds": self.limits,
+            "steps": {},
         }
 
+    def merged(self, folder: Path) -> None:
+        """Judge a merged model in torch."""
+        model = base_model.load(Base(str(folder), str(folder)), torch.float32, offline=True)
+        some = self.lists[:MERGED_LISTS]
+        rows = [one.row(self.scorer.settings, self.scorer.tokenizer) for one in some]
+        found = self.scorer.with_model(model).margins(rows)
+        self._judge("merged", comparison.compare(self.reference[: len(some)], found, some), quantized=False)
 
-def check_tokens(lists: Sequence[HeldOut], settings: Settings, ours: Tokenizer, theirs: Tokenizer) -> None:
-    """Raise `VerificationError` where two tokenizers read a probe, an answer or a prompt differently."""
-    if (text := probes.first_difference(probes.tokens(ours), probes.tokens(theirs))) is not None:
-        raise VerificationError(f"the GGUF's tokenizer reads {text} differently than the tokenizer of the base")
-    for one in lists:
-        asked = [one.asked(settings, tokenizer) for tokenizer in (ours, theirs)]
-        left, right = (
-            [tokenizer.tokenize(part.prefix), *(tokenizer.tokenize(end, start=False) for end in part.suffixes)]
-            for tokenizer, part in zip((ours, theirs), asked, strict=True)
-        )
-        if left != right:
-            place = next(index for index, pair in enumerate(zip(left, right, strict=True)) if pair[0] != pair[1])
-            what = "the shared prompt" if place == 0 else f"candidate {one.candidates[place - 1].id!r}"
-            raise VerificationError(f"the GGUF's tokenizer reads {what} of a list differently than that of the base")
-        answers = [
-            prompts.answer_ids(part.suffixes[0], tokenizer)
-            for tokenizer, part in zip((ours, theirs), asked, strict=True)
-        ]
-        if answers[0] != answers[1]:
-            raise VerificationError(f"the answers are tokens {answers[1]} in the GGUF and {answers[0]} in the base")
+    def gguf(self, name: str, path: Path, adapter: Path | None = None) -> None:
+        """Judge a GGUF, exact; fast scoring is compared too, and gives noise floor and calibration."""
+        settings, types = self.scorer.settings, gguf.tensor_types(path)
+        quantized = any(kind not in STRICT for kind in types)
+        engine = LlamaEngine(path, identity="", adapter=adapter)
+        try:
+            try:
+                comparison.check_tokens(self.lists, settings, self.scorer.tokenizer, engine)
+            except VerificationError as error:
+                self.report["lost"] = name
+                raise VerificationError(f"{name}: {error}", report=self.report) from error
+            exact = comparison.margins(engine, self.lists, settings, exact=True)
+            self._judge(name, comparison.compare(self.reference, exact, self.lists), quantized=quantized)
+            fast = comparison.margins(engine, self.lists, settings, exact=False)
+            self.report["steps"][f"{name} fast"] = comparison.compare(self.reference, fast, self.lists).to_dict()
+            self.report.pop("lost", None)  # of a type that another one replaces
+            self.report |= {
+                "noise_floor": comparison.noise_floor(fast, exact),
+                "calibration": dict(comparison.calibrate(fast, self.lists)),
+                "tensor_types": types,
+                "probes": [list(tokens) for tokens in fingerprint.tokens(engine)],
+            }
+        finally:
+            engine.close()
+
+    def first(
+        self, types: Sequence[str], file: Callable[[str], Path], adapter: Path | None, on_step: Callable[[str], None]
+    ) -> str:
+        """The first type whose file passes, or has passed; raises `VerificationError` where none does."""
+        for number, name in enumerate(types, 1):
+            if name in self.report["steps"]:  # judged before them, and it passed
+                self.report.pop("lost", None)  # of a type that it replaces
+                return name
+            on_step(f"verify {name}")
+            try:
+                self.gguf(name, file(name), adapter)
+            except VerificationError:
+                if number == len(types):
+                    raise
+            else:
+                return name
+        raise ValueError("no type to choose from")
+
+    def write(self, path: Path) -> None:
+        """Keep the report."""
+        with files.checked(path):
+            path.write_bytes(orjson.dumps(self.report, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+
+    def _judge(self, name: str, found: Comparison, *, quantized: bool) -> None:
+        self.report["steps"][name] = found.to_dict()
+        limits, faults = self.limits, []
+        if not quantized and not found.max_difference <= limits["max_margin"]:
+            faults.append(f"margins differ by up to {found.max_difference:.3f} (allowed {limits['max_margin']})")
+        least = limits["min_tau" if quantized else "min_tau_float"]
+        if not found.tau >= least:
+            faults.append(f"Kendall tau is {found.tau:.4f} (at least {least})")
+        if quantized and not -found.recall[0] <= limits["max_recall_loss"]:
+            faults.append(f"Recall@3 fell by {-found.recall[0]:.3f} (allowed {limits['max_recall_loss']:.3g})")
+        if faults:
+            self.report["lost"] = name
+            message = f"{name} does not rank as the trained model: {'; '.join(faults)}"
+            raise VerificationError(message, report=self.report)
 
 
-def margins(engine: Engine, lists: Sequence[HeldOut], settings: Settings, *, exact: bool) -> Margins:
-    """(candidates,) margins of each list, as `recommend` computes them."""
-    found = []
-    for one in lists:
-        asked = one.asked(settings, engine)
-        prefix = engine.tokenize(asked.prefix)
-        answers = prompts.answer_ids(asked.suffixes[0], engine)
-        scored = engine.margins(prefix, asked.tokens, answers, exact=exact)
-        found.append(np.array([entry.margin for entry in scored], np.float32))
+def prove(model: Path, run: Path, limits: ConvertOptions, *, offline: bool = False) -> dict[str, Any]:
+    """The report of comparing a bundle's recommender, or one GGUF, with a run."""
+    scorer = reference(run, offline=offline)
+    file = bundle.load(model, file_digest).recommender
+    proof = Verification(scorer, held_out(run)[: limits.lists], limits)
+    proof.gguf(file.type or model.stem, file.path, file.adapter.path if file.adapter else None)
+    return proof.report
+
+
+def reference(run: Path, *, offline: bool) -> Scorer:
+    """What everything is compared with: a merge and a GGUF know nothing of the 4 bits that a base was trained in."""
+    return Scorer(run, dtype="float32", unquantized=True, offline=offline)
+
+
+def describe(record: Mapping[str, Any]) -> str:
+    """The reference, in words."""
+    if record["config"]["options"].get("four_bit"):
+        return "the adapter on its unquantized base in torch (float32); it was trained on that base in 4 bits"
+    return "the trained model in torch (float32)"
+
+
+def held_out(run: Path) -> list[RankingExample]:
+    """The validation lists of a run; raises `DataError` where there are none, or one of them is damaged."""
+    path = run / run_dir.LISTS
+    with granted(path):
+        found = ranking_data.read(path) if path.exists() else []
+    if not found:
+        raise DataError(f"{run}: it has no {run_dir.LISTS} to verify on", hint="a run of a recommender has it")
     return found
-
-
-def compare(reference: Margins, found: Margins, lists: Sequence[HeldOut]) -> Comparison:
-    """The differences of margins, ranks and metrics."""
-    labels = [np.asarray(one.labels) for one in lists]
-
-    def change(metric: Any, k: int) -> tuple[float, float, float]:
-        before, after = (
-            np.array([metric(values, label, k) for values, label in zip(margins, labels, strict=True)])
-            for margins in (reference, found)
-        )
-        interval = intervals.difference(after, before, least=1).change
-        return interval.value, float(interval.low or 0), float(interval.high or 0)
-
-    pairs = list(zip(reference, found, strict=True))
-    return Comparison(
-        max_difference=max(float(np.abs(old - new).max()) for old, new in pairs),
-        tau=float(np.mean([kendall(old, new) for old, new in pairs])),
-        top=float(np.mean([len(_top(old) & _top(new)) / min(TOP, len(old)) for old, new in pairs])),
-        recall=change(metrics.recall_at, 3),
-        mrr=change(metrics.mrr_at, 10),
-    )
-
-
-def kendall(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> float:
-    """Kendall's tau-b of a reference and the margins found; those closer than `TIE` are ties.
-
-    1 where the reference orders nothing, which nothing can lose; 0 where only the other does not.
-    """
-    left, right = np.triu_indices(len(one), 1)
-    signs, others = (
-        np.sign(values[left] - values[right]) * (np.abs(values[left] - values[right]) >= TIE) for values in (one, other)
-    )
-    scale = float(np.sqrt(np.count_nonzero(signs) * np.count_nonzero(others)))
-    return float(signs @ others) / scale if scale else float(not signs.any())
-
-
-def noise_floor(fast: Margins, exact: Margins) -> float:
-    """How far computing in batches can move one margin against another of its list."""
-    moved = [one - other for one, other in zip(fast, exact, strict=True)]
-    return round(NOISE_SAFETY * max(float(values.max() - values.min()) for values in moved), 4)
-
-
-def calibrate(found: Margins, lists: Sequence[HeldOut]) -> Mapping[str, float]:
-    """Temperature and bias for which sigmoid((margin − bias) / temperature) fits the labels best.
-
-    Positives and negatives count alike, so that 0.5 means as likely as not, whatever the length of the lists.
-    """
-    margins = np.concatenate([np.asarray(margin, np.float64) for margin in found])
-    labels = np.concatenate([np.asarray(one.labels, np.float64) for one in lists])
-    weights = np.where(labels == 1, 0.5 / labels.sum(), 0.5 / (1 - labels).sum())
-    middle, spread = margins.mean(), max(margins.std(), 1e-6)  # far from 0, slope and offset could not be told apart
-    values = (margins - middle) / spread
-    slope, offset = _logistic(values, labels, weights)
-    if slope < LEAST_SLOPE:  # a model that ranks backwards is not turned round by a score: it says nothing
-        slope, offset = LEAST_SLOPE, -LEAST_SLOPE * float(weights @ values)
-    temperature, bias = spread / slope, middle - spread * offset / slope
-    return {"temperature": max(round(float(temperature), 5), 1e-5), "bias": round(float(bias), 5)}
-
-
-def _logistic(
-    values: npt.NDArray[np.float64], labels: npt.NDArray[np.float64], weights: npt.NDArray[np.float64]
-) -> tuple[float, float]:
-    """(slope, offset) of the logistic regression of labels on values; raises `VerificationError` where there is none.
-
-    Newton's method on a convex loss, with a little ridge against separable lists; a step that overshoots is halved.
-    """
-
-    def loss(at: npt.NDArray[np.float64]) -> float:
-        inputs = at[0] * values + at[1]
-        return float(weights @ (np.logaddexp(0, inputs) - labels * inputs) + RIDGE / 2 * at @ at)
-
-    known = np.stack([values, np.ones_like(values)])
-    at = np.array([1.0, 0.0])
-    for _ in range(100 if np.isfinite(values).all() else 0):
-        probability = (1 + np.tanh(at @ known / 2)) / 2
-        gradient = known @ (weights * (probability - labels)) + RIDGE * at
-        if np.abs(gradient).max() < 1e-9:
-            return float(at[0]), float(at[1])
-        hessian = known * (weights * probability * (1 - probability)) @ known.T + RIDGE * np.eye(2)
-        step = np.linalg.solve(hessian, gradient)
-        while loss(at - step) > loss(at) + 1e-12:
-            step = step / 2
-        at = at - step
-    raise VerificationError("no temperature and bias fit the margins of the held-out lists")
-
-
-def _top(values: npt.NDArray[Any]) -> set[int]:
-    return set(np.argsort(-values, kind="stable")[:TOP].tolist())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from trsr_lite.datasets.corpus import Corpus
 from trsr_lite.datasets.report import Report
-from trsr_lite.prompts import fold
+from trsr_lite.prompts.templates import fold
 from trsr_lite.records import Item
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from trsr_lite.checks import check, one_of
 from trsr_lite.errors import SettingsError
+from trsr_lite.options import check, one_of
 
 DATASETS = ("mind", "amazon-m2", "jsonl")
 NEGATIVES = ("uniform", "popularity", "impressions")

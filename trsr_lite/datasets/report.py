@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trsr_lite.errors import DataError
-from trsr_lite.prompts import fold
+from trsr_lite.prompts.templates import fold
 
 EXAMPLES = 3
 DETAIL = 80  # characters; an id that is a whole text must not fill a screen

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trsr_lite.engine.binding import heard, interrupts_wait, raise_heard, reason
+from trsr_lite.engine.library import heard, interrupts_wait, raise_heard, reason
 from trsr_lite.errors import ModelError
 
 ABORTED = 2

@@ -13,8 +13,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from trsr_lite.engine.base import OnProgress
 from trsr_lite.engine.context import Context
+from trsr_lite.engine.interface import OnProgress
 
 
 class Steps(Protocol):

@@ -20,11 +20,11 @@ import numpy as np
 import numpy.typing as npt
 
 from trsr_lite.cancellation import Cancellation
-from trsr_lite.engine import native
-from trsr_lite.engine.base import EngineOptions, Margin, OnProgress, Prompt
+from trsr_lite.engine import model as native
 from trsr_lite.engine.context import AbortFlag, Context
 from trsr_lite.engine.generation import Generation
-from trsr_lite.engine.margins import chunks, exact_share, margin
+from trsr_lite.engine.interface import EngineOptions, Margin, OnProgress, Prompt
+from trsr_lite.engine.logits import chunks, exact_share, margin
 from trsr_lite.engine.threads import default_threads
 from trsr_lite.errors import Cancelled, Closed, ModelError
 
@@ -62,10 +62,10 @@ class LlamaEngine:
         self.room: int | None = None
         self._lock = threading.RLock()
         self._worker: int | None = None  # the thread of the running call
-        self._model: native.Model = (
+        self._model: native.NativeModel = (
             beside._model.share()
             if beside
-            else native.Model(path, gpu_layers=self.options.gpu_layers, vocab_only=vocab_only, on_load=on_load)
+            else native.NativeModel(path, gpu_layers=self.options.gpu_layers, vocab_only=vocab_only, on_load=on_load)
         )
         try:
             self._adapter = self._model.adapter(adapter) if adapter and not vocab_only else None
@@ -216,7 +216,7 @@ class LlamaEngine:
                 self._model.close()
 
     @contextlib.contextmanager
-    def _alive(self) -> Iterator[native.Model]:
+    def _alive(self) -> Iterator[native.NativeModel]:
         with self._lock:
             if self._closed:
                 raise Closed("the engine was closed")

@@ -16,14 +16,15 @@ from typing import Any
 import numpy as np
 
 from trsr_lite.errors import SettingsError
-from trsr_lite.evaluation import figures, intervals
-from trsr_lite.evaluation.evaluation import Evaluation, answers, failures, several
+from trsr_lite.evaluation import tables as figures
+from trsr_lite.evaluation.evaluate import Evaluation, answers, failures, several
 from trsr_lite.evaluation.options import STUDIES as NAMES
-from trsr_lite.evaluation.outcomes import FOLDER, Outcome
-from trsr_lite.evaluation.scores import Scores
+from trsr_lite.evaluation.outcomes import FOLDER, ListOutcome
+from trsr_lite.evaluation.scores_file import ScoresFileSystem
 from trsr_lite.evaluation.studies import STUDIES, TUNING, Study, Variant
-from trsr_lite.evaluation.systems import Adjustable, Simple, System
-from trsr_lite.result import OnProgress, Progress
+from trsr_lite.evaluation.systems import Adjustable, BaselineSystem, System
+from trsr_lite.metrics import intervals
+from trsr_lite.results import OnProgress, Progress
 from trsr_lite.settings import Settings
 
 SHOWN = ("recall@3", "recall@5", "recall@10", "mrr@10", "ndcg@10", "auc", "failed")
@@ -111,7 +112,7 @@ def _tasks(name: str, systems: Sequence[System]) -> list[Task]:
     suitable = [
         system
         for system in systems
-        if isinstance(system, Adjustable) or not (_of_settings(chosen) or isinstance(system, Scores))
+        if isinstance(system, Adjustable) or not (_of_settings(chosen) or isinstance(system, ScoresFileSystem))
     ]
     if not suitable:
         raise SettingsError(f"study {name!r} needs a model", hint="give one with `-m`")
@@ -155,7 +156,7 @@ def _rows(
     progress: OnProgress | None,
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """A row for each variant and system, and what there is to say of them."""
-    outcomes: dict[str, dict[str, Sequence[Outcome]]] = {}
+    outcomes: dict[str, dict[str, Sequence[ListOutcome]]] = {}
     lengths, notes = dict[str, float](), list[str]()
     for task in tasks:
         variant = task.variant
@@ -165,7 +166,7 @@ def _rows(
         if task.changed:
             changed = task.changed
             if lists.items is not found.lists.items:
-                changed = [one.with_items(lists.items) if isinstance(one, Simple) else one for one in changed]
+                changed = [one.with_items(lists.items) if isinstance(one, BaselineSystem) else one for one in changed]
             facts = {**lists.facts, "study": name, "variant": variant.name, "seed": seed}
             place = output / FOLDER / name / _folder(variant.name) if output else None
             more, _ = answers(
@@ -182,7 +183,7 @@ def _rows(
 
 
 def _compared(
-    outcomes: Mapping[str, Mapping[str, Sequence[Outcome]]], reference: str, lengths: Mapping[str, float]
+    outcomes: Mapping[str, Mapping[str, Sequence[ListOutcome]]], reference: str, lengths: Mapping[str, float]
 ) -> Iterator[dict[str, Any]]:
     """Rows of variants, each with how far it is above the reference of the same system."""
     for name in outcomes[reference]:
@@ -195,7 +196,7 @@ def _compared(
             yield {**row, "change": change}
 
 
-def _row(variant: str, system: str, outcomes: Sequence[Outcome], length: float) -> dict[str, Any]:
+def _row(variant: str, system: str, outcomes: Sequence[ListOutcome], length: float) -> dict[str, Any]:
     values = figures.system(outcomes, figures.table(outcomes))
     return {"variant": variant, "system": system, "history_items": round(length, 1), **{k: values[k] for k in SHOWN}}
 

@@ -20,7 +20,7 @@ from trsr_lite.records import Item, User, documents
 
 
 @dataclass(frozen=True)
-class Lists:
+class EvalLists:
     """Lists to rank.
 
     Attributes
@@ -53,7 +53,7 @@ class Lists:
         return any(counts.get(item.id) for item, own in zip(example.candidates, example.labels, strict=True) if own)
 
 
-def of_dataset(dataset: Dataset, part: str, *, most: int | None, seed: int) -> Lists:
+def of_dataset(dataset: Dataset, part: str, *, most: int | None, seed: int) -> EvalLists:
     """Held-out lists of a data set; at most `most` of them, chosen by the seed."""
     numbers: Sequence[int] = dataset.numbers(part)
     if not numbers:
@@ -66,10 +66,10 @@ def of_dataset(dataset: Dataset, part: str, *, most: int | None, seed: int) -> L
     facts = {"options": vars(dataset.options), "files": dataset.digests, "part": part, "report": dataset.report.lines()}
     examples = {number: dataset.example(number) for number in numbers}
     counts = dataset.counts() if dataset.users["train"] else None
-    return Lists(examples, list(dataset.items()), counts, facts)
+    return EvalLists(examples, list(dataset.items()), counts, facts)
 
 
-def of_file(path: str) -> Lists:
+def of_file(path: str) -> EvalLists:
     """Lists of the user's own making: user records with candidates, and `positives`, the ids of those they chose."""
     examples: dict[int, Example] = {}
     known: dict[str, Item] = {}
@@ -85,7 +85,7 @@ def of_file(path: str) -> Lists:
                 )
     if not examples:
         raise DataError(f"{name}: is empty", hint="one object a line: user_id, history, candidates, positives")
-    lists = Lists(examples, list(known.values()), None, {"lists": name})
+    lists = EvalLists(examples, list(known.values()), None, {"lists": name})
     return replace(lists, facts={**lists.facts, "digest": lists.digest()})
 
 

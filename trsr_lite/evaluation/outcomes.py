@@ -22,13 +22,12 @@ from typing import Any
 
 import orjson
 
-from trsr_lite import disk
-from trsr_lite.batch import lock
-from trsr_lite.batch.files import Place
 from trsr_lite.datasets.dataset import Example
 from trsr_lite.errors import SettingsError, TrsrError
 from trsr_lite.evaluation.lists import origin_of
 from trsr_lite.evaluation.systems import Answer
+from trsr_lite.io import files, lock
+from trsr_lite.io.remote import RemotePath
 
 SCHEMA = 2  # 1 had no digest of the lists: its answers may be to other candidates
 HEAD, LINES = "evaluation.json", "outcomes.jsonl"
@@ -37,7 +36,7 @@ _HINT = "replace it with `--force`, or name another folder"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ListOutcome:
     """What one system made of one list.
 
     Attributes
@@ -66,7 +65,7 @@ class Outcome:
     @classmethod
     def of(
         cls, system: str, number: int, example: Example, answer: Answer | None, seconds: float, error: str | None = None
-    ) -> Outcome:
+    ) -> ListOutcome:
         """An answer, or the reason why there is none."""
         ids = tuple(item.id for item in example.candidates)
         scores = tuple(map(float, answer.scores)) if answer else None
@@ -79,7 +78,7 @@ class Outcome:
         )
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Outcome:
+    def from_dict(cls, data: Mapping[str, Any]) -> ListOutcome:
         """What `vars` gave."""
         values: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in data.items()}
         return cls(**values)
@@ -89,7 +88,7 @@ def held(folder: Path | None) -> AbstractContextManager[None]:
     """Within this block nobody else evaluates in the folder; raises `SettingsError` where someone does."""
     if folder is None:
         return contextlib.nullcontext()
-    return lock.held(Place(str(folder)), "another evaluation is at work there")
+    return lock.held(RemotePath(str(folder)), "another evaluation is at work there")
 
 
 class Outcomes:
@@ -100,7 +99,7 @@ class Outcomes:
 
     def __init__(self, folder: Path | None, head: Mapping[str, Any], *, force: bool = False) -> None:
         self.folder = folder
-        self._known: dict[tuple[str, int], Outcome] = {}
+        self._known: dict[tuple[str, int], ListOutcome] = {}
         self._file: Any = None
         if folder is not None:
             self._open(folder, orjson.loads(orjson.dumps({"schema": SCHEMA, **head})), force=force)
@@ -112,11 +111,11 @@ class Outcomes:
                 file.close()
             self._file = None
 
-    def get(self, system: str, number: int) -> Outcome | None:
+    def get(self, system: str, number: int) -> ListOutcome | None:
         """A known outcome."""
         return self._known.get((system, number))
 
-    def add(self, outcome: Outcome, *, lasts: bool = True) -> None:
+    def add(self, outcome: ListOutcome, *, lasts: bool = True) -> None:
         """Keep an outcome; on disk when this returns, unless it is one that need not last."""
         if self._file is not None and lasts:
             with self._writing() as file:
@@ -124,7 +123,7 @@ class Outcomes:
                 file.flush()
         self._known[outcome.system, outcome.number] = outcome
 
-    def of(self, system: str, numbers: Sequence[int]) -> list[Outcome]:
+    def of(self, system: str, numbers: Sequence[int]) -> list[ListOutcome]:
         """The outcomes of one system, in order of the numbers."""
         return [self._known[system, number] for number in sorted(numbers)]
 
@@ -136,13 +135,13 @@ class Outcomes:
             if force:
                 lines.unlink(missing_ok=True)
                 shutil.rmtree(folder / FOLDER, ignore_errors=True)
-            disk.replace(path, orjson.dumps(head, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+            files.replace(path, orjson.dumps(head, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
             for outcome in _read(lines):
                 self._known[outcome.system, outcome.number] = outcome
             self._file = lines.open("ab")
         except OSError as error:
             line = f"{error.filename or folder}: cannot be written: {error.strerror}"
-            raise TrsrError(line, hint=disk.advice(error)) from error
+            raise TrsrError(line, hint=files.advice(error)) from error
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[Any]:
@@ -156,7 +155,7 @@ class Outcomes:
                 file.close()
             raise TrsrError(
                 f"{folder / LINES}: cannot be written: {error.strerror}",
-                hint=disk.advice(error, f"what is there is kept: {disk.ROOM}"),
+                hint=files.advice(error, f"what is there is kept: {files.ROOM}"),
             ) from error
 
 
@@ -168,7 +167,7 @@ def _with_known(folder: Path, head: dict[str, Any], *, force: bool) -> dict[str,
     """
     path = folder / HEAD
     if not path.exists():
-        if folder.is_dir() and any(file not in (disk.beside(path), folder / lock.LOCK) for file in folder.iterdir()):
+        if folder.is_dir() and any(file not in (files.beside(path), folder / lock.LOCK) for file in folder.iterdir()):
             raise SettingsError(f"{folder}: is not an evaluation", hint="name another folder")
         return head
     if force:
@@ -192,7 +191,7 @@ def _decisive(head: Mapping[str, Any]) -> dict[str, Any]:
     return {"data": origin_of(head["lists"]), "numbers": head.get("numbers"), "examples": head.get("examples")}
 
 
-def _read(path: Path) -> Iterator[Outcome]:
+def _read(path: Path) -> Iterator[ListOutcome]:
     """Whole lines; a last one that was cut short is taken away, so that the next one starts on a line of its own."""
     if not path.exists():
         return
@@ -203,7 +202,7 @@ def _read(path: Path) -> Iterator[Outcome]:
     for number, line in enumerate(content[:whole].split(b"\n")[:-1], 1):
         data = _object(line, f"{path}:{number}")
         try:
-            yield Outcome.from_dict(data)
+            yield ListOutcome.from_dict(data)
         except TypeError as error:
             raise SettingsError(f"{path}:{number}: cannot be read: {error}", hint=_HINT) from error
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from trsr_lite.evaluation import changes
-from trsr_lite.evaluation.changes import Change
+from trsr_lite.evaluation import perturbations
+from trsr_lite.evaluation.perturbations import Change
 
 AS_IT_IS = "as it is"
 
@@ -97,7 +97,7 @@ STUDIES: Mapping[str, Study] = {
         [
             Variant(AS_IT_IS),
             *(
-                Variant(str(items), change=partial(changes.lengthened, items=items))
+                Variant(str(items), change=partial(perturbations.lengthened, items=items))
                 for items in (5, 10, 25, 50, 100, 200, 500)
             ),
         ],
@@ -107,18 +107,18 @@ STUDIES: Mapping[str, Study] = {
         "what happened to the data",
         [
             Variant(AS_IT_IS),
-            Variant("10 % of items dropped", change=partial(changes.dropped, share=0.1)),
-            Variant("30 % of items dropped", change=partial(changes.dropped, share=0.3)),
-            Variant("50 % of items dropped", change=partial(changes.dropped, share=0.5)),
-            Variant("order shuffled", change=changes.shuffled),
-            Variant("50 % of attributes missing", change=partial(changes.without_attributes, share=0.5)),
-            Variant("titles only", change=partial(changes.without_attributes, share=1.0)),
-            Variant("10 % of words misspelt", change=partial(changes.typos, share=0.1)),
-            Variant("30 % of words misspelt", change=partial(changes.typos, share=0.3)),
-            Variant("25 % foreign items", change=partial(changes.foreign, share=0.25)),
-            Variant("50 % foreign items", change=partial(changes.foreign, share=0.5)),
-            Variant("the newest item alone", change=partial(changes.newest, items=1)),
-            Variant("the newest 3 items alone", change=partial(changes.newest, items=3)),
+            Variant("10 % of items dropped", change=partial(perturbations.dropped, share=0.1)),
+            Variant("30 % of items dropped", change=partial(perturbations.dropped, share=0.3)),
+            Variant("50 % of items dropped", change=partial(perturbations.dropped, share=0.5)),
+            Variant("order shuffled", change=perturbations.shuffled),
+            Variant("50 % of attributes missing", change=partial(perturbations.without_attributes, share=0.5)),
+            Variant("titles only", change=partial(perturbations.without_attributes, share=1.0)),
+            Variant("10 % of words misspelt", change=partial(perturbations.typos, share=0.1)),
+            Variant("30 % of words misspelt", change=partial(perturbations.typos, share=0.3)),
+            Variant("25 % foreign items", change=partial(perturbations.foreign, share=0.25)),
+            Variant("50 % foreign items", change=partial(perturbations.foreign, share=0.5)),
+            Variant("the newest item alone", change=partial(perturbations.newest, items=1)),
+            Variant("the newest 3 items alone", change=partial(perturbations.newest, items=3)),
         ],
     ),
 }

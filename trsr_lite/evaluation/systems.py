@@ -14,15 +14,15 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from trsr_lite import prompts
 from trsr_lite.datasets.dataset import Example
 from trsr_lite.errors import DataError
 from trsr_lite.evaluation import baselines
 from trsr_lite.evaluation.baselines import Ranker
-from trsr_lite.prompts import PROMPT_VERSION
-from trsr_lite.recommender import Recommender
+from trsr_lite.prompts import templates
+from trsr_lite.prompts.templates import PROMPT_VERSION
+from trsr_lite.recommender.recommender import Recommender
 from trsr_lite.records import Item, User
-from trsr_lite.result import OnProgress
+from trsr_lite.results import OnProgress
 from trsr_lite.settings import Settings
 
 Make = Callable[[Iterable[Item]], Ranker]
@@ -79,18 +79,18 @@ class Adjustable(System, Protocol):
         """The same system, and the same model in memory, that builds them otherwise."""
 
 
-class Simple:
+class BaselineSystem:
     """A baseline, by its name; `seed` is what it was made with, `make` makes it anew of other items."""
 
     def __init__(self, name: str, ranker: Ranker, *, seed: int = 0, make: Make | None = None) -> None:
         self.name, self._ranker, self._seed, self._make = name, ranker, seed, make
         self.identity = {"baseline": name, "version": baselines.VERSION, "seed": seed}
 
-    def with_items(self, items: Iterable[Item]) -> Simple:
+    def with_items(self, items: Iterable[Item]) -> BaselineSystem:
         """The same baseline that knows these texts; itself where it knows none."""
         if self._make is None:
             return self
-        return Simple(self.name, self._make(items), seed=self._seed, make=self._make)
+        return BaselineSystem(self.name, self._make(items), seed=self._seed, make=self._make)
 
     def prepare(self, examples: Sequence[Example], progress: OnProgress | None) -> float:
         """Nothing."""
@@ -104,7 +104,7 @@ class Simple:
         """Nothing."""
 
 
-class Model:
+class BundleSystem:
     """A bundle or GGUF through `Recommender`, as `trsr-lite recommend` uses it."""
 
     def __init__(self, name: str, recommender: Recommender, *, exact: bool = False) -> None:
@@ -122,7 +122,7 @@ class Model:
             "exact": exact,
         }
 
-    def with_settings(self, settings: Settings) -> Model:
+    def with_settings(self, settings: Settings) -> BundleSystem:
         """The same models, read otherwise."""
         other = copy.copy(self)
         other.settings, other.identity = settings, {**self.identity, "settings": settings.to_dict()}
@@ -166,7 +166,7 @@ def summarize(
             histories.setdefault(example.domain, []).append(example.history)
     for domain, members in histories.items():
         asked = recommender.with_settings(settings.updated(domain=domain))
-        asked.summaries(members, progress=progress, whole_rounds=True, nodes=False)
+        asked.summaries(members, progress=progress, deterministic=True, nodes=False)
     return time.perf_counter() - start
 
 
@@ -174,7 +174,7 @@ def _can_be_shown(history: Sequence[Item], settings: Settings) -> bool:
     """Whether a model sees something of every item; a list for which it does not fails when it is ranked, alone."""
     try:
         for item in history:
-            prompts.shown(item, settings)
+            templates.shown(item, settings)
     except DataError:
         return False
     return True

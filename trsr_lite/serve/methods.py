@@ -15,12 +15,12 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any, TypeVar
 
 from trsr_lite.cancellation import Cancellation
-from trsr_lite.candidates import to_rank
-from trsr_lite.checks import check
 from trsr_lite.errors import SettingsError
-from trsr_lite.recommender import Recommender
+from trsr_lite.options import check
+from trsr_lite.recommender.candidates import to_rank
+from trsr_lite.recommender.recommender import Recommender
 from trsr_lite.records import User
-from trsr_lite.result import OnProgress
+from trsr_lite.results import OnProgress
 from trsr_lite.serve.message import Id
 from trsr_lite.serve.queue import PRIORITIES
 from trsr_lite.serve.recommenders import Recommenders

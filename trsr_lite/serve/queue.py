@@ -15,7 +15,7 @@ from typing import Any
 
 from trsr_lite.cancellation import Cancellation
 from trsr_lite.errors import Cancelled
-from trsr_lite.result import OnProgress, Progress
+from trsr_lite.results import OnProgress, Progress
 from trsr_lite.serve.message import Id
 
 PRIORITIES = ("high", "normal", "low")

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from trsr_lite.cache import SummaryStore
 from trsr_lite.errors import ModelError, StoreError
-from trsr_lite.recommender import Recommender
-from trsr_lite.result import OnProgress
+from trsr_lite.recommender.recommender import Recommender
+from trsr_lite.results import OnProgress
+from trsr_lite.summaries.store import SummaryStore
 
 OPEN = 2
 """Recommenders kept open. Two of one file share its weights in memory, which are mapped."""

@@ -20,8 +20,8 @@ from typing import Any
 
 from trsr_lite import __version__
 from trsr_lite.errors import Cancelled, TrsrError
-from trsr_lite.prompts import PROMPT_VERSION
-from trsr_lite.result import RESULT_SCHEMA, OnProgress, Progress
+from trsr_lite.prompts.templates import PROMPT_VERSION
+from trsr_lite.results import RESULT_SCHEMA, OnProgress, Progress
 from trsr_lite.serve import message
 from trsr_lite.serve.message import LINE_BYTES, Id, Lines, Refused, Request
 from trsr_lite.serve.methods import METHODS, PROTOCOL, Cancel, parse

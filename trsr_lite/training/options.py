@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from trsr_lite.checks import check
 from trsr_lite.errors import SettingsError
+from trsr_lite.options import check
 
 OBJECTIVES = ("listwise", "answer", "both")
 ROLES = ("recommender", "summarizer")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from trsr_lite.errors import SettingsError
-from trsr_lite.training.rows import Row, fill, pack
+from trsr_lite.training.packing import PackedRow, fill, pack
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Schedule:
     """
 
     def __init__(
-        self, order: Order, row: Callable[[int, int], Row], *, batch_tokens: int, world: int = 1, **packing: Any
+        self, order: Order, row: Callable[[int, int], PackedRow], *, batch_tokens: int, world: int = 1, **packing: Any
     ) -> None:
         check_rows(order.batch_rows, world)
         self.order, self.row, self.batch_tokens, self.world = order, row, batch_tokens, world

@@ -17,12 +17,12 @@ import torch
 import transformers
 from accelerate import PartialState
 
-from trsr_lite import disk
 from trsr_lite.errors import TrsrError
-from trsr_lite.training import adapter, processes
-from trsr_lite.training.objective import Objective
+from trsr_lite.io import files
+from trsr_lite.training import distributed, lora
+from trsr_lite.training.losses import Objective
 from trsr_lite.training.options import TrainOptions
-from trsr_lite.training.rows import Pack
+from trsr_lite.training.packing import Pack
 from trsr_lite.training.schedule import Schedule
 
 CHECKPOINTS = "checkpoints"
@@ -68,7 +68,7 @@ class PackTrainer(transformers.Trainer):
         total = torch.zeros((), device=self.args.device)
         packs = inputs["packs"]
         weights = [inputs["weight"] * self.args.world_size / inputs["rows"]] * len(packs)
-        spare = processes.spare(model, len(packs))
+        spare = distributed.spare(model, len(packs))
         packs, weights = [*packs, *packs[:1] * spare], [*weights, *[0.0] * spare]
         for left, pack, weight in zip(range(len(packs) - 1, -1, -1), packs, weights, strict=True):
             pack = pack.to(self.args.device)
@@ -88,7 +88,7 @@ class PackTrainer(transformers.Trainer):
     @contextlib.contextmanager
     def _apart(self, model: torch.nn.Module) -> Iterator[None]:
         """Within this block gradients stay on their device, to be averaged together with those of the next pass."""
-        if processes.shared(model):  # then the Trainer averages, unless told that this is no step yet
+        if distributed.shared(model):  # then the Trainer averages, unless told that this is no step yet
             self.accelerator.gradient_state._set_sync_gradients(False)
             yield
             self.accelerator.gradient_state._set_sync_gradients(True)
@@ -129,7 +129,7 @@ class Log(transformers.TrainerCallback):
         self.before: float = lines[-1].get(SECONDS, 0.0) if lines else 0.0
         if PartialState().is_main_process:
             kept = [line for line in lines if line["step"] <= start]
-            disk.replace(self.path, "".join(f"{json.dumps(line)}\n" for line in kept).encode())
+            files.replace(self.path, "".join(f"{json.dumps(line)}\n" for line in kept).encode())
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         """One line for each logged step, and one for each validation."""
@@ -172,9 +172,7 @@ class Log(transformers.TrainerCallback):
 def forward(model: Any, pack: Pack) -> torch.Tensor:
     """Logits of a pack's candidates and texts: (C + N, vocabulary), float32."""
     kind = (
-        torch.autocast(pack.input_ids.device.type, torch.bfloat16)
-        if adapter.autocast(model)
-        else contextlib.nullcontext()
+        torch.autocast(pack.input_ids.device.type, torch.bfloat16) if lora.autocast(model) else contextlib.nullcontext()
     )
     try:
         with kind:
@@ -222,7 +220,7 @@ def make(
         save_strategy="steps",
         save_steps=every,
         save_total_limit=KEPT,
-        save_only_model=processes.shared(model),
+        save_only_model=distributed.shared(model),
         load_best_model_at_end=True,
         metric_for_best_model=f"eval_{METRIC}",
         greater_is_better=True,
@@ -280,7 +278,7 @@ def relocate(checkpoint: Path) -> None:
     state = json.loads(path.read_text(encoding="utf-8"))
     if best := state["best_model_checkpoint"]:
         state["best_model_checkpoint"] = str(checkpoint.with_name(Path(best).name))
-        disk.replace(path, json.dumps(state, indent=2).encode())
+        files.replace(path, json.dumps(state, indent=2).encode())
 
 
 def read_log(folder: Path) -> Sequence[dict[str, Any]]:

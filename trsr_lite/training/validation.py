@@ -13,10 +13,10 @@ import numpy.typing as npt
 import torch
 
 from trsr_lite.errors import TrsrError
-from trsr_lite.evaluation import metrics
-from trsr_lite.training import processes
-from trsr_lite.training.objective import Objective, margins
-from trsr_lite.training.rows import Row, fill, pack
+from trsr_lite.metrics import ranking as metrics
+from trsr_lite.training import distributed
+from trsr_lite.training.losses import Objective, margins
+from trsr_lite.training.packing import PackedRow, fill, pack
 from trsr_lite.training.trainer import METRIC, forward
 
 CUTOFFS = (3, 5, 10)
@@ -27,7 +27,7 @@ SPARED = 4  # times the tokens of a pass that learns
 @torch.no_grad()
 def score(
     model: Any,
-    rows: Sequence[Row],
+    rows: Sequence[PackedRow],
     objective: Objective,
     *,
     alone: bool = False,
@@ -44,7 +44,7 @@ def score(
     model.eval()
     device = next(model.parameters()).device
     passes = list(fill([rows[index] for index in mine], batch_tokens))
-    spare = processes.spare(model, len(passes))
+    spare = distributed.spare(model, len(passes))
     for places in passes:
         part = pack([rows[mine[place]] for place in places]).to(device)
         logits = forward(model, part)
@@ -68,7 +68,7 @@ def budget(batch_tokens: int) -> int:
     return min(BATCH_TOKENS, SPARED * batch_tokens)
 
 
-def ranking(scores: Sequence[npt.NDArray[np.float32]], rows: Sequence[Row]) -> dict[str, float]:
+def ranking(scores: Sequence[npt.NDArray[np.float32]], rows: Sequence[PackedRow]) -> dict[str, float]:
     """Recall, MRR, nDCG and AUC; `score` is Recall@3 + 5 + 10, as the authors choose checkpoints."""
     if not all(np.isfinite(values).all() for values in scores):
         raise TrsrError(

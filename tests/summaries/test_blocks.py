@@ -1,0 +1,49 @@
+"""Cutting a history: borders never move, and nothing falls between blocks and recent items."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trsr_lite import SettingsError
+from trsr_lite.settings import check
+from trsr_lite.summaries.blocks import split
+
+SIZES = st.integers(1, 7).flatmap(lambda size: st.tuples(st.just(size), st.integers(size - 1, size + 6)))
+
+
+@given(length=st.integers(0, 60), sizes=SIZES)
+def test_appending_an_item_changes_no_complete_block(length: int, sizes: tuple[int, int]) -> None:
+    block_size, recent_items = sizes
+    before = split(range(length), block_size=block_size, recent_items=recent_items)
+    after = split(range(length + 1), block_size=block_size, recent_items=recent_items)
+    assert after.complete[: len(before.complete)] == before.complete
+    assert len(after.complete) - len(before.complete) == ((length + 1) % block_size == 0)
+
+
+@given(length=st.integers(0, 60), sizes=SIZES)
+def test_every_item_is_in_a_block_or_recent_and_in_order(length: int, sizes: tuple[int, int]) -> None:
+    block_size, recent_items = sizes
+    cut = split(range(length), block_size=block_size, recent_items=recent_items)
+    in_blocks = [item for block in cut.complete for item in block]
+    assert all(len(block) == block_size for block in cut.complete)
+    assert in_blocks == list(range(len(in_blocks)))
+    assert list(cut.recent) == list(range(length))[max(0, length - recent_items) :]
+    assert {*in_blocks, *cut.recent} == set(range(length))
+
+
+@pytest.mark.parametrize(("block_size", "recent_items"), [(5, 3), (2, 0), (6, 0)])
+def test_too_few_recent_items_are_refused(block_size: int, recent_items: int) -> None:
+    with pytest.raises(SettingsError, match=rf"recent_items is {recent_items}.*at least {block_size - 1}"):
+        check(block_size, recent_items)
+
+
+def test_a_block_of_no_items_is_refused() -> None:
+    with pytest.raises(SettingsError, match="block_size is 0"):
+        check(0, 5)
+
+
+def test_a_ragged_cut_summarizes_what_is_left_over_too() -> None:
+    cut = split("abcdefg", block_size=3, recent_items=2, ragged=True)
+    assert cut.complete == (("a", "b", "c"), ("d", "e", "f"), ("g",))
+    assert cut.recent == ("f", "g")
+    assert split("abcdef", block_size=3, recent_items=2, ragged=True) == split("abcdef", block_size=3, recent_items=2)

@@ -1,0 +1,1 @@
+"""The page and the files that people read of an evaluation."""

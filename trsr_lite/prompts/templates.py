@@ -1,0 +1,290 @@
+"""All text that a model is shown, and the two words it may answer.
+
+Invariant: pure and versioned. Changing any character of a prompt needs a new `PROMPT_VERSION`, because tuned weights
+and cached summaries depend on it. Text from outside is folded to one line, so it cannot open a section of a prompt.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from trsr_lite.cancellation import Cancellation
+from trsr_lite.engine.interface import Prompt, Segment, Tokenizer
+from trsr_lite.errors import DataError, SettingsError
+from trsr_lite.records import Item
+from trsr_lite.settings import LEAST_TOKENS, LINE_TOKENS, Settings
+
+PROMPT_VERSION = "2"
+ANSWERS = ("yes", "no")
+NO_SUMMARY = "Nothing is known yet."
+ELLIPSIS = "…"
+CHARACTERS_PER_TOKEN = 16  # longer texts are cut before tokenizing, so that no text can cost much
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The nouns and verbs of one kind of item; `likes` opens a summary, which the model continues."""
+
+    item: str
+    items: str
+    person: str
+    did: str
+    would: str
+    likes: str
+
+
+DOMAINS: Mapping[str, Domain] = {
+    "item": Domain("item", "items", "user", "chose", "choose", "likes"),
+    "news": Domain("article", "articles", "reader", "read", "read", "likes articles about"),
+    "product": Domain("product", "products", "shopper", "bought", "buy", "likes"),
+}
+
+
+def fold(text: str) -> str:
+    """Text on one line: white space runs become one space, control and format characters go.
+
+    Zero-width joiners stay, which emoji and several scripts need.
+    """
+    if text.isprintable():  # nothing to leave out: of white space, only spaces are printable
+        return " ".join(text.split())
+    kept = (
+        " " if character.isspace() else character
+        for character in text
+        if character.isspace() or character in "\u200c\u200d" or unicodedata.category(character) not in ("Cc", "Cf")
+    )
+    return " ".join("".join(kept).split())
+
+
+def shown(item: Item, settings: Settings) -> list[tuple[str, str]]:
+    """The (name, folded text) pairs of an item that a model sees, in order."""
+    names = settings.attributes or ("title", *(name for name in item.attributes if name != "title"))
+    pairs = [(fold(name), fold(item.attributes[name])) for name in names if name in item.attributes]
+    pairs = [(name, text) for name, text in pairs if text]
+    if not pairs:
+        wanted = (
+            f"none of the attributes {', '.join(settings.attributes)}" if settings.attributes else "no visible text"
+        )
+        raise DataError(f"item {item.id!r}: it has {wanted}")
+    return pairs
+
+
+# Summaries
+
+
+def opening(domain: str) -> str:
+    """The words that every summary begins with; the model goes on from there."""
+    return f"The {DOMAINS[domain].person} {DOMAINS[domain].likes}"
+
+
+def block(items: Sequence[Item], settings: Settings, tokenizer: Tokenizer) -> tuple[str, str]:
+    """The (message, opening) that asks for the summary of one block."""
+    domain = DOMAINS[settings.domain]
+    task = f"Summarize the interests of a {domain.person} from the {domain.items} below in one sentence."
+    return f"{task}\n\n{_lines(items, settings, tokenizer)}", opening(settings.domain)
+
+
+def update(summary: str, items: Sequence[Item], settings: Settings, tokenizer: Tokenizer) -> tuple[str, str]:
+    """The (message, opening) that asks for a summary carried on over one more block."""
+    domain = DOMAINS[settings.domain]
+    task = (
+        f"Summarize the interests of a {domain.person} in one sentence, from an earlier summary and the {domain.items} "
+        f"{domain.did} since then."
+    )
+    earlier = f"Earlier summary: {_summary(summary, settings, tokenizer)}"
+    return f"{task}\n\n{earlier}\n\n{_lines(items, settings, tokenizer)}", opening(settings.domain)
+
+
+def merge(summaries: Sequence[str], settings: Settings, tokenizer: Tokenizer) -> tuple[str, str]:
+    """The (message, opening) that asks for one summary of several, oldest first."""
+    domain = DOMAINS[settings.domain]
+    task = f"Combine the notes below on one {domain.person}, oldest first, into one sentence that names every interest."
+    budget = min(settings.note_tokens, settings.summarizing_room // len(summaries) - LINE_TOKENS)
+    notes = "\n".join(f"- {shorten(fold(summary), budget, tokenizer)}" for summary in summaries)
+    return f"{task}\n\n{notes}", opening(settings.domain)
+
+
+def finish(opening: str, continuation: str, *, cut: bool = False) -> str:
+    """A summary from its opening and what the model added: one line, complete sentences where there are any.
+
+    Where its tokens ran out (`cut`) in the first sentence, that ends before what was begun last.
+    """
+    text = fold(f"{opening}{continuation}")
+    if text[-1:] in ".!?":
+        return text
+    end = max(text.rfind(mark) for mark in (". ", "! ", "? "))
+    if end > len(opening):
+        return text[: end + 1]
+    end = max(text.rfind(mark) for mark in (", ", " and ", " ("))
+    if cut and end > len(opening):
+        text = text[:end].rstrip(",")
+        text += ")" * (text.count("(") - text.count(")")) + "."
+    return text
+
+
+# Scoring
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """One user's scoring prompt: what all candidates share, and each candidate's own end.
+
+    `tokens` are those of the suffixes; `dropped` counts recent items left out to fit the budget; `candidates` are those
+    that are asked of.
+    """
+
+    prefix: Prompt
+    suffixes: tuple[Prompt, ...]
+    tokens: tuple[tuple[int, ...], ...]
+    dropped: int
+    candidates: tuple[Item, ...]
+
+
+def scoring(
+    summary: str | None,
+    recent: Sequence[Item],
+    candidates: Sequence[Item],
+    settings: Settings,
+    tokenizer: Tokenizer,
+    *,
+    leave_out: bool = False,
+    cancel: Cancellation | None = None,
+) -> Scoring:
+    """The prompts that ask yes or no of each candidate, within `prompt_tokens`.
+
+    The oldest recent items go first, then the last one shrinks. The task, a candidate's title and the answer cue are
+    never cut: a candidate too long for that raises `DataError`, or is left out with `leave_out` if another one fits.
+    Raises `Cancelled`.
+    """
+    room = settings.prompt_tokens - 1  # the answer
+    suffixes, tokens = list[Prompt](), list[tuple[int, ...]]()
+    for item in candidates:
+        if cancel:
+            cancel.check()
+        suffixes.append(_suffix(_asked(item, settings, tokenizer), settings))
+        tokens.append(tuple(tokenizer.tokenize(suffixes[-1], start=False)))
+    lengths = list(map(len, tokens))
+    head = _head(_summary(summary, settings, tokenizer) if summary else NO_SUMMARY, settings)
+    fixed = len(tokenizer.tokenize((Segment(head),)))
+    fitting = [index for index, length in enumerate(lengths) if fixed + LEAST_TOKENS + length <= room]
+    if len(fitting) < len(candidates) and not (leave_out and fitting):
+        index = next(index for index in range(len(candidates)) if index not in fitting)
+        raise _too_long(candidates[index], lengths[index], room)
+    room -= fixed + max((lengths[index] for index in fitting), default=0)
+    lines = [line(item, settings, tokenizer, settings.item_tokens) for item in recent]
+    costs = [len(tokenizer.encode(f"- {text}\n")) for text in lines]
+    first = 0
+    while first < len(lines) - 1 and sum(costs[first:]) > room:
+        first += 1
+    kept = lines[first:]
+    if kept and sum(costs[first:]) > room:
+        kept = [line(recent[-1], settings, tokenizer, max(room - LEAST_TOKENS // 2, LEAST_TOKENS // 2))]
+    body = "".join(f"- {text}\n" for text in kept)
+    return Scoring(
+        (Segment(head + body),),
+        tuple(suffixes[index] for index in fitting),
+        tuple(tokens[index] for index in fitting),
+        first,
+        tuple(candidates[index] for index in fitting),
+    )
+
+
+def check(item: Item, settings: Settings, tokenizer: Tokenizer) -> None:
+    """Raise `DataError` where no prompt could ask of an item: nothing of it is visible, or its title leaves no room.
+
+    Beside any summary, which is why a title that `scoring` could just ask of without one is refused.
+    """
+    pairs = shown(item, settings)
+    title = pairs[_title(pairs)][1]
+    head, room = Segment(_head("", settings)), settings.prompt_tokens - 1
+    rest = settings.note_tokens + LEAST_TOKENS
+    frame = sum(len(segment.text.encode()) for segment in (head, *_suffix("", settings)))
+    if frame + rest + max(len(title.encode()), settings.item_tokens) < room:
+        return  # a text has no more tokens than bytes
+    length = len(tokenizer.tokenize(_suffix(_asked(item, settings, tokenizer), settings), start=False))
+    if len(tokenizer.tokenize((head,))) + rest + length > room:
+        raise _too_long(item, length, room)
+
+
+def line(item: Item, settings: Settings, tokenizer: Tokenizer, budget: int, *, whole_title: bool = False) -> str:
+    """An item as one line of at most `budget` tokens: `title | name: text | …`, its longest texts shortened first."""
+    pairs = shown(item, settings)
+    title = _title(pairs)
+    fixed = {title} if whole_title else set()
+    texts = [text if index in fixed else text[: budget * CHARACTERS_PER_TOKEN] for index, (_, text) in enumerate(pairs)]
+    cap = budget
+    while True:
+        parts = [shorten(text, cap, tokenizer) if index not in fixed else text for index, text in enumerate(texts)]
+        rendered = " | ".join(
+            part if name == "title" else f"{name}: {part}" for (name, _), part in zip(pairs, parts, strict=True)
+        )
+        length = len(tokenizer.encode(rendered))
+        if length <= budget or cap <= 1:
+            if length <= budget:
+                return rendered
+            return parts[title] if whole_title else shorten(rendered, budget, tokenizer)
+        cap = min(cap - 1, max(1, cap * budget // length))
+
+
+def shorten(text: str, budget: int, tokenizer: Tokenizer) -> str:
+    """The text, or its beginning with an ellipsis in at most `budget` tokens."""
+    tokens = tokenizer.encode(text)
+    if len(tokens) <= budget:
+        return text
+    room = max(budget - len(tokenizer.encode(ELLIPSIS)), 1)
+    return f"{tokenizer.decode(tokens[:room]).rstrip()}{ELLIPSIS}"
+
+
+def answer_ids(suffix: Prompt, tokenizer: Tokenizer) -> tuple[int, int]:
+    """Token ids of (yes, no) right after a scoring prompt; one distinct token each, or `SettingsError`."""
+    before = tokenizer.tokenize(suffix, start=False)
+    ids = []
+    for answer in ANSWERS:
+        after = tokenizer.tokenize((*suffix[:-1], Segment(suffix[-1].text + answer)), start=False)
+        if len(after) != len(before) + 1 or after[:-1] != before:
+            raise SettingsError(f"this model's tokenizer does not give the answer {answer!r} one token of its own")
+        ids.append(after[-1])
+    if ids[0] == ids[1]:
+        raise SettingsError("this model's tokenizer gives both answers the same token")
+    return ids[0], ids[1]
+
+
+def _title(pairs: Sequence[tuple[str, str]]) -> int:
+    """The place of the title among what is shown, or of what stands for it."""
+    return next((place for place, (name, _) in enumerate(pairs) if name == "title"), 0)
+
+
+def _head(preference: str, settings: Settings) -> str:
+    domain = DOMAINS[settings.domain]
+    return (
+        f"### Task\nWill this {domain.person} {domain.would} the candidate {domain.item}? Answer yes or no.\n\n"
+        f"### Preference\n{preference}\n\n"
+        f"### Recent {domain.items}, oldest first\n"
+    )
+
+
+def _asked(item: Item, settings: Settings, tokenizer: Tokenizer) -> str:
+    return line(item, settings, tokenizer, settings.item_tokens, whole_title=True)
+
+
+def _suffix(text: str, settings: Settings) -> Prompt:
+    noun = DOMAINS[settings.domain].item
+    return (Segment(f"\n### Candidate {noun}\n- {text}"), Segment("\n\n### Answer (yes or no)\n"))
+
+
+def _too_long(item: Item, length: int, room: int) -> DataError:
+    return DataError(
+        f"candidate {item.id!r}: its title alone needs about {length} tokens; the whole prompt has {room}",
+        hint="shorten the title, or raise `--prompt-tokens`",
+    )
+
+
+def _lines(items: Sequence[Item], settings: Settings, tokenizer: Tokenizer) -> str:
+    room = settings.summarizing_room - settings.note_tokens  # an earlier summary may stand beside the items
+    budget = min(settings.item_tokens, room // len(items) - LINE_TOKENS)
+    return "\n".join(f"- {line(item, settings, tokenizer, budget)}" for item in items)
+
+
+def _summary(text: str, settings: Settings, tokenizer: Tokenizer) -> str:
+    return shorten(fold(text), settings.note_tokens, tokenizer)

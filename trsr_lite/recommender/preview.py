@@ -1,0 +1,53 @@
+"""What the models would be shown for one user: the very prompts, as text.
+
+Invariant: the texts come from the same plan and the same functions as those of a call. No model runs: what waits for a
+summary that was not made is left out, or says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trsr_lite.engine.interface import ChatTokenizer, Segment, Tokenizer
+from trsr_lite.models.bundle import Bundle
+from trsr_lite.prompts import templates
+from trsr_lite.records import Item
+from trsr_lite.settings import Settings
+from trsr_lite.summaries import generate, plan
+from trsr_lite.summaries.blocks import split
+from trsr_lite.summaries.store import SummaryStore
+
+NOT_MADE = "(not summarized yet: run `trsr-lite summarize`)"
+
+
+def preview(
+    history: Sequence[Item],
+    candidates: Sequence[Item],
+    bundle: Bundle,
+    settings: Settings,
+    store: SummaryStore,
+    summarizer: ChatTokenizer,
+    recommender: Tokenizer,
+) -> list[tuple[str, str]]:
+    """(name, text) pairs in the order of a call: prompts of summaries, what all candidates share, each candidate.
+
+    `summarizer` and `recommender` are the vocabularies of the bundle's models.
+    """
+    root = plan.plan(history, settings, bundle.summarizer.identity)
+    order = plan.ordered(root)
+    texts = store.get(node.key for node in order)
+    shown = []
+    for number, node in enumerate(order, 1):
+        if all(child.key in texts for child in node.children):
+            message = generate.message(node, texts, settings, summarizer)
+            shown.append((f"{node.kind} {number} of {len(order)}", _plain(generate.framed(*message, summarizer))))
+    text = (texts.get(root.key) or NOT_MADE) if root else None
+    asked = templates.scoring(text, split(history, **settings.cut).recent, candidates, settings, recommender)
+    shown.append(("scoring: shared by all candidates", _plain(asked.prefix)))
+    for item, suffix in zip(candidates, asked.suffixes, strict=True):
+        shown.append((f"scoring: candidate {item.id}", _plain(suffix)))
+    return shown
+
+
+def _plain(prompt: Sequence[Segment]) -> str:
+    return "".join(segment.text for segment in prompt)
