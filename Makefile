@@ -83,7 +83,7 @@ $(VENV)/.embeddings: $(VENV)/.test
 
 $(VENV)/.new:
 	@command -v $(PYTHON) >/dev/null || { echo "Error: $(PYTHON) is missing: install python3 (Debian, Ubuntu: apt install python3 python3-venv)" >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Error: Python 3.10 or newer is needed: set PYTHON=… to one" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Error: Python 3.11 or newer is needed: set PYTHON=… to one" >&2; exit 1; }
 	@command -v cc >/dev/null && command -v c++ >/dev/null || { echo "Error: a C and C++ compiler is missing: install gcc and g++ (Debian, Ubuntu: apt install build-essential; macOS: xcode-select --install)" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { echo "Error: Python cannot make virtual environments: install venv (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
 	@touch $@

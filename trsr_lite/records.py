@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from trsr_lite.errors import DataError
-from trsr_lite.io import times
 
 LINES_SUFFIXES = (".jsonl", ".ndjson")
 RESERVED = ("id", "time")
+_ISO_8601 = re.compile(
+    r"(\d{4}(?:-?\d\d-?\d\d|-?W\d\d(?:-?\d)?))"
+    r"(?:\D((?:[01]\d|2[0-3])(?:(:?)\d\d(?:\3\d\d(?:[.,]\d+)?)?)?)(?: ?(Z|[+-]\d\d(?:(:?)\d\d(?:\5\d\d)?)?))?|Z)?",
+    re.ASCII,
+)
 
 
 @dataclass(frozen=True)
@@ -167,8 +173,20 @@ def parse_time(value: Any, where: str) -> float | None:
         return float(value)
     if isinstance(value, str):
         with contextlib.suppress(ValueError, OverflowError):
-            return times.timestamp(value)
+            return _timestamp(value)
     raise DataError(f"{where}: {_shortly(value)} is not a time", hint="use ISO 8601, such as 2026-01-02T10:00:00Z")
+
+
+def _timestamp(text: str) -> float:
+    """Seconds since the epoch; UTC where no zone is named. Raises `ValueError` or `OverflowError` for anything else.
+
+    `fromisoformat` alone would read `20260102100000` as midnight, and 24:00 from Python 3.14 on.
+    """
+    found = _ISO_8601.fullmatch(text.strip().upper())
+    if found is None:
+        raise ValueError(f"not ISO 8601: {text!r}")
+    date, clock, _, zone, _ = found.groups()
+    return datetime.fromisoformat(f"{date}T{clock or '00'}{zone or 'Z'}").timestamp()
 
 
 def is_text(text: str) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tkinter as tk
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from tkinter import ttk
 
 from look import Look
@@ -195,6 +195,6 @@ def _day(time: float | None) -> str:
     if time is None:
         return "just now"
     try:
-        return f"{datetime.fromtimestamp(time, timezone.utc):%d %b %Y}"
+        return f"{datetime.fromtimestamp(time, UTC):%d %b %Y}"
     except (ValueError, OverflowError, OSError):
         return f"{time:.0f}"

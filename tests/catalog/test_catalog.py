@@ -197,7 +197,7 @@ def test_parquet_has_times_decimals_and_missing_values(tmp_path: Path) -> None:
 
     from pyarrow import parquet
 
-    time = datetime.datetime(2026, 1, 2, tzinfo=datetime.timezone.utc)
+    time = datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC)
     row = {
         "id": 7,
         "title": "A",

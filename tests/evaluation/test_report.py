@@ -9,7 +9,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from trsr_lite.records import Item
 
 EVIL = "<script>alert('1')</script>"
 BREAKING = '"><img src=x onerror=alert(1)>'
-WHEN = datetime(2026, 5, 4, 3, 2, tzinfo=timezone.utc)
+WHEN = datetime(2026, 5, 4, 3, 2, tzinfo=UTC)
 SIZE = 12
 MARK = "← the user's own"
 

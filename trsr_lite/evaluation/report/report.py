@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import platform
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,7 @@ def html(evaluation: Evaluation, *, command: str, when: datetime | None = None) 
     first, *others = evaluation.systems
     rest = f" and {page.counted(len(others), 'other system')}" if others else ""
     title = f"{page.text(first)}{rest} on {page.counted(len(evaluation.lists.examples), 'list')}"
-    date = (when or datetime.now(timezone.utc)).strftime("%Y-%m-%d %H:%M %Z").strip()
+    date = (when or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M %Z").strip()
     return page.page(
         title,
         [
