@@ -21,6 +21,7 @@ from trsr_lite.errors import ModelError, SettingsError
 from trsr_lite.io.digests import file_digest, sha256
 from trsr_lite.io.files import granted
 from trsr_lite.models.bundle import ModelFile
+from trsr_lite.training import base_files
 
 WEIGHTS = ("adapter_config.json", "adapter_model.safetensors")  # of peft
 
@@ -30,12 +31,18 @@ def check_folder(model: Path) -> None:
     with granted(model):
         if not (model / "config.json").is_file():
             raise ModelError(f"{model}: not a model folder: it has no config.json", hint="`convert merge` writes one")
+    base_files.check(model)
 
 
 def convert(converter: Converter, model: Path, target: Path, file_type: str) -> None:
-    """Write a Hugging Face model folder as one GGUF of a floating-point type."""
-    with _whole(target) as place:
-        converter.run(MODEL_SCRIPT, [model, "--outfile", place, "--outtype", file_type.lower()])
+    """Write a Hugging Face model folder as one GGUF of a floating-point type.
+
+    The script sees a copy without code, which has the folder's name, because that becomes the model's.
+    """
+    with tempfile.TemporaryDirectory() as folder, _whole(target) as place:
+        alone = Path(folder) / model.absolute().name
+        base_files.copy(model, alone)
+        converter.run(MODEL_SCRIPT, [alone, "--outfile", place, "--outtype", file_type.lower()])
 
 
 def convert_adapter(converter: Converter, adapter: Path, base: Path, target: Path) -> None:
@@ -48,7 +55,9 @@ def convert_adapter(converter: Converter, adapter: Path, base: Path, target: Pat
         alone.mkdir()
         for name in WEIGHTS:
             shutil.copy(adapter / name, alone)
-        converter.run(LORA_SCRIPT, ["--base", base, "--outfile", target, "--outtype", "f16", alone])
+        plain = Path(folder) / "base"
+        base_files.copy(base, plain)
+        converter.run(LORA_SCRIPT, ["--base", plain, "--outfile", target, "--outtype", "f16", alone])
 
 
 def quantize(source: Path, target: Path, file_type: str) -> None:

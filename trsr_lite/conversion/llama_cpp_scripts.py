@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -40,6 +41,7 @@ def prepare_metadata_for_build_wheel(folder, config_settings=None):
     return place.name
 """
 """What pip asks instead of the build backend, which would be fetched and run for a minute only to name the package."""
+DISTRUSTING = str(Path(__file__).with_name("distrusting.py"))
 FULL = ("Errno 28", "No space left", "Errno 122")
 
 
@@ -51,11 +53,25 @@ class Converter:
     digest: str
 
     def run(self, script: str, arguments: Sequence[str | Path]) -> None:
-        """Run a script on local files; its last line is the reason of a failure."""
-        command = [sys.executable, str(self.folder / script), *map(str, arguments)]
-        quiet = {**os.environ, "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
-        quiet.pop("NO_LOCAL_GGUF", None)
-        done = subprocess.run(command, env=quiet, capture_output=True, text=True, check=False)
+        """Run a script on local files; its last line is the reason of a failure.
+
+        The process is shut off from the code of models: it imports from the folders of this one, but never from the
+        current one, which may be a model's, and `distrusting` refuses what the script would trust.
+        """
+        folders = [folder for folder in sys.path if Path(folder).is_absolute() and not _is_current(folder)]
+        command = [sys.executable, "-I", DISTRUSTING, str((self.folder / script).absolute()), json.dumps(folders)]
+        command += [str(one.absolute()) if isinstance(one, Path) else one for one in arguments]
+        with tempfile.TemporaryDirectory() as empty:
+            done = subprocess.run(
+                command,
+                env=_environment(),
+                cwd=empty,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                check=False,
+            )
         if done.returncode:
             lines = [line for line in done.stderr.splitlines() if line.strip()] or [f"exit code {done.returncode}"]
             if any(sign in lines[-1] for sign in FULL):
@@ -65,6 +81,20 @@ class Converter:
                 f"{script}: {lines[-1]}",
                 hint="llama.cpp's converter must know the base's architecture and tokenizer: try a base that it lists",
             )
+
+
+def _environment() -> dict[str, str]:
+    """What the child sees: no network, no Python of anybody's, and nothing that could make a library trust a model."""
+    known = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("PYTHON") and not name.endswith("TRUST_REMOTE_CODE") and name != "NO_LOCAL_GGUF"
+    }
+    return {**known, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TQDM_DISABLE": "1"}
+
+
+def _is_current(folder: str) -> bool:
+    return os.path.realpath(folder) == os.path.realpath(os.curdir)
 
 
 def find(folder: Path | None, cache: Path, *, offline: bool = False) -> Converter:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from trsr_lite.errors import ModelError
-from trsr_lite.training import base_model, lora, run_dir
+from trsr_lite.training import base_files, base_model, lora, run_dir
 from trsr_lite.training.base_model import TOKENIZER_FILES, Base
 from trsr_lite.training.options import LAYERS, TrainOptions
 
@@ -85,7 +85,8 @@ def _tokenizer_folder(located: Base, revision: str | None, *, offline: bool) -> 
 
 
 def check_adapter(trained: Path) -> None:
-    """Raise `ModelError` where an adapter has parts that no GGUF can carry."""
+    """Raise `ModelError` where an adapter has parts that no GGUF can carry, or is a pickle."""
+    base_files.check(trained)
     try:
         config = json.loads((trained / "adapter_config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -24,7 +24,7 @@ from trsr_lite.models import default
 from trsr_lite.prompts import fingerprint, templates
 from trsr_lite.records import Item
 from trsr_lite.settings import Settings
-from trsr_lite.training import memory, tree_attention
+from trsr_lite.training import base_files, memory, tree_attention
 from trsr_lite.training.options import TrainOptions
 
 TOKENIZER_FILES = (
@@ -68,6 +68,7 @@ def locate(name: str, *, revision: str | None = None, offline: bool = False) -> 
         if path.is_dir():
             if not (path / "config.json").is_file():
                 raise ModelError(f"{path}: not a model: it has no config.json")
+            base_files.check(path)
             return Base(name, str(path))
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise ModelError(f"{name}: there is no such model", hint="give `smollm2`, a folder, a .gguf file or a hub id")
@@ -112,7 +113,7 @@ def parameters(base: Base, *, offline: bool = False) -> int:
 
     config = AutoConfig.from_pretrained(base.path, local_files_only=offline, trust_remote_code=False, **base.source)
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False, attn_implementation="eager")
     return sum(parameter.numel() for parameter in model.parameters())
 
 
