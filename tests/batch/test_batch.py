@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import itertools
 import json
 import logging
-import os
 import random
 import sqlite3
 import subprocess
@@ -656,67 +654,18 @@ def test_the_lock_ends_with_its_process(desk: Desk, write: Callable[..., Path]) 
     assert desk.batch(users).users == 1
 
 
-def test_a_lock_whose_file_was_taken_away_in_between_is_taken_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    really, taken = lock._lock, 0
-
-    def slow(number: int) -> None:
-        nonlocal taken
-        taken += 1
-        if taken <= 2:
-            (tmp_path / lock.LOCK).unlink()  # as the run that had it does when it ends
-        if taken == 2:
-            (tmp_path / lock.LOCK).touch()  # and this one is a third run's
-        really(number)
-
-    monkeypatch.setattr(lock, "_lock", slow)
-    folder = RemotePath(str(tmp_path))
-    with lock.held(folder), pytest.raises(SettingsError), lock.held(folder):
-        pass
-    assert taken == 4
-
-
 def test_where_nothing_can_be_locked_a_run_warns_and_works(
     desk: Desk, write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def unable(number: int) -> None:
+    fcntl = pytest.importorskip("fcntl")
+
+    def unable(number: int, operation: int) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(lock, "_lock", unable)
+    monkeypatch.setattr(fcntl, "flock", unable)
     with caplog.at_level(logging.WARNING):
         assert desk.batch(write(user("u"))).users == 1
     assert "cannot be locked" in caplog.text and str(desk.out) in caplog.text
-
-
-@pytest.mark.skipif(os.name != "posix", reason="links need a right on Windows")
-def test_a_folder_is_held_by_whatever_name(tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir()
-    (tmp_path / "link").symlink_to("run")
-    names = [tmp_path / "run", tmp_path / "link", tmp_path / "link" / ".." / "run"]
-    for one, other in itertools.permutations(names, 2):
-        first, second = (lock.alone(name, "train", "at work") for name in (one, other))
-        with first, pytest.raises(SettingsError) as caught, second:
-            pass
-        assert str(caught.value) == f"{other}: at work"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "run"]
-
-
-@pytest.mark.parametrize(
-    ("number", "hint"),
-    [(errno.EACCES, "name another place"), (errno.ENOSPC, "make room, then run the same command again")],
-)
-def test_what_cannot_be_held_is_called_what_was_typed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, hint: str
-) -> None:
-    def refuse(*_: Any, **__: Any) -> None:
-        raise OSError(number, "refused")
-
-    monkeypatch.setattr(Path, "mkdir", refuse)
-    for place in (tmp_path / "run", Path(tmp_path.anchor)):
-        with pytest.raises(TrsrError) as caught, lock.alone(place, "train", "at work"):
-            pass
-        assert (str(caught.value), caught.value.hint) == (f"{place}: nothing can be written beside it: refused", hint)
 
 
 @pytest.mark.parametrize(("number", "room"), [(errno.EACCES, False), (errno.ENAMETOOLONG, False), (errno.EDQUOT, True)])
@@ -726,12 +675,6 @@ def test_room_is_asked_for_where_it_is_lacking(tmp_path: Path, number: int, room
         with pytest.raises(TrsrError, match="refused") as caught, block:
             raise OSError(number, "refused")
         assert caught.value.hint == ("make room" if room else "name another place")
-
-
-def test_an_address_is_not_locked(tmp_path: Path) -> None:
-    folder = RemotePath((tmp_path / "far").as_uri())
-    with lock.held(folder), lock.held(folder):
-        assert not (tmp_path / "far").exists()
 
 
 def test_what_an_address_asks_for_stays_behind_its_parts() -> None:

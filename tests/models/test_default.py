@@ -234,6 +234,27 @@ def test_two_processes_may_prepare_at_once(quick: Path, monkeypatch: pytest.Monk
     assert list((quick / "models").iterdir()) == [target]
 
 
+def test_of_two_processes_one_prepares_and_the_other_waits_for_it(quick: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits, built = threading.Event(), list[Path]()
+
+    def build(source: Path, place: Path, on_step: object) -> None:
+        built.append(place)
+        assert waits.wait(PATIENCE)
+        write_bundle(source, place, on_step)
+
+    def other() -> None:
+        default.prepare(quick, on_step=lambda step: waits.set() if "another process" in step else None)
+
+    monkeypatch.setattr(default, "_build", build)
+    threads = [threading.Thread(target=other) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert waits.is_set() and len(built) == 1
+    assert list((quick / "models").iterdir()) == [default.folder(quick)]
+
+
 def test_what_was_prepared_is_on_the_disk_before_it_has_its_name(quick: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     forced = set[int]()
 

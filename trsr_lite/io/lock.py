@@ -1,8 +1,8 @@
 """One run at a time in a folder of results.
 
-Invariant: the lock belongs to an open file of one process, so that it ends with that process, however it ends: a folder
-is never left locked. It is advisory, of the operating system, and for folders of this machine: at a remote address
-nothing is locked, and it is up to the caller that only one run works there.
+Invariant: the lock ends with its process, however that ends, and no forked child gives it back: a folder is never left
+locked. It is advisory, of the operating system, and for folders of this machine: at a remote address nothing is locked,
+and it is up to the caller that only one run works there.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import contextlib
 import errno
 import logging
 import os
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
 from trsr_lite.errors import SettingsError, TrsrError
 from trsr_lite.io import files
@@ -22,7 +22,9 @@ from trsr_lite.io.remote import RemotePath
 
 LOCK = ".lock"
 WAIT = "wait until it has ended, or name another folder"
-_HELD = (errno.EAGAIN, errno.EACCES)  # what flock and msvcrt say where another has it
+BRIEFLY = 0.1  # seconds: one who ends in this moment takes the file away, and its successor tries again
+LONG, POLL = 10.0, 0.02  # seconds
+_UNABLE = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)  # what a file system without locks says
 logger = logging.getLogger(__name__)
 
 
@@ -41,15 +43,11 @@ def held(
     path = Path((folder / LOCK).address)
     with folder.mapped(files.ROOM):
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = _acquired(path)
-    if file is None:
+        taken = _taken(path, BRIEFLY)
+    if taken is None:
         raise SettingsError(f"{name or folder}: {says}", hint=hint)
-    try:
+    with _removed(path, taken):
         yield
-    finally:
-        with contextlib.suppress(OSError):  # Windows keeps what is open: there an empty file stays
-            path.unlink()
-        file.close()
 
 
 def beside(target: Path, kind: str) -> Path:
@@ -79,36 +77,48 @@ def alone(target: Path, kind: str, says: str) -> Iterator[None]:
             folder.rmdir()
 
 
-def _acquired(path: Path) -> BinaryIO | None:
-    """The file, locked; None where another has it."""
-    while True:
-        with contextlib.ExitStack() as opened:
-            file = opened.enter_context(path.open("ab"))
-            try:
-                _lock(file.fileno())
-            except OSError as error:
-                if error.errno in _HELD:
-                    return None
-                logger.warning("%s: cannot be locked (%s): see to it that no other run works there", path.parent, error)
-            if _is(path, file):
-                opened.pop_all()
-                return file
-        # the run that had it took the file away in between, so that the name is another file's, or nobody's
+@contextlib.contextmanager
+def waiting(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Within this block nobody else holds `path`, a file that is there for so long; `on_wait` is called before waiting.
+
+    Raises `OSError` where it cannot be created.
+    """
+    taken = _taken(path, 0)
+    if taken is None:
+        on_wait()
+    while taken is None:
+        taken = _taken(path, LONG)
+    with _removed(path, taken):
+        yield
 
 
-def _is(path: Path, file: BinaryIO) -> bool:
+@contextlib.contextmanager
+def _removed(path: Path, taken: AbstractContextManager[Any]) -> Iterator[None]:
+    """Holds what was taken, and takes its file away at the end, while it is still held: a third may be waiting for it.
+
+    filelock sees when a file that it has just locked is nobody's any more, and tries again.
+    """
+    owner = os.getpid()
+    with taken:
+        try:
+            yield
+        finally:
+            if os.getpid() == owner:  # not in a forked child that leaves this block too
+                with contextlib.suppress(OSError):  # Windows keeps what is open: there filelock removes it afterwards
+                    path.unlink()
+
+
+def _taken(path: Path, seconds: float) -> AbstractContextManager[Any] | None:
+    """What gives the lock back, a file of this path locked; None where another has it. Raises `OSError`."""
+    from filelock import FileLock, Timeout  # not before there is something to lock: it takes 30 ms
+
+    lock = FileLock(path, thread_local=False)  # a generator may be closed by another thread than began it
     try:
-        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
-    except FileNotFoundError:
-        return False
-
-
-def _lock(number: int) -> None:
-    if sys.platform == "win32":
-        import msvcrt
-
-        msvcrt.locking(number, msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return lock.acquire(timeout=seconds, poll_interval=POLL)
+    except Timeout:
+        return None
+    except OSError as error:
+        if error.errno not in _UNABLE:
+            raise
+        logger.warning("%s: cannot be locked (%s): see to it that no other run works there", path.parent, error)
+        return contextlib.nullcontext()

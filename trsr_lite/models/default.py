@@ -1,11 +1,12 @@
 """`smollm2`, the embedded default: SmolLM2-135M-Instruct with this package's adapters, prepared once for this machine.
 
 Invariant: a prepared folder is complete or absent: it is made beside its place, forced to the disk and renamed; one
-that has lost its manifest counts as absent. The source is a Q4_1 file whose content hash is pinned. Q4_1 is slow in
-llama.cpp, so it is written again in the types below, which all keep its weights to well under its own rounding step;
-the fastest for prefill becomes the recommender's base, and the summarizer's too unless another is much faster for
-summaries. The adapters and what is known of them come with the package, in `ADAPTERS` (`examples/default_model` is how
-they were made).
+that has lost its manifest counts as absent. Of several processes one prepares, and the others wait for it.
+
+The source is a Q4_1 file whose content hash is pinned. Q4_1 is slow in llama.cpp, so it is written again in the types
+below, which all keep its weights to well under its own rounding step; the fastest for prefill becomes the recommender's
+base, and the summarizer's too unless another is much faster for summaries. The adapters and what is known of them come
+with the package, in `ADAPTERS` (`examples/default_model` is how they were made).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from trsr_lite.engine import model
 from trsr_lite.engine.llama import LlamaEngine
 from trsr_lite.engine.threads import default_threads
 from trsr_lite.errors import ModelError
+from trsr_lite.io import lock
 from trsr_lite.io.digests import file_digest, sha256
 from trsr_lite.io.files import granted
 from trsr_lite.models import bundle, hub
@@ -105,12 +107,25 @@ def prepare(
                 os.utime(target)  # it is in use
             return target
     source = locate(offline=offline)
-    staging: Path | None = None
+    say = on_step or (lambda _: None)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        with lock.waiting(target.with_name(f".{NAME}.lock"), lambda: say("waiting for another process to prepare it")):
+            if not manifest.is_file():
+                _make(source, target, say)
+    except OSError as error:
+        if manifest.is_file():  # another process was faster
+            return target
+        raise ModelError(f"{target}: cannot be written: {error.strerror or error}", hint=ROOM) from error
+    return target
+
+
+def _make(source: Path, target: Path, on_step: Callable[[str], None]) -> None:
+    """Build the bundle beside its place, and give it its name; raises `OSError`, and `ModelError` for want of room."""
+    staging: Path | None = None
+    try:
         _remove_stale(target.parent)
-        if not manifest.is_file():
-            shutil.rmtree(target, ignore_errors=True)  # the rest of one that was damaged
+        shutil.rmtree(target, ignore_errors=True)  # the rest of one that was damaged
         free = shutil.disk_usage(target.parent).free
         if free < SPACE:
             raise ModelError(
@@ -118,19 +133,14 @@ def prepare(
                 hint=ROOM,
             )
         staging = Path(tempfile.mkdtemp(prefix=f".{NAME}-", dir=target.parent))
-        _build(source, staging, on_step or (lambda _: None))
+        _build(source, staging, on_step)
         for path in staging.iterdir():  # a power loss may leave the new name of a folder without what was in it
             with path.open("rb+") as file:
                 os.fsync(file.fileno())
         staging.rename(target)
-    except OSError as error:
-        if manifest.is_file():  # another process was faster
-            return target
-        raise ModelError(f"{target}: cannot be written: {error.strerror or error}", hint=ROOM) from error
     finally:
         if staging is not None:
             shutil.rmtree(staging, ignore_errors=True)
-    return target
 
 
 def _build(source: Path, place: Path, on_step: Callable[[str], None]) -> None:
