@@ -337,6 +337,33 @@ def test_rejects_may_go_to_a_device_which_stays(tmp_path: Path, build: Build) ->
     assert Path(os.devnull).is_char_device()
 
 
+def test_no_file_of_anybody_is_removed_or_overwritten_by_rejects(tmp_path: Path, run: Run) -> None:
+    path, thesis = tmp_path / "x.catalog", tmp_path / "thesis.txt"
+    good, bad = write(tmp_path / "good.jsonl", SHOP), write(tmp_path / "bad.jsonl", BAD)
+    thesis.write_text("years of work")
+    assert run("build", good, "--output", tmp_path / "there.catalog").code == 0
+    for source in (good, bad):  # whether anything is rejected or not
+        for command in (["build", source, "--output", path], ["add", tmp_path / "there.catalog", source]):
+            outcome = run(*command, "--rejects", thesis)
+            assert outcome.code == 2 and f"{thesis}: already exists" in outcome.err
+            assert thesis.read_text() == "years of work"
+    assert not path.exists()
+    first = run("build", bad, "--output", path, "--json").json["rejects"]
+    kept = Path(first).read_text()
+    assert run("add", path, good, "--json").json["rejects"] is None
+    second = run("add", path, bad, "--json").json["rejects"]
+    assert first != second and Path(first).read_text() == kept
+    assert run("add", path, bad, "--rejects", thesis, "--force").code == 0
+    assert "no object" in thesis.read_text()
+
+
+def test_a_catalog_is_not_written_over_its_own_items(tmp_path: Path, run: Run) -> None:
+    source = write(tmp_path / "items.jsonl", SHOP)
+    outcome = run("build", source, "--output", source, "--force")
+    assert outcome.code == 2 and "would be written over its items" in outcome.err
+    assert len(source.read_text().splitlines()) == len(SHOP)
+
+
 def test_every_line_that_an_open_quote_takes_along_is_counted_and_kept(tmp_path: Path) -> None:
     rows = [f"p{number},Title {number}" for number in range(200)]
     rows[49] = 'p49,"Title 49'

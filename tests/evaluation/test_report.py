@@ -580,7 +580,6 @@ def ranking(tmp_path: Path, tiny: Path) -> list[str]:
 def test_the_command_writes_a_report_of_what_it_printed(run: Run, ranking: list[str], tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="needs matplotlib: `pip install 'trsr-lite[report]'`")
     target = tmp_path / "a report.html"
-    target.write_text("an older one", encoding="utf-8")
     code, out, err = run(*ranking, "--report", target)
     assert code == 0, err
     assert "tiny" in out
@@ -590,6 +589,18 @@ def test_the_command_writes_a_report_of_what_it_printed(run: Run, ranking: list[
     assert page.texts("code") == [shlex.join(["trsr-lite", "evaluate", *ranking, "--report", str(target)])]
     assert "2 lists are too few for intervals" in page.texts("section")[0]
     assert sorted(path.name for path in tmp_path.iterdir() if "report" in path.name) == ["a report.html"]
+
+
+def test_a_file_that_is_there_is_replaced_with_force_only(run: Run, ranking: list[str], tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="needs matplotlib: `pip install 'trsr-lite[report]'`")
+    target, hidden = tmp_path / "report.html", tmp_path / ".report.html"
+    for file in (target, hidden):
+        file.write_text("mine", encoding="utf-8")
+    code, out, err = run(*ranking, "--report", target)
+    assert (code, out) == (2, "") and f"Error: {target}: already exists" in err
+    assert [file.read_text(encoding="utf-8") for file in (target, hidden)] == ["mine", "mine"]
+    code, out, err = run(*ranking, "--report", target, "--force")
+    assert code == 0 and target.read_text(encoding="utf-8").startswith("<!") and hidden.read_text() == "mine"
 
 
 def refused(run: Run, monkeypatch: pytest.MonkeyPatch, target: Path) -> str:
@@ -667,7 +678,7 @@ def test_a_full_disk_costs_the_report_and_not_the_figures(
         return write(path, data)
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    code, out, err = run(*ranking, "--report", target)
+    code, out, err = run(*ranking, "--report", target, "--force")
     assert code == TrsrError.exit_code
     assert "Recall@3" in out
     assert f"Error: {target}: the report cannot be written: No space left on device" in err

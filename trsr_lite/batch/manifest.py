@@ -15,7 +15,7 @@ import orjson
 
 from trsr_lite.batch import users as inputs
 from trsr_lite.batch.options import BatchOptions
-from trsr_lite.batch.plan import PLAN, REJECTS, Counts
+from trsr_lite.batch.plan import PLAN, REJECTS, Counts, is_plan
 from trsr_lite.errors import SettingsError
 from trsr_lite.io.remote import RemotePath
 from trsr_lite.prompts.templates import PROMPT_VERSION
@@ -66,9 +66,10 @@ def check(folder: RemotePath, head: Mapping[str, Any], *, resume: bool) -> Count
     """What a folder's plan counted, where its run may go on; None where it is new; else raises `SettingsError`."""
     known = read(folder)
     if known is None:
-        names = [name for name in folder.listing() if name not in (PLAN, REJECTS) and not name.startswith(".")]
-        if names:
-            raise SettingsError(f"{folder}: is not a batch: it holds {names[0]!r}", hint="name another folder")
+        names = [name for name in folder.listing() if not name.startswith(".")]
+        foreign = names if not is_plan(folder) else [name for name in names if name not in (PLAN, REJECTS)]
+        if foreign:  # beside a plan that was killed before this manifest, nothing else can be there
+            raise SettingsError(f"{folder}: is not a batch: it holds {foreign[0]!r}", hint="name another folder")
         return None
     if not resume:
         raise SettingsError(f"{folder}: holds a batch already", hint="`--resume` continues it; or name another folder")

@@ -148,6 +148,16 @@ def read(folder: RemotePath) -> Iterator[Partition]:
             yield Partition(**{**data, "skip": tuple(data["skip"])})
 
 
+def is_plan(folder: RemotePath) -> bool:
+    """Whether a folder has a plan of a batch, and no other file of that name."""
+    if not (folder / PLAN).exists():
+        return False
+    try:
+        return all(partition.users >= 0 for partition in itertools.islice(read(folder), 1))
+    except (orjson.JSONDecodeError, TypeError, KeyError):
+        return False
+
+
 def users(source: Source, partition: Partition, rules: Rules) -> list[User]:
     """The users of a partition; raises `DataError` where the file is no longer the one that was planned."""
     skip = set(partition.skip)

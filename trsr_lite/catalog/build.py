@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from trsr_lite.catalog import database, rows
-from trsr_lite.catalog.rejects import Rejects
+from trsr_lite.catalog.rejects import Rejects, beside
 from trsr_lite.catalog.rows import CatalogRow
 from trsr_lite.catalog.writer import Changes, Writer
 from trsr_lite.errors import DataError, SettingsError, StoreError
@@ -52,9 +52,9 @@ def build(
 ) -> CatalogChange:
     """A new catalog at `path` of the items in all sources (`.jsonl`, `.ndjson`, `.csv`, `.parquet`; `-` is stdin).
 
-    Bad rows go to `rejects` (default: `<path>.rejects.jsonl`); `strict` makes the first an error. Of rows with one id
-    the last counts. Raises `SettingsError` where `path` exists and `force` is not set, `DataError` where no item can
-    be used, and `StoreError` where the file cannot be written.
+    Bad rows go to `rejects` (default: `<path>.rejects.jsonl`, with a number where that is taken); `strict` makes the
+    first an error. Of rows with one id the last counts. Raises `SettingsError` where `path` or `rejects` exists and
+    `force` is not set, `DataError` where no item can be used, and `StoreError` where the file cannot be written.
     """
     target = Path(path)
     with _written(target):
@@ -66,7 +66,7 @@ def build(
         _forget_stopped(target)
     place, whole = (target.with_name(f".{target.name}.{os.getpid()}.{name}") for name in BUILDING)
     try:
-        with _rejecting(target, rejects, sources, strict=strict) as rejected:
+        with _rejecting(target, rejects, sources, strict=strict, force=force) as rejected:
             with contextlib.closing(database.create(place)) as connection, database.mapped(target):
                 writer = Writer(connection, fresh=True)
                 connection.execute("BEGIN")
@@ -92,14 +92,15 @@ def add(
     *,
     rejects: str | Path | None = None,
     strict: bool = False,
+    force: bool = False,
     progress: OnProgress | None = None,
 ) -> CatalogChange:
     """Put the items of all sources into the catalog at `path`; an id that is known gets its new text.
 
-    Raises as `build` does; then the catalog is as it was.
+    `force` is for a file of `rejects` that exists. Raises as `build` does; then the catalog is as it was.
     """
     target = Path(path)
-    with _changing(target) as writer, _rejecting(target, rejects, sources, strict=strict) as rejected:
+    with _changing(target) as writer, _rejecting(target, rejects, sources, strict=strict, force=force) as rejected:
         _put_all(writer, sources, rejected, progress)
         if writer.changes == Changes():
             raise _empty(sources, rejected)
@@ -167,12 +168,18 @@ def _changing(target: Path) -> Iterator[Writer]:
             raise
 
 
-def _rejecting(target: Path, rejects: str | Path | None, sources: Sequence[str | Path], *, strict: bool) -> Rejects:
-    path = Path(rejects) if rejects else target.with_name(f"{target.name}.rejects.jsonl")
+def _rejecting(
+    target: Path, rejects: str | Path | None, sources: Sequence[str | Path], *, strict: bool, force: bool
+) -> Rejects:
+    for source in sources:
+        if _same(target, Path(source)):
+            raise SettingsError(f"{target}: the catalog would be written over its items", hint="name another file")
+    with _written(target):
+        path = Path(rejects) if rejects else beside(target, force=force)
     for other in (target, *map(Path, sources)):
         if _same(path, other):
             raise SettingsError(f"{path}: bad rows would be written over {other}", hint="name another with `--rejects`")
-    return Rejects(path, strict=strict)
+    return Rejects(path, strict=strict, force=force)
 
 
 def _same(path: Path, other: Path) -> bool:

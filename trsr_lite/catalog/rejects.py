@@ -1,7 +1,8 @@
 """The rows that could not be used, kept where a person can read and repair them.
 
 Invariant: every bad row is counted and written, in the order of the source; a file of rejects appears with the first
-of them. In a strict reading the first bad row is an error instead.
+of them, and takes no other file's place unless that is asked for. In a strict reading the first bad row is an error
+instead.
 """
 
 from __future__ import annotations
@@ -14,12 +15,20 @@ import orjson
 
 from trsr_lite.catalog.rows import CatalogRow
 from trsr_lite.errors import DataError, StoreError
+from trsr_lite.io import files
 
+HINT = "replace it with `--force`, or name another with `--rejects`"
 LONGEST = 1 << 16  # characters of a row that are kept
 
 
 class Rejects:
     """Bad rows as JSON Lines `{"where", "reason", "row"}` in `path`; a context manager.
+
+    Parameters
+    ----------
+    path: the file.
+    strict: raise at the first bad row, and write nothing.
+    force: a file of this name may be overwritten.
 
     Attributes
     ----------
@@ -27,11 +36,11 @@ class Rejects:
     first: the first of them, for a message.
     """
 
-    def __init__(self, path: Path, *, strict: bool = False) -> None:
+    def __init__(self, path: Path, *, strict: bool = False, force: bool = False) -> None:
         self.path = path
         self.count = 0
         self.first: DataError | None = None
-        self._strict = strict
+        self._strict, self._force = strict, force
         self._file: IO[bytes] | None = None
 
     def add(self, row: CatalogRow, fault: DataError) -> None:
@@ -44,17 +53,15 @@ class Rejects:
         line = orjson.dumps({"where": row.where, "reason": reason, "row": _shown(row.raw)})
         try:
             if self._file is None:
+                files.check_free(self.path, force=self._force, hint=HINT)  # one may have come meanwhile
                 self._file = self.path.open("wb")
             self._file.write(line + b"\n")
         except OSError as error:
             raise _unwritable(self.path, error) from error
 
     def __enter__(self) -> Rejects:
-        try:
-            if self.path.is_file():  # and no device, such as /dev/null
-                self.path.unlink()  # rejects of an earlier reading are not those of this one
-        except OSError as error:
-            raise _unwritable(self.path, error) from error
+        if not self._strict:
+            files.check_free(self.path, force=self._force, hint=HINT)
         return self
 
     def __exit__(
@@ -66,6 +73,16 @@ class Rejects:
             except OSError as fault:
                 if error is None:
                     raise _unwritable(self.path, fault) from fault
+
+
+def beside(catalog: Path, *, force: bool) -> Path:
+    """Where the rejects of a catalog go by themselves: under the first free name, or the first with `force`."""
+    number = 1
+    while True:
+        path = catalog.with_name(f"{catalog.name}.rejects{f'-{number}' if number > 1 else ''}.jsonl")
+        if force or not path.exists():
+            return path
+        number += 1
 
 
 def _unwritable(path: Path, error: OSError) -> StoreError:

@@ -30,7 +30,9 @@ def _reading(function: F) -> F:
     """What building and adding have in common."""
     for decorator in (
         options.as_json,
-        click.option("--rejects", metavar="FILE", help="Where bad rows go [default: CATALOG.rejects.jsonl]"),
+        click.option(
+            "--rejects", metavar="FILE", help="Where bad rows go [default: CATALOG.rejects.jsonl]; a new file"
+        ),
         click.option("--strict", is_flag=True, help="Stop at the first bad row."),
     ):
         function = decorator(function)
@@ -40,7 +42,7 @@ def _reading(function: F) -> F:
 @command.command("build")
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
 @click.option("--output", metavar="CATALOG", help="Where it goes [default: the first FILE, ending in .catalog]")
-@click.option("--force", is_flag=True, help="Replace an existing catalog.")
+@click.option("--force", is_flag=True, help="Replace an existing catalog and file of rejects.")
 @_reading
 def build(
     files: Sequence[str], output: str | None, force: bool, rejects: str | None, strict: bool, as_json: bool
@@ -60,14 +62,15 @@ def build(
 @command.command("add")
 @click.argument("catalog")
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
+@click.option("--force", is_flag=True, help="Replace an existing file of rejects.")
 @_reading
-def add(catalog: str, files: Sequence[str], rejects: str | None, strict: bool, as_json: bool) -> None:
+def add(catalog: str, files: Sequence[str], force: bool, rejects: str | None, strict: bool, as_json: bool) -> None:
     """Put the items in FILE… into CATALOG; an id that is there already gets its new text."""
     from trsr_lite.catalog import build as changes
     from trsr_lite.cli import session
 
     with session.reporting(log=True) as progress:
-        outcome = changes.add(files, catalog, rejects=rejects, strict=strict, progress=progress)
+        outcome = changes.add(files, catalog, rejects=rejects, strict=strict, force=force, progress=progress)
     _print(catalog, outcome, as_json=as_json)
 
 

@@ -134,6 +134,8 @@ def quantize(model: str, output: str, force: bool, file_type: str) -> None:
     from trsr_lite.cli import tables
 
     target, step = _free(output, force), _library("gguf")
+    if target.exists() and target.samefile(model):
+        raise SettingsError(f"{output}: is MODEL itself, which would be lost", hint="name another output")
     with files.checked(target):
         step.quantize(Path(model), target, file_type)
     tables.print_facts(str(target), step.tensor_types(target).items(), tables.console())
@@ -197,6 +199,13 @@ def _converter(folder: str | None, folders: dict[str, Any]) -> Any:
     return _library("llama_cpp_scripts").find(Path(folder) if folder else None, cache, offline=folders["offline"])
 
 
+def _is_model(folder: Path) -> bool:
+    """Whether a folder is what `merge` writes; `config.json` alone may be anybody's."""
+    return all((folder / name).is_file() for name in ("config.json", "tokenizer_config.json")) and any(
+        folder.glob("*.safetensors")
+    )
+
+
 def _free(path: str, force: bool, *, model_folder: bool = False) -> Path:
     """An output that may be written; `--force` replaces what this step writes, and nothing else."""
     target = Path(path)
@@ -205,7 +214,7 @@ def _free(path: str, force: bool, *, model_folder: bool = False) -> Path:
             return target
         if not force:
             raise SettingsError(f"{path}: already exists", hint="replace it with `--force`, or name another")
-        if not ((target / "config.json").is_file() if model_folder else target.is_file()):
+        if not (_is_model(target) if model_folder else target.is_file()):
             what = "a model folder" if model_folder else "a file"
             raise SettingsError(f"{path}: is not {what}, so `--force` does not replace it", hint="name another")
         return target

@@ -20,6 +20,9 @@ from trsr_lite.datasets import options as data_options
 from trsr_lite.datasets.options import DataOptions
 from trsr_lite.errors import SettingsError, TrsrError
 from trsr_lite.evaluation.options import BASELINES, PARTS, STUDIES
+from trsr_lite.io import files as io_files
+
+_REPORT_HINT = "name another file; `--force` replaces it, and the evaluation of `--output`, too"
 
 
 @click.command("evaluate")
@@ -68,7 +71,7 @@ from trsr_lite.evaluation.options import BASELINES, PARTS, STUDIES
 @options.settings
 @click.option("--exact", is_flag=True, help="One candidate at a time: reproducible to the bit, slower.")
 @click.option("--output", metavar="DIR", help="Keep every answer here: a stopped evaluation goes on, models are added.")
-@click.option("--force", is_flag=True, help="Replace the evaluation in DIR.")
+@click.option("--force", is_flag=True, help="Replace the evaluation in DIR, and the page of --report.")
 @click.option("--report", metavar="FILE.html", help="Write figures, plots and ten lists as one page of HTML.")
 @options.machine
 @options.folders
@@ -103,6 +106,7 @@ def command(
     folder = Path(output) if output else None
     if report:
         reports.check(Path(report), folder)
+        io_files.check_free(Path(report), force=force, hint=_REPORT_HINT)
     studies.check(ablations)
     _refuse(models, {**chosen, "exact": exact, "untrained": untrained, "retrieve": retrieve, "catalog": catalog})
     seed = chosen["seed"] or 0

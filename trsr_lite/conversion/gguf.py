@@ -19,7 +19,7 @@ from trsr_lite.engine.interface import FILE_TYPES
 from trsr_lite.engine.threads import default_threads
 from trsr_lite.errors import ModelError, SettingsError
 from trsr_lite.io.digests import file_digest, sha256
-from trsr_lite.io.files import granted
+from trsr_lite.io.files import beside, granted
 from trsr_lite.models.bundle import ModelFile
 from trsr_lite.training import base_files
 
@@ -98,7 +98,7 @@ def entry(path: Path, file_type: str | None, adapter: ModelFile | None = None) -
 @contextmanager
 def _whole(target: Path) -> Iterator[Path]:
     """A place beside `target`, in a folder made for it, which becomes the target if all goes well."""
-    place = target.with_name(f".{target.name}.part")
+    place = beside(target)
     place.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield place

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from trsr_lite.errors import ModelError
+from trsr_lite.io import files
 from trsr_lite.training import base_files, base_model, lora, run_dir
 from trsr_lite.training.base_model import TOKENIZER_FILES, Base
 from trsr_lite.training.options import LAYERS, TrainOptions
@@ -25,7 +26,7 @@ def merge_run(run: Path, target: Path, *, offline: bool) -> None:
     """Write the merged model of a run to `target`, which appears whole."""
     record, options = run_dir.finished(run)
     located = base_model.of_run(record, options, offline=offline)
-    place = target.with_name(f".{target.name}.part")
+    place = files.beside(target)
     shutil.rmtree(place, ignore_errors=True)
     try:
         merge(run, located, options, place, known=record["base"], offline=offline)

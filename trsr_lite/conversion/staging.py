@@ -33,10 +33,19 @@ def check(target: Path, *, force: bool) -> None:
             return
         if not force:
             raise SettingsError(f"{target}: already exists", hint="replace it with `--force`, or name another folder")
-        if not (target / MANIFEST).is_file():
+        if not _is_bundle(target):
             raise SettingsError(
                 f"{target}: is not a bundle, so `--force` does not delete it", hint="name another folder"
             )
+
+
+def _is_bundle(folder: Path) -> bool:
+    """Whether a folder has the manifest of a bundle; other programs have a file of that name, too."""
+    try:
+        data = orjson.loads((folder / MANIFEST).read_bytes())
+    except (FileNotFoundError, NotADirectoryError, orjson.JSONDecodeError):
+        return False
+    return isinstance(data, dict) and "schema" in data and "recommender" in data
 
 
 def alone(target: Path) -> AbstractContextManager[None]:

@@ -1,4 +1,8 @@
-"""What the file system refuses, such as room on a full disk, as one line, whichever library was at work."""
+"""Where outputs are written, and what the file system refuses, as one line, whichever library was at work.
+
+Invariant: a file that somebody has is never overwritten unless `force` says so: each output asks `check_free`, and
+what is on its way has a name that nobody else gives a file.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from trsr_lite.errors import ModelError, TrsrError
+from trsr_lite.errors import ModelError, SettingsError, TrsrError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the last: a limit of the process or of the file system
+PART = ".trsr-part"  # what is written ends so until it is whole
 ROOM = "make room, then run the same command again"
 ELSEWHERE = "name another place"
 _TORCH_WRITER = "inline_container"  # the file of torch that every failed `torch.save` names
@@ -40,6 +45,18 @@ def checked(place: Path, *, step: str | None = None, hint: str = ROOM, otherwise
         raise TrsrError(f"{lead}{place}: cannot be written: {error}", hint=hint) from error
 
 
+def check_free(path: Path, *, force: bool, hint: str = "replace it with `--force`, or name another") -> None:
+    """Raise `SettingsError` where an output would overwrite a file, unless `force` is given.
+
+    A device or a pipe loses nothing. Raises `ModelError` where nobody can tell what is there.
+    """
+    with granted(path, "looked at", hint="name another"):
+        if path.is_dir():
+            raise SettingsError(f"{path}: is a folder, not a file", hint="name a file")
+        if not force and (path.is_file() or path.is_symlink()):
+            raise SettingsError(f"{path}: already exists", hint=hint)
+
+
 def replace(path: Path, content: bytes) -> None:
     """Write a file whole: under its name is what was there before until the new content is complete."""
     try:
@@ -53,7 +70,7 @@ def replace(path: Path, content: bytes) -> None:
 
 def beside(path: Path) -> Path:
     """Where a file is written before it gets its name."""
-    return path.with_name(f".{path.name}")
+    return path.with_name(f".{path.name}{PART}")
 
 
 @contextmanager

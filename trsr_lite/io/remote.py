@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -20,6 +21,7 @@ from trsr_lite.errors import DataError, SettingsError, TrsrError
 from trsr_lite.io import files, parquet
 
 TEMPORARY = ".tmp"
+_OURS = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")  # and no other hidden file
 _ROOM = "what is there is kept: make room, then run the same command with `--resume`"
 
 
@@ -113,7 +115,7 @@ class RemotePath:
         """Delete what writers that were killed have left in this folder."""
         with self.mapped():
             for name in self.listing():
-                if name.startswith(".") and name.endswith(TEMPORARY):
+                if _OURS.fullmatch(name):
                     (self / name)._remove()
 
     # Inside

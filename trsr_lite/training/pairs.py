@@ -20,7 +20,7 @@ from typing import Any
 import orjson
 
 from trsr_lite.engine.interface import Tokenizer
-from trsr_lite.errors import DataError
+from trsr_lite.errors import DataError, SettingsError
 from trsr_lite.prompts import templates
 from trsr_lite.records import Item, items_from_list
 from trsr_lite.results import SummaryNode
@@ -105,6 +105,7 @@ def of(nodes: Iterable[SummaryNode], *, domain: str | None = None) -> list[Pair]
 def append(pairs: Iterable[Pair], path: Path) -> int:
     """Append pairs to a JSON Lines file, all or none; returns how many."""
     lines = [orjson.dumps(pair.to_dict()) + b"\n" for pair in pairs]
+    _check_pairs(path)
     try:
         before = _mended(path) if path.is_file() else None
         try:
@@ -117,6 +118,24 @@ def append(pairs: Iterable[Pair], path: Path) -> int:
     except OSError as error:
         raise DataError(f"{path}: cannot be written: {error.strerror}") from error
     return len(lines)
+
+
+def _check_pairs(path: Path) -> None:
+    """Raise `SettingsError` where a file holds anything else: pairs are appended to pairs alone."""
+    try:
+        with path.open("rb") as file:
+            first = next((line for line in file if line.strip()), b"") if path.is_file() else b""
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {error.strerror}") from error
+    if first and not first.startswith(tuple(b'{"kind":"%s"' % kind.encode() for kind in KINDS)):
+        try:
+            Pair.from_dict(orjson.loads(first), str(path))
+        except (orjson.JSONDecodeError, DataError):
+            raise SettingsError(
+                f"{path}: is not a file of pairs, so none are appended", hint="name another with `--pairs-out`"
+            ) from None
 
 
 def _mended(path: Path) -> int:
