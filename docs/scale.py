@@ -1,4 +1,4 @@
-"""The tables of `scale.md`, from constants that benchmarks measure: `python docs/scale.py` writes them anew.
+"""The tables of `guides/scale.md`, from constants that benchmarks measure: `python docs/scale.py` writes them anew.
 
 Invariant: a figure stands in one place. What was measured is in MEASURED with the benchmark that gives it; what is
 assumed is in ASSUMED; everything in the tables follows from the two.
@@ -10,8 +10,8 @@ import json
 import statistics
 from pathlib import Path
 
-PAGE = Path(__file__).with_name("scale.md")
-BATCH = json.loads((PAGE.parents[1] / "benchmarks" / "results" / "batch.json").read_text(encoding="utf-8"))
+PAGE = Path(__file__).parent / "guides" / "scale.md"
+BATCH = json.loads((Path(__file__).parents[1] / "benchmarks" / "results" / "batch.json").read_text(encoding="utf-8"))
 
 
 def _user(cache: str) -> float:

@@ -1,7 +1,7 @@
 // A client of `trsr-lite serve`, without dependencies: one child process, a promise for each request.
 //
 // Invariant: every request is settled exactly once, also when the server ends; what it prints on stderr goes to ours.
-// Types are in client.d.mts; the protocol is docs/protocol.md.
+// Types are in client.d.mts; the protocol is docs/reference/protocol.md.
 
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";

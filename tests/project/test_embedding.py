@@ -11,7 +11,7 @@ import pytest
 
 from trsr_lite import EngineOptions, Recommender
 
-PAGE = Path(__file__).parents[2] / "docs" / "embedding.md"
+PAGE = Path(__file__).parents[2] / "docs" / "guides" / "embed.md"
 
 
 def test_the_code_of_the_page_runs(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

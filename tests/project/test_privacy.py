@@ -1,4 +1,4 @@
-"""What docs/privacy.md says of files, permissions and logs is what happens."""
+"""What docs/reference/privacy.md says of files, permissions and logs is what happens."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from trsr_lite import EngineOptions, Recommender, User
 from trsr_lite.models import default
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "privacy.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "reference" / "privacy.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| `(\.[^`]+)` \|.*\| (you [^|]*) \| ([^|]+) \|$", PAGE, re.MULTILINE)
 CACHE = {name: until for name, _, until in ROWS if name.startswith(".cache")}
 DATA = [name for name, _, _ in ROWS if name.startswith(".local")]

@@ -1,4 +1,4 @@
-"""What `docs/quality.md` says of models that were trained on the data: one row a cell, and the spread over seeds."""
+"""What `docs/results/quality.md` says of models trained on the data: one row a cell, and the spread over seeds."""
 
 from __future__ import annotations
 

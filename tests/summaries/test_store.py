@@ -587,7 +587,7 @@ def test_a_long_lock_is_waited_for_once(store: SummaryStore, monkeypatch: pytest
 
 
 def test_a_write_has_less_patience_than_a_call_has_time() -> None:
-    assert cache.PATIENCE < 0.5  # the budget of docs/embedding.md
+    assert cache.PATIENCE < 0.5  # the budget of docs/guides/embed.md
 
 
 def test_what_a_locked_store_did_not_take_is_written_when_it_closes(store: SummaryStore, impatient: None) -> None:

@@ -29,7 +29,7 @@ def command(**chosen: Any) -> None:
     """Serve another program: JSON-RPC 2.0, one message a line, on stdin and stdout.
 
     Options are the defaults of requests. It ends when stdin is closed and all is answered, when `shutdown` is asked
-    for, or when the program that started it ends. The protocol is docs/protocol.md.
+    for, or when the program that started it ends. The protocol is docs/reference/protocol.md.
     """
     from trsr_lite.cli import session
     from trsr_lite.serve import parent

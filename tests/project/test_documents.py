@@ -1,0 +1,210 @@
+"""What the README and the site tell a reader to type works as written, and where they point there is something."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from trsr_lite import cli, read_user
+from trsr_lite.catalog import build
+from trsr_lite.cli.options import CONFIGURABLE
+
+ROOT = Path(__file__).parents[2]
+SITE = sorted((ROOT / "docs").rglob("*.md"))
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *SITE, *sorted((ROOT / "examples").glob("*/README.md")))
+}
+README = PAGES["README.md"]
+START, FORMATS, EMBED = "docs/start.md", "docs/reference/formats.md", "docs/guides/embed.md"
+SLOW = ("train", "convert", "push", "pull", "evaluate", "bench", "batch", "catalog")
+SLOW_OPTIONS = (
+    "-m",
+    "--catalog",
+    "--pairs-out",
+)  # another model, or a file that another command makes
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return [
+        re.sub(rf"^{indent}", "", body, flags=re.MULTILINE)
+        for indent, body in re.findall(rf"^( *)```{language}[^\n]*\n(.*?)^\1```", text, re.DOTALL | re.MULTILINE)
+    ]
+
+
+def commands() -> Iterator[tuple[str, list[str]]]:
+    """Each line that a reader types, with its words; two commands of one line are two."""
+    for page, text in PAGES.items():
+        for block in blocks(text, "console"):
+            for line in block.replace("\\\n", " ").splitlines():
+                for part in line.split(" && "):
+                    if words := shlex.split(part, comments=True):
+                        yield page, words
+
+
+TYPED = list(commands())
+
+
+def arguments(words: list[str]) -> list[str] | None:
+    """What goes to the command line of this package; None where another program is started."""
+    start = next((place for place, word in enumerate(words) if Path(word).name in ("trsr-lite", "trsr_lite")), None)
+    return None if start is None else words[start + 1 :]
+
+
+CALLS = sorted({shlex.join(call) for _, words in TYPED if (call := arguments(words))})
+
+
+def is_slow(call: str) -> bool:
+    """Whether it takes long, needs the hub or a file of another command: other tests run it."""
+    words = shlex.split(call)
+    return words[0] in SLOW or any(word in SLOW_OPTIONS for word in words)
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as the reader's: the examples, the user file of the page Start, and a cache that stays."""
+    folder = tmp_path_factory.mktemp("reader")
+    (folder / "examples").mkdir()
+    for path in (ROOT / "examples").glob("*.*"):
+        shutil.copy(path, folder / "examples")
+    (folder / "me.json").write_text(blocks(PAGES[START], "json")[0], encoding="utf-8")
+    items = [json.loads(blocks(PAGES[START], "json")[0])["history"][0] | {"category": "space"}]
+    items += json.loads((ROOT / "examples" / "news_reader.json").read_text(encoding="utf-8"))["candidates"]
+    (folder / "items.jsonl").write_text("\n".join(map(json.dumps, items)), encoding="utf-8")
+    build.build([folder / "items.jsonl"], folder / "items.catalog")
+    return folder
+
+
+@pytest.fixture
+def reader(checkout: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in that folder, with the default model prepared."""
+    monkeypatch.chdir(checkout)
+    monkeypatch.setenv("TRSR_LITE_DATA_DIR", str(prepared))
+    monkeypatch.setenv("TRSR_LITE_CACHE_DIR", str(checkout / "cache"))
+    return checkout
+
+
+@pytest.mark.parametrize("call", [call for call in CALLS if is_slow(call)])
+def test_a_slow_command_has_options_that_exist(call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[click.Command] = []
+    monkeypatch.setattr(click.Command, "invoke", lambda self, context: ran.append(self))
+    assert cli.run(shlex.split(call)) == 0
+    assert not isinstance(ran[-1], click.Group)
+    assert cli.run([*shlex.split(call), "--no-such-option"]) == 2
+
+
+@pytest.mark.real_model
+@pytest.mark.parametrize("call", [call for call in CALLS if not is_slow(call)])
+def test_a_quick_command_runs(call: str, reader: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(shlex.split(call)) == 0
+    assert capfd.readouterr().out.strip()
+
+
+def test_other_programs_that_are_typed_are_there() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    extras = set(
+        tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    )
+    unknown = []
+    for page, words in TYPED:
+        program = Path(words[0]).name
+        if arguments(words) or words[:3] == ["python3", "-m", "venv"] or words == [".", ".venv/bin/activate"]:
+            continue
+        if program == "make":
+            fine = words[1] in targets
+        elif program == "pip":
+            fine = set(re.findall(r"[a-z0-9]+", (re.findall(r"\[(.+?)\]", " ".join(words)) or [""])[0])) <= extras
+        elif program in ("python", "node"):
+            fine = (ROOT / words[1]).exists()
+        elif program in ("pytest", "pre-commit"):
+            fine = all((ROOT / word).exists() for word in words if word.startswith("tests/"))
+        else:
+            fine = False
+        if not fine:
+            unknown.append((page, shlex.join(words)))
+    assert unknown == []
+
+
+@pytest.mark.real_model
+@pytest.mark.parametrize(
+    "page", [page for page, text in PAGES.items() if blocks(text, "python") and page != EMBED] + ["examples/library.py"]
+)
+def test_a_program_of_a_page_runs(page: str, reader: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    programs = blocks(PAGES[page], "python") if page in PAGES else [(ROOT / page).read_text(encoding="utf-8")]
+    for program in programs:
+        exec(compile(program, page, "exec"), {"__file__": str(reader / page)})
+        assert capsys.readouterr().out.strip()
+
+
+def test_user_files_of_the_pages_are_read(tmp_path: Path) -> None:
+    shown = [(page, block) for page in ("README.md", START, FORMATS) for block in blocks(PAGES[page], "json")]
+    users = [(page, block) for page, block in shown if '"history":' in block]
+    assert {page for page, _ in users} == {"README.md", START, FORMATS}
+    for number, (_, block) in enumerate(users):
+        (tmp_path / f"{number}.json").write_text(block, encoding="utf-8")
+        assert read_user(tmp_path / f"{number}.json").candidates
+
+
+def test_json_of_the_pages_is_json() -> None:
+    for page, text in PAGES.items():
+        for block in blocks(text, "json"):
+            documents = [block] if block.count("\n") < 2 or block.startswith('{"user_id": "me"') else block.splitlines()
+            if '"history":    [' in block:
+                documents = [block]
+            for document in documents:
+                assert json.loads(document), page
+
+
+def test_the_configuration_page_names_every_option_that_can_be_configured() -> None:
+    page = PAGES["docs/reference/configuration.md"]
+    rows: dict[str, str] = dict(re.findall(r"^\| `--([a-z-]+)` \| `(TRSR_LITE_\w+)` \|", page, re.MULTILINE))
+    assert set(rows) == set(CONFIGURABLE)
+    assert rows == {name: f"TRSR_LITE_{name.upper().replace('-', '_')}" for name in rows}
+
+
+def test_readme_lists_every_command() -> None:
+    table = re.findall(r"^\| (`[a-z`, ]+`) \|", README, re.MULTILINE)
+    assert {name for row in table for name in re.findall(r"[a-z]+", row)} >= set(cli.COMMANDS)
+
+
+def test_readme_is_short_and_no_line_has_more_than_two_figures() -> None:
+    assert len(README.split()) <= 1200
+    prose = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
+    crowded = [line for line in prose.splitlines() if len(re.findall(r"(?<![\w.@-])\d[\d.,]*(?![\w-])", line)) > 2]
+    assert crowded == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_of_a_page_lead_somewhere(page: str) -> None:
+    if page.startswith("docs/"):
+        return  # the site's own build checks those, and anchors too
+    links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", PAGES[page])
+    local = [link for link in links if not link.startswith("https://")]
+    assert [link for link in local if not ((ROOT / page).parent / link).exists()] == []
+
+
+LONGEST = 25
+
+
+def sentences(text: str) -> Iterator[str]:
+    """What a page says in sentences: no code, no tables, no headings."""
+    text = re.sub(r"^---\n.*?\n---\n|```.*?```|<[^>]+>", "", text, flags=re.DOTALL)
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", re.sub(r"`[^`]*`", "code", text))
+    text = re.sub(r"^\s*(?:\||#|!|:::|===|--8<).*$", "\n", text, flags=re.MULTILINE)
+    text = re.sub(r"^\s*(?:[-*]|\d+\.|:) ", "\n\n", text, flags=re.MULTILINE)
+    for paragraph in re.split(r"\n\s*\n", text):
+        yield from re.split(r"(?<=[.!?:;])[*_)]*\s+", " ".join(paragraph.split()))
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "docs/results/quality.md"])
+def test_no_sentence_must_be_read_twice(page: str) -> None:
+    counted = [(len(re.findall(r"\w[\w'’.,×%/-]*", sentence)), sentence) for sentence in sentences(PAGES[page])]
+    assert [sentence for length, sentence in counted if length > LONGEST] == []
