@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -111,6 +111,15 @@ class Desk:
 @pytest.fixture
 def desk(tmp_path: Path, fake: FakeEngine) -> Desk:
     return Desk(tmp_path, fake)
+
+
+@pytest.fixture
+def stored() -> Iterator[None]:
+    """An empty store in memory, before and after."""
+    fsspec = pytest.importorskip("fsspec")
+    fsspec.filesystem("memory").store.clear()
+    yield
+    fsspec.filesystem("memory").store.clear()
 
 
 # What is written
@@ -217,17 +226,35 @@ def test_parquet_has_dates_decimals_and_missing_values_and_a_bad_value_spoils_it
     )
 
 
-def test_an_address_works_like_a_path(desk: Desk, write: Callable[..., Path], tmp_path: Path) -> None:
-    pytest.importorskip("pyarrow")
+@pytest.mark.parametrize("address", ["file://{}", "memory:/{}"])
+def test_an_address_works_like_a_path(
+    desk: Desk, write: Callable[..., Path], tmp_path: Path, address: str, stored: None
+) -> None:
+    place = address.format(tmp_path)
     users = write(user("u"), "{", user("v"))
     desk.batch(users)
-    asked = BatchOptions(users=users.as_uri(), output=(tmp_path / "far").as_uri())
-    (tmp_path / "far").mkdir()
+    RemotePath(f"{place}/far.jsonl").write(users.read_bytes())
+    asked = BatchOptions(users=f"{place}/far.jsonl", output=f"{place}/far")
     assert run(asked, desk.open).counts.bad == 1
-    assert desk.lines("far") == desk.lines()
+    far = RemotePath(f"{place}/far")
+    assert far.listing() == sorted(path.name for path in desk.out.iterdir())
+    assert (far / "part-000000.jsonl").read() == (desk.out / "part-000000.jsonl").read_bytes()
     with pytest.raises(SettingsError, match="holds a batch already"):
         run(asked, desk.open)
     assert run(asked, desk.open, resume=True).kept == 1
+
+
+def test_parquet_at_an_address_says_what_the_file_says(desk: Desk, tmp_path: Path, stored: None) -> None:
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    table = pa.Table.from_pylist([user("u"), user("v"), user("w")])
+    parquet.write_table(table, tmp_path / "users.parquet", row_group_size=1)
+    RemotePath("memory://far/users.parquet").write((tmp_path / "users.parquet").read_bytes())
+    run(BatchOptions(users=str(tmp_path / "users.parquet"), output="memory://far/near", partition_users=1), desk.open)
+    run(BatchOptions(users="memory://far/users.parquet", output="memory://far/out", partition_users=1), desk.open)
+    for number in range(3):
+        name = f"part-{number:06d}.parquet"
+        ours, theirs = (RemotePath(f"memory://far/{folder}/{name}").read() for folder in ("out", "near"))
+        assert ours == theirs != b""
 
 
 def test_a_long_history_shares_its_batches_from_the_beginning(
@@ -675,15 +702,6 @@ def test_room_is_asked_for_where_it_is_lacking(tmp_path: Path, number: int, room
         with pytest.raises(TrsrError, match="refused") as caught, block:
             raise OSError(number, "refused")
         assert caught.value.hint == ("make room" if room else "name another place")
-
-
-def test_what_an_address_asks_for_stays_behind_its_parts() -> None:
-    folder = RemotePath("s3://bucket/out?region=eu-west-1")
-    assert str(folder / "batch.json") == "s3://bucket/out/batch.json?region=eu-west-1"
-    assert (folder / "batch.json").name == "batch.json" and folder.name == "out"
-    assert (folder / "a")._temporary.address.startswith("s3://bucket/out/.a.")
-    assert inputs.source("s3://bucket/users.jsonl?scheme=http").suffix == inputs.source("users.jsonl").suffix
-    assert str(RemotePath("a?b") / "c") == "a?b/c"  # of this machine, that is a name like another
 
 
 @pytest.mark.parametrize("own", [[], None, [{"id": "c1"}]], ids=str)

@@ -141,9 +141,3 @@ def test_what_cannot_be_held_is_called_what_was_typed(
         with pytest.raises(TrsrError) as caught, lock.alone(place, "train", "at work"):
             pass
         assert (str(caught.value), caught.value.hint) == (f"{place}: nothing can be written beside it: refused", hint)
-
-
-def test_an_address_is_not_locked(tmp_path: Path) -> None:
-    folder = RemotePath((tmp_path / "far").as_uri())
-    with lock.held(folder), lock.held(folder):
-        assert not (tmp_path / "far").exists()

@@ -20,7 +20,7 @@ class BatchOptions:
 
     Attributes
     ----------
-    users: a file of users, JSON Lines or Parquet, local or any address that pyarrow opens, such as `s3://…`.
+    users: a file of users, JSON Lines or Parquet, local or any address that fsspec opens, such as `s3://…`.
     output: the folder of the results, local or an address.
     candidates: a file of items that every user is ranked for; None means each user's own.
     catalog: a catalog that each user's candidates are retrieved from.

