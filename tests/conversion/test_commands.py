@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from tests.conversion.conftest import NEAR_TIES
 from trsr_lite.cli import group
 from trsr_lite.cli import run as cli
+from trsr_lite.io import files
 from trsr_lite.io.digests import file_digest
 
 
@@ -156,7 +157,7 @@ def test_a_full_disk_is_one_line_in_every_step(
         monkeypatch.setattr(module, name, full)
     place = tmp_path / "out"
     if step == "quantize":  # the real one: llama.cpp itself says no more than that something failed
-        place = tmp_path / ".out.part"
+        place = files.beside(tmp_path / "out")
         place.symlink_to("/dev/full")
     source = made().staged / {"merge": "", "gguf": "merged", "quantize": "merged-F16.gguf"}[step]
     more = {"merge": [], "gguf": ["--llama-cpp", str(converter.folder)], "quantize": ["--type", "Q8_0"]}[step]

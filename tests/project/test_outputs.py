@@ -96,14 +96,6 @@ def test_pairs_are_appended_to_pairs_alone(run: Run, data: Path, tiny: Path, tmp
         assert mine.read_text() == text
 
 
-def test_a_model_is_not_quantized_over_itself(run: Run, tiny: Path, tmp_path: Path) -> None:
-    model = tmp_path / "model.gguf"
-    model.write_bytes(tiny.read_bytes())
-    outcome = run("convert", "quantize", model, "--type", "Q8_0", "--output", model, "--force")
-    assert outcome.code == 2 and "is MODEL itself" in outcome.err
-    assert model.read_bytes() == tiny.read_bytes()
-
-
 def test_of_hidden_files_only_those_of_writers_are_temporary(tmp_path: Path) -> None:
     ours, mine = tmp_path / ".part-000001.jsonl.0123abcd.tmp", tmp_path / ".notes.tmp"
     for file in (ours, mine):

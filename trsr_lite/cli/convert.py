@@ -134,8 +134,6 @@ def quantize(model: str, output: str, force: bool, file_type: str) -> None:
     from trsr_lite.cli import tables
 
     target, step = _free(output, force), _library("gguf")
-    if target.exists() and target.samefile(model):
-        raise SettingsError(f"{output}: is MODEL itself, which would be lost", hint="name another output")
     with files.checked(target):
         step.quantize(Path(model), target, file_type)
     tables.print_facts(str(target), step.tensor_types(target).items(), tables.console())
