@@ -19,6 +19,7 @@ import pytest
 
 from trsr_lite import Item, Settings, StoreError
 from trsr_lite.io.digests import file_digest
+from trsr_lite.summaries import plan
 from trsr_lite.summaries import store as cache
 from trsr_lite.summaries.database import SCHEMA
 from trsr_lite.summaries.store import FILE_NAME, SummaryStore
@@ -54,7 +55,7 @@ def key_of(**changes: Any) -> str:
         "items": (CUP, SOUP),
         "children": ("k1", "k2"),
     }
-    return cache.key(**{**whole, **changes})
+    return plan.key(**{**whole, **changes})
 
 
 def with_attributes(**attributes: str) -> tuple[Item, Item]:
@@ -93,7 +94,7 @@ def test_the_order_of_attributes_changes_a_key() -> None:
 
 def test_the_prompt_version_changes_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     before = key_of()
-    monkeypatch.setattr(cache, "PROMPT_VERSION", "another")
+    monkeypatch.setattr(plan, "PROMPT_VERSION", "another")
     assert key_of() != before
 
 
@@ -313,6 +314,87 @@ def test_a_damaged_store_is_moved_aside_and_made_anew(
     assert store.get(["k1"]) == {"k1": "made again"}
     (warning,) = warnings(caplog)
     assert str(path) in warning and aside.name in warning
+
+
+def test_a_summary_of_which_a_bit_has_flipped_is_made_again_and_others_stay(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = SummaryStore(tmp_path)
+    store.put_all([("k1", "block", "The reader likes x."), ("k2", "block", "Other.")])
+    store.close()
+    whole = store.path.read_bytes()
+    first = whole.index(b"The reader")
+    for bit in range(8 * len("The reader likes x.")):
+        damaged = bytearray(whole)
+        damaged[first + bit // 8] ^= 1 << bit % 8  # text of another meaning, and text that is no UTF-8
+        store.path.write_bytes(damaged)
+        assert store.get(["k1", "k2"]) == {"k2": "Other."}
+        store.close()
+    store.put("k1", "block", "Made again.")
+    assert store.get(["k1", "k2"]) == {"k1": "Made again.", "k2": "Other."}
+    assert "a summary was damaged; it is made again" in caplog.text
+    assert not list(tmp_path.glob("*corrupt*"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE summaries SET text = 'Else.' WHERE key = 'k1'",
+        "UPDATE summaries SET text = CAST(x'ff41' AS TEXT) WHERE key = 'k1'",
+        "UPDATE summaries SET text = x'41' WHERE key = 'k1'",
+        "UPDATE summaries SET text = 41 WHERE key = 'k1'",
+        "UPDATE summaries SET kind = 'merge' WHERE key = 'k1'",
+        "UPDATE summaries SET kind = CAST(x'ff' AS TEXT) WHERE key = 'k1'",
+        "UPDATE summaries SET text = (SELECT text FROM summaries WHERE key = 'k2')",
+        "UPDATE summaries SET seal = CAST(x'ff' AS TEXT) WHERE key = 'k1'",
+        "UPDATE summaries SET seal = (SELECT seal FROM summaries WHERE key = 'k2')",
+    ],
+)
+def test_a_row_that_is_not_what_was_written_is_not_answered(tmp_path: Path, change: str) -> None:
+    store = SummaryStore(tmp_path)
+    store.put_all([("k1", "block", "One."), ("k2", "block", "Two.")])
+    store.close()
+    with contextlib.closing(sqlite3.connect(store.path)) as connection, connection:
+        connection.execute(change)
+    assert store.get(["k1", "k2"]) == {"k2": "Two."}
+
+
+def test_a_users_row_that_is_no_text_costs_the_user_nothing(tmp_path: Path) -> None:
+    store = SummaryStore(tmp_path)
+    store.put("k1", "block", "One.")
+    store.link("ann", ["k1"])
+    store.close()
+    with contextlib.closing(sqlite3.connect(store.path)) as connection, connection:
+        connection.execute("UPDATE uses SET key = CAST(x'ff41' AS TEXT)")
+    store.link("ann", ["k1"])
+    assert store.clear("ann") == 1
+
+
+def test_a_digest_that_was_damaged_is_computed_again(tmp_path: Path) -> None:
+    store, file = SummaryStore(tmp_path / "cache"), tmp_path / "model.gguf"
+    file.write_bytes(b"weights")
+    known = store.digest(file)
+    store.close()
+    with contextlib.closing(sqlite3.connect(store.path)) as connection, connection:
+        connection.execute(
+            "UPDATE digests SET digest = replace(digest, ?, ?)", (known[5], "0" if known[5] != "0" else "1")
+        )
+    assert store.digest(file) == known == file_digest(file)
+
+
+def test_a_store_from_before_there_were_seals_is_read_and_gets_them(tmp_path: Path) -> None:
+    store = SummaryStore(tmp_path)
+    store.put_all([("k1", "block", "One."), ("k2", "block", "Two.")])
+    store.close()
+    with contextlib.closing(sqlite3.connect(store.path)) as connection, connection:
+        for table in ("summaries", "digests"):
+            connection.execute(f"ALTER TABLE {table} DROP COLUMN seal")
+        connection.execute("UPDATE summaries SET text = CAST(x'ff41' AS TEXT) WHERE key = 'k2'")
+        connection.execute("PRAGMA user_version = 1")
+    assert store.get(["k1", "k2"]) == {"k1": "One."}
+    store.put("k2", "block", "Again.")
+    assert store.get(["k1", "k2"]) == {"k1": "One.", "k2": "Again."}
+    assert [bool(seal) for (seal,) in store._run("SELECT seal FROM summaries ORDER BY key")] == [False, True]
 
 
 def test_damage_met_while_writing_is_moved_aside_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -14,12 +14,13 @@ from pathlib import Path
 
 from trsr_lite.errors import StoreError
 
-SCHEMA = 1
+SCHEMA = 2  # 1 had no seals; rows from then have none
 TABLES = """
-CREATE TABLE IF NOT EXISTS summaries (key TEXT PRIMARY KEY, kind TEXT NOT NULL, text TEXT NOT NULL, made REAL NOT NULL)
-    WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS summaries (
+    key TEXT PRIMARY KEY, kind TEXT NOT NULL, text TEXT NOT NULL, made REAL NOT NULL, seal TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS uses (user TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (user, key)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS digests (path TEXT PRIMARY KEY, size INTEGER, mtime INTEGER, digest TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS digests (
+    path TEXT PRIMARY KEY, size INTEGER, mtime INTEGER, digest TEXT, seal TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS salts (salt TEXT NOT NULL);
 INSERT INTO salts SELECT lower(hex(randomblob(16))) WHERE NOT EXISTS (SELECT * FROM salts);
 """
@@ -41,7 +42,7 @@ def connect(path: Path, patience: float) -> sqlite3.Connection:
 
     Raises `StoreError` for a newer schema, else what SQLite raises.
     """
-    connection = sqlite3.connect(path, timeout=patience, check_same_thread=False)
+    connection = tolerant(sqlite3.connect(path, timeout=patience, check_same_thread=False))
     try:
         found = connection.execute("PRAGMA user_version").fetchone()[0]
         if found > SCHEMA:
@@ -51,11 +52,29 @@ def connect(path: Path, patience: float) -> sqlite3.Connection:
             )
         if found < SCHEMA or not connection.execute("SELECT * FROM salts").fetchone():
             _use_wal(connection, patience)
-            connection.executescript(f"BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
+            connection.execute("BEGIN IMMEDIATE")
+            make_tables(connection)
+            connection.execute("COMMIT")
         connection.execute("PRAGMA synchronous = NORMAL")
     except BaseException:
         connection.close()
         raise
+    return connection
+
+
+def make_tables(connection: sqlite3.Connection) -> None:
+    """Make what an empty store, or one of an older schema, lacks of this one; the caller's transaction goes on."""
+    for statement in TABLES.split(";"):
+        connection.execute(statement)
+    for table in ("summaries", "digests"):
+        if "seal" not in [column[1] for column in connection.execute(f"PRAGMA table_info({table})")]:
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN seal TEXT")
+    connection.execute(f"PRAGMA user_version = {SCHEMA}")
+
+
+def tolerant(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """The connection; bytes that are no UTF-8 become what `records.is_text` denies, so that only their row is lost."""
+    connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
     return connection
 
 

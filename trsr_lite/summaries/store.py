@@ -1,8 +1,10 @@
 """Summaries on disk, addressed by everything they depend on.
 
 Invariant: a summary is found again exactly if the text that a model would be given, the model and the decoding are
-the same; each one is committed as it is made. A store that cannot be read is never destroyed: it is moved aside, or
-refused. What was to be forgotten is gone from the disk, or an error says that it is not.
+the same; each one is committed as it is made. A row is answered only where its seal, a hash of all of it, says that it
+is what was written: one that was damaged is made again, and rows from before there were seals are read. A store that
+cannot be read is never destroyed: it is moved aside, or refused. What was to be forgotten is gone from the disk, or an
+error says that it is not.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import Any
 
 from trsr_lite.errors import StoreError
 from trsr_lite.io.digests import file_digest
+from trsr_lite.records import is_text
 from trsr_lite.summaries import database
 
 logger = logging.getLogger(__name__)
@@ -59,7 +62,12 @@ class SummaryStore:
         for start in range(0, len(wanted), VARIABLES):
             part = wanted[start : start + VARIABLES]
             marks = ",".join("?" * len(part))
-            found.update(self._run(f"SELECT key, text FROM summaries WHERE key IN ({marks})", part))  # noqa: S608
+            query = f"SELECT key, kind, text, seal FROM summaries WHERE key IN ({marks})"  # noqa: S608
+            for key, kind, text, seal in self._run(query, part):
+                if _is_sealed(seal, key, kind, text):
+                    found[key] = text
+                else:
+                    logger.warning("%s: a summary was damaged; it is made again", self.path)
         return found
 
     def put(self, key: str, kind: str, text: str) -> None:
@@ -69,7 +77,8 @@ class SummaryStore:
     def put_all(self, summaries: Sequence[tuple[str, str, str]]) -> None:
         """Keep (key, kind, text) of several summaries: all or none of them, committed when this returns."""
         now = time.time()
-        self._write("INSERT OR REPLACE INTO summaries VALUES (?, ?, ?, ?)", [(*summary, now) for summary in summaries])
+        rows = [(*summary, now, _seal(*summary)) for summary in summaries]
+        self._write("INSERT OR REPLACE INTO summaries VALUES (?, ?, ?, ?, ?)", rows)
 
     def link(self, user_id: str, keys: Iterable[str]) -> None:
         """Remember that a user's preference rests on these summaries, so that the user can be forgotten."""
@@ -82,15 +91,13 @@ class SummaryStore:
         """The content hash of a file, computed again only if its size or time has changed."""
         path = path.resolve()
         status = path.stat()
-        known = self._run(
-            "SELECT digest FROM digests WHERE path = ? AND size = ? AND mtime = ?",
-            [str(path), status.st_size, status.st_mtime_ns],
-        )
-        if known:
+        state = (str(path), status.st_size, status.st_mtime_ns)
+        known = self._run("SELECT digest, seal FROM digests WHERE path = ? AND size = ? AND mtime = ?", state)
+        if known and _is_sealed(known[0][1], *map(str, state), known[0][0]):
             return str(known[0][0])
         digest = file_digest(path)
-        row = (str(path), status.st_size, status.st_mtime_ns, digest)
-        self._write("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?)", [row])
+        row = (*state, digest, _seal(*map(str, state), digest))
+        self._write("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?, ?)", [row])
         return digest
 
     def info(self) -> dict[str, Any]:
@@ -245,7 +252,7 @@ class SummaryStore:
 
     def _use_memory(self, error: Exception | None = None) -> None:
         """From here on nothing is kept; what the file has can still be read, as far as it can be opened."""
-        memory = sqlite3.connect(":memory:", check_same_thread=False)
+        memory = database.tolerant(sqlite3.connect(":memory:", check_same_thread=False))
         if self.persistent:
             logger.warning("%s cannot be written (%s): new summaries are not kept", self.path, error)
             with contextlib.suppress(sqlite3.Error):
@@ -256,7 +263,8 @@ class SummaryStore:
         self._disconnect()
         self.persistent = False
         self._connection = memory
-        self._connection.executescript(database.TABLES)
+        database.make_tables(self._connection)
+        self._connection.commit()
 
     def _set_aside(self, error: Exception) -> None:
         """Keep a damaged store under another name and begin a new one; another process may have done so already."""
@@ -278,3 +286,16 @@ class SummaryStore:
             return self.path.stat().st_ino != self._inode
         except OSError:
             return True
+
+
+def _seal(*parts: Any) -> str:
+    """A hash of what a row says."""
+    whole = "\0".join(map(str, parts)).encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(whole, digest_size=16).hexdigest()
+
+
+def _is_sealed(seal: Any, *parts: Any) -> bool:
+    """Whether a row is as it was written, or is of before there were seals and is text."""
+    if not all(isinstance(part, str) and is_text(part) for part in parts):
+        return False
+    return seal is None or seal == _seal(*parts)
