@@ -5,13 +5,13 @@ Invariant: quantizing starts from floating-point tensors only.
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from trsr_lite.conversion import rank_padding
 from trsr_lite.conversion.llama_cpp_scripts import LORA_SCRIPT, MODEL_SCRIPT, Converter
 from trsr_lite.conversion.options import FLOATS
 from trsr_lite.engine import model as native
@@ -22,8 +22,6 @@ from trsr_lite.io.digests import file_digest, sha256
 from trsr_lite.io.files import beside, granted
 from trsr_lite.models.bundle import ModelFile
 from trsr_lite.training import base_files
-
-WEIGHTS = ("adapter_config.json", "adapter_model.safetensors")  # of peft
 
 
 def check_folder(model: Path) -> None:
@@ -46,15 +44,14 @@ def convert(converter: Converter, model: Path, target: Path, file_type: str) -> 
 
 
 def convert_adapter(converter: Converter, adapter: Path, base: Path, target: Path) -> None:
-    """Write a LoRA adapter as GGUF; `base` is a folder with the base's configuration and tokenizer.
+    """Write a LoRA adapter as GGUF, its rank padded; `base` is a folder with the base's configuration and tokenizer.
 
     The script sees the weights alone: from peft's card it would carry the base's place on this machine into the file.
     """
     with tempfile.TemporaryDirectory() as folder:
         alone = Path(folder) / "adapter"  # its name becomes the model's
         alone.mkdir()
-        for name in WEIGHTS:
-            shutil.copy(adapter / name, alone)
+        rank_padding.write(adapter, alone)
         plain = Path(folder) / "base"
         base_files.copy(base, plain)
         converter.run(LORA_SCRIPT, ["--base", plain, "--outfile", target, "--outtype", "f16", alone])

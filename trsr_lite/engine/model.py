@@ -5,17 +5,12 @@ Invariant: every failure leaves here as a `ModelError` that names the file, but 
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import functools
-import logging
-import struct
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from trsr_lite.engine import lora
 from trsr_lite.engine.context import AbortFlag as AbortFlag
 from trsr_lite.engine.context import Context
 from trsr_lite.engine.interface import FILE_TYPES, OnProgress
@@ -26,10 +21,9 @@ from trsr_lite.engine.library import system_info as system_info
 from trsr_lite.engine.library import version as version
 from trsr_lite.errors import Closed, ModelError
 
-logger = logging.getLogger(__name__)
-
 AMX = "AMX_INT8 = 1"  # in llama.cpp's line on its CPU features
 GGUF_MAGIC = b"GGUF"
+ALPHA, HEAD = b"adapter.lora.alpha", 1 << 16  # an adapter has no vocabulary, so this key is in so many bytes
 UNTRUSTED_ATTRIBUTES = 8 | 16  # LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_USER_DEFINED
 
 
@@ -88,23 +82,10 @@ def _append(target: Path, content: bytes) -> None:
         raise
 
 
-@contextlib.contextmanager
-def _widened(path: Path) -> Iterator[Path]:
-    """The adapter's file, or one for the moment that llama.cpp computes faster; what is no adapter is left to it."""
-    content = None
-    with contextlib.suppress(struct.error, KeyError, ValueError, OverflowError):
-        content = lora.widened(path.read_bytes())
-    if content is None:
-        yield path
-        return
-    with contextlib.ExitStack() as stack:
-        try:
-            wide = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trsr-lite-"))) / path.name
-            wide.write_bytes(content)
-        except OSError as error:
-            logger.warning("%s: scoring will be slower: %s", path.name, error.strerror or error)
-            wide = path
-        yield wide
+def _is_adapter(path: Path) -> bool:
+    """Whether a GGUF file says near its beginning that it is an adapter."""
+    with path.open("rb") as file:
+        return ALPHA in file.read(HEAD)
 
 
 def _encoder(path: Path) -> ModelError:
@@ -147,7 +128,7 @@ class NativeModel:
                 lib.llama_model_free(self._handle)
             raise
         if not self._handle:
-            if lora.is_adapter(path):
+            if _is_adapter(path):
                 raise ModelError(f"{path}: a LoRA adapter, not a model", hint="give the bundle that it belongs to")
             raise ModelError(
                 f"{path}: llama.cpp cannot load it: {reason()}",
@@ -181,8 +162,7 @@ class NativeModel:
         """A LoRA adapter for contexts of this model, freed with it; raises `ModelError` where it does not fit."""
         check_gguf(path)
         heard.errors.clear()
-        with _widened(path) as file:
-            handle = self._lib.llama_adapter_lora_init(self._handle, str(file).encode())
+        handle = self._lib.llama_adapter_lora_init(self._handle, str(path).encode())
         raise_heard()
         if not handle:
             raise ModelError(
