@@ -116,7 +116,9 @@ def test_json_has_the_documented_schema_and_is_all_that_is_on_stdout(run: Run, a
         assert figures["recall@5"]["value"] == 1.0  # all five candidates
     assert {one["system"] for one in found["comparisons"]} == {"random", "popularity", "tfidf", "bm25"}
     for one in found["comparisons"]:
-        assert list(one) == ["system", "against", "metric", "value", "low", "high", "p"]
+        assert list(one) == ["system", "against", "metric", "value", "low", "high", "p", "detectable", "others"]
+        assert list(one["others"]) == ["ndcg@10", "auc"]
+        assert all(list(other) == ["value", "low", "high", "p", "detectable"] for other in one["others"].values())
         assert (one["against"], one["metric"]) == ("tiny", "recall@3")
     assert sum(group["users"] for group in found["groups"].values()) == 22
 
@@ -129,16 +131,22 @@ def test_the_table_shows_the_figures_of_the_json(run: Run, asked: list[str]) -> 
     first, *lines = out.splitlines()
     assert first.strip() == "22 lists"
     rows = [[cell.strip() for cell in line.strip("│┃").split("│")] for line in lines if line.startswith("│")]
-    assert [row[0] for row in rows] == ["tiny", "random"]
-    for row in rows:
+    assert [row[0] for row in rows] == ["tiny", "random", "random"]
+    for row in rows[:2]:
         figures = found["systems"][row[0]]
         recall = figures["recall@3"]
         assert row[1] == f"{recall['value']:.3f} [{recall['low']:.2f}, {recall['high']:.2f}]"
-        shown = [figures[name]["value"] for name in ("recall@5", "recall@10", "mrr@10", "ndcg@10", "auc")]
+        shown = [figures[name]["value"] for name in ("ndcg@10", "auc", "recall@5", "recall@10", "mrr@10")]
         assert row[2:] == [f"{value:.3f}" for value in shown]
-    below = lines[lines.index(next(line for line in lines if line.startswith("└"))) + 1 :]
-    assert below[0].startswith("random against tiny, Recall@3: ")
-    assert [line.split()[0] for line in below[1:]] == ["warm", "cold"]
+    (compared,) = found["comparisons"]
+    area = compared["others"]["auc"]
+    assert rows[2][1::2] == [f"{one['value']:+.3f} [{one['low']:+.2f}, {one['high']:+.2f}]" for one in (compared, area)]
+    assert rows[2][2::2] == [f"{one['p']:.3f}" for one in (compared, area)]
+    assert "against tiny" in out
+    last = max(index for index, line in enumerate(lines) if line.startswith("└"))
+    said = f"Recall@3 {compared['detectable']:.3f}, AUC {area['detectable']:.3f}"
+    assert " ".join(lines[last + 1 :]).startswith(f"smallest difference that these lists could show: {said}")
+    assert [line.split()[0] for line in lines[-2:]] == ["warm", "cold"]
     assert "│" not in err and "22 lists" not in err
     assert "read 44 users" in err
 

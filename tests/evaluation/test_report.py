@@ -26,7 +26,7 @@ from trsr_lite.evaluation import evaluate as evaluations
 from trsr_lite.evaluation.evaluate import Evaluation, evaluate
 from trsr_lite.evaluation.lists import EvalLists
 from trsr_lite.evaluation.outcomes import ListOutcome
-from trsr_lite.evaluation.report import page, places, plots, report
+from trsr_lite.evaluation.report import figures, plots, ranks, report
 from trsr_lite.evaluation.systems import Answer
 from trsr_lite.metrics import ranking as metrics
 from trsr_lite.metrics.intervals import LEAST
@@ -94,7 +94,8 @@ def spread(name: str = "spread", **more: Any) -> System:
 @pytest.fixture
 def made() -> Callable[..., str]:
     """The page of an evaluation."""
-    pytest.importorskip("matplotlib", reason="needs matplotlib: `pip install 'trsr-lite[report]'`")
+    for package in ("matplotlib", "jinja2"):
+        pytest.importorskip(package, reason=f"needs {package}: `pip install 'trsr-lite[report]'`")
 
     def make(found: Evaluation, command: str = "trsr-lite evaluate") -> str:
         return report.html(found, command=command, when=WHEN)
@@ -180,7 +181,7 @@ def test_a_page_is_well_formed_and_says_what_its_parts_are(whole: str) -> None:
     assert page.texts("title") == ["spread and 3 other systems on 40 lists – trsr-lite"]
     assert "2026-05-04 03:02 UTC" in page.texts("header")[0]
     assert all(attributes.get("scope") in ("row", "col") for attributes, _ in page.all("th"))
-    assert len(page.all("table")) == len(page.all("caption")) == 4 + 10
+    assert len(page.all("table")) == len(page.all("caption")) == 6 + 10
     assert len(page.all("figure")) == len(page.all("figcaption")) == len(page.all("svg")) == 2
     ids = [value for _, name, value in page.attributes() if name == "id"]
     assert len(ids) == len(set(ids))
@@ -227,8 +228,8 @@ def luminance(colour: str) -> float:
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_what_is_drawn_and_written_stands_out_from_the_page(dark: bool) -> None:
-    style = page.page("", []).partition("</style>")[0]
+def test_what_is_drawn_and_written_stands_out_from_the_page(made: Made, dark: bool) -> None:
+    style = made(evaluate(lists(1), [best()])).partition("</style>")[0]
     values = dict(re.findall(r"(--[\w-]+): (#\w{6})", style.split("@media", 1)[dark]))
 
     def contrast(name: str) -> float:
@@ -293,7 +294,7 @@ def test_text_from_outside_is_shown_as_text(made: Made) -> None:
     for shown in ("a", "b", "summary", "title", "note", "value", "key", "trsr-lite"):
         assert f"{shown} {evil}" in text, shown
     assert f"cannot be ranked {EVIL}" in text
-    assert [evil in label for _, name, label in page.attributes() if name == "aria-label"].count(True) == 1
+    assert [evil in label for _, name, label in page.attributes() if name == "aria-label"].count(True) == 3
     assert any(EVIL[:8] in text for _, text in page.all("text"))
 
 
@@ -333,13 +334,24 @@ def test_long_names_that_end_differently_are_told_apart(made: Made) -> None:
 # Figures
 
 
+def test_the_first_sentence_says_who_is_better_and_what_chance_gives(made: Made) -> None:
+    page = Page(made(evaluate(lists(2 * LEAST), [spread(), best(), System("tied", lambda number: 3.0)])))
+    said = page.texts("p")[1]
+    assert said == (
+        "Of the users' items, spread puts 30 % among its first three. The best other system, best, puts 100 % there. "
+        "Chance puts 25 %."
+    )
+    alone = Page(made(evaluate(lists(2 * LEAST), [spread()]))).texts("p")[1]
+    assert alone == "Of the users' items, spread puts 30 % among its first three. Chance puts 25 %."
+
+
 def test_the_table_has_every_figure_of_the_evaluation(made: Made) -> None:
     found = evaluate(lists(2 * LEAST), [spread(summary="s"), System("broken", lambda n: -1.0 if n == 110 else 5.0)])
     page = Page(made(found))
     heads = [text for attributes, text in page.all("th") if attributes["scope"] == "col"]
-    assert heads[: len(report.COLUMNS) + 1] == ["System", *report.COLUMNS.values()]
+    assert heads[: len(figures.COLUMNS) + 1] == ["System", *figures.COLUMNS.values()]
     for name, cells in page.table("What each system reaches").items():
-        for key, cell in zip(report.COLUMNS, cells, strict=True):
+        for key, cell in zip(figures.COLUMNS, cells, strict=True):
             figure = found.systems[name].get(key)
             if key == "failed":
                 assert cell == str(figure) == ("1" if name == "broken" else "0")
@@ -363,10 +375,14 @@ def test_comparisons_and_groups_are_those_of_the_evaluation(whole: str) -> None:
     page = Page(whole)
     compared = page.table("Recall@3 against spread")
     assert list(compared) == ["best", "tied", "failing"]
-    difference, between, p = compared["best"]
+    difference, between, p, could = compared["best"]
     assert (difference, p) == ("+0.700", "< 0.001")
     assert re.fullmatch(r"\+0\.\d{3} to \+0\.\d{3}", between)
     assert compared["failing"][0] == "−0.300"
+    assert re.fullmatch(r"0\.\d{3}", could)
+    areas = page.table("AUC against spread")
+    assert list(areas) == list(page.table("nDCG@10 against spread")) == list(compared)
+    assert areas["best"][0].startswith("+0.") and len(areas["best"]) == 4
     groups = page.table("Recall@3 of each group")
     assert groups["best"] == ["1.0001.000–1.000"] * 2
     assert {"warm (20 lists)", "cold (20 lists)"} <= set(page.texts("th"))
@@ -530,13 +546,13 @@ def test_recalls_are_those_of_the_metric(pairs: list[tuple[float, int]]) -> None
     ids = tuple(map(str, range(len(scores))))
     outcome = ListOutcome("s", 1, "u", ids, tuple(labels), tuple(scores))
     expected = [metrics.recall_at(scores, labels, k) for k in range(1, 11)]
-    assert places.recalls(outcome, 10).tolist() == pytest.approx(expected)
+    assert ranks.recalls(outcome, 10).tolist() == pytest.approx(expected)
 
 
 def test_a_list_that_was_not_ranked_has_no_places_and_no_recall() -> None:
     outcome = ListOutcome("s", 1, "u", ("a", "b"), (1, 0), None, error="no")
-    assert places.places(outcome) == places.own_places(outcome) == places.top(outcome, 5) == []
-    assert places.recalls(outcome, 3).tolist() == [0, 0, 0]
+    assert ranks.of_candidates(outcome) == ranks.of_own_items(outcome) == ranks.top(outcome, 5) == []
+    assert ranks.recalls(outcome, 3).tolist() == [0, 0, 0]
 
 
 # The command
@@ -660,6 +676,16 @@ def test_without_matplotlib_the_extra_is_named_before_any_work(
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     message = refused(run, monkeypatch, tmp_path / "report.html")
     assert "Error: a report needs the package matplotlib" in message
+    assert "hint: pip install 'trsr-lite[report]'" in message
+
+
+def test_without_jinja2_the_extra_is_named_before_any_work(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("matplotlib", reason="needs matplotlib: `pip install 'trsr-lite[report]'`")
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    message = refused(run, monkeypatch, tmp_path / "report.html")
+    assert "Error: a report needs the package jinja2" in message
     assert "hint: pip install 'trsr-lite[report]'" in message
 
 

@@ -209,7 +209,7 @@ def test_p_is_uniform_where_there_is_no_difference() -> None:
 def test_a_clear_difference_has_the_smallest_p_that_the_draws_allow() -> None:
     found = intervals.difference(np.ones(40), np.zeros(40))
     assert found.p == pytest.approx(1 / (intervals.DRAWS + 1))
-    assert found.to_dict() == {"value": 1.0, "low": 1.0, "high": 1.0, "p": round(found.p, 4)}
+    assert found.to_dict() == {"value": 1.0, "low": 1.0, "high": 1.0, "p": round(found.p, 4), "detectable": None}
 
 
 @pytest.mark.parametrize("count", [1, 30])
@@ -230,3 +230,42 @@ def test_the_other_way_round_is_the_same_difference_with_the_other_sign(pairs: l
     assert (back.change.value, back.change.low, back.change.high) == pytest.approx(
         (-forth.change.value, -forth.change.high, -forth.change.low)
     )
+
+
+# What lists could show
+
+
+def significant(changes: Values) -> bool:
+    """Whether a two-sided z test finds a difference at p < .05."""
+    return bool(abs(changes.mean()) > 1.96 * changes.std(ddof=1) / np.sqrt(len(changes)))
+
+
+def test_a_detectable_difference_is_found_in_four_of_five_evaluations() -> None:
+    rng, spread = np.random.default_rng(11), 0.35
+    found = intervals.detectable(rng.normal(0, spread, 100_000)[:400])
+    assert found == pytest.approx(2.80 * spread / 20, rel=0.1)
+    truth = 2.8016 * spread / 20
+    assert np.mean([significant(rng.normal(truth, spread, 400)) for _ in range(2000)]) == pytest.approx(0.8, abs=0.03)
+
+
+def test_four_times_the_users_halve_the_detectable_difference() -> None:
+    changes = np.random.default_rng(12).normal(0, 1, 500)
+    few, many = (intervals.detectable(np.tile(changes, times)) for times in (1, 4))
+    assert few is not None and many == pytest.approx(few / 2, rel=0.01)
+
+
+def test_lists_of_the_same_user_add_no_power_where_they_are_alike() -> None:
+    changes = np.random.default_rng(13).normal(0, 1, 50)
+    names = [f"u{user}" for user in range(50)]
+    alone = intervals.detectable(changes, names)
+    assert intervals.detectable(np.repeat(changes, 8), [name for name in names for _ in range(8)]) == pytest.approx(
+        alone
+    )
+    assert alone is not None and (intervals.detectable(np.repeat(changes, 8)) or 0) < alone / 2
+
+
+def test_nothing_is_said_of_few_users_or_of_systems_that_never_differ() -> None:
+    changes = np.random.default_rng(14).normal(0, 1, LEAST)
+    assert intervals.detectable(changes) is not None
+    assert intervals.detectable(changes[1:]) is None
+    assert intervals.detectable(np.zeros(LEAST)) is intervals.detectable(np.full(LEAST, 0.1)) is None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -124,9 +124,7 @@ def print_evaluation(result: Mapping[str, Any], console: Console) -> None:
         rest = [f"{figures[metric]['value']:.3f}" for metric, _ in _SHOWN]
         table.add_row(Text(fold(name)), _interval(figures["recall@3"]), *rest)
     console.print(table)
-    for one in result["comparisons"]:
-        names = f"{fold(one['system'])} against {fold(one['against'])}"
-        console.print(Text(f"{names}, Recall@3: {_interval(one, '+')}, p {one['p']:.3f}"))
+    _print_comparisons(result["comparisons"], console)
     for group, found in result["groups"].items():
         values = ", ".join(f"{name} {figures['recall@3']['value']:.3f}" for name, figures in found["systems"].items())
         console.print(Text(f"{group} ({found['lists']} lists), Recall@3: {values or 'none'}", style="dim"))
@@ -138,6 +136,30 @@ def print_evaluation(result: Mapping[str, Any], console: Console) -> None:
         console.print(Text(f"first stage, the user's item {among}: catalog {_interval(stage['catalog'])}{popular}"))
     for note in result["notes"]:
         console.print(Text(f"note: {fold(note)}"))
+
+
+def _print_comparisons(comparisons: Sequence[Mapping[str, Any]], console: Console) -> None:
+    """How far each system is above the first one, and the smallest differences that the lists could have shown."""
+    if not comparisons:
+        return
+    table = Table("system", title=Text(f"\nagainst {fold(comparisons[0]['against'])}"), title_justify="left")
+    for metric in ("Recall@3", "AUC"):
+        table.add_column(f"{metric} [95 %]", justify="right", no_wrap=True)
+        table.add_column("p", justify="right", no_wrap=True)
+    for one in comparisons:
+        found = (one, one["others"]["auc"])
+        cells = [text for each in found for text in (_interval(each, "+"), f"{each['p']:.3f}")]
+        table.add_row(Text(fold(one["system"])), *cells)
+    console.print(table)
+    ranges = []
+    for metric, values in (
+        ("Recall@3", [one["detectable"] for one in comparisons]),
+        ("AUC", [one["others"]["auc"]["detectable"] for one in comparisons]),
+    ):
+        if known := sorted(f"{value:.3f}" for value in values if value):
+            ranges.append(f"{metric} {known[0] if known[0] == known[-1] else f'{known[0]} to {known[-1]}'}")
+    if ranges:
+        console.print(Text(f"smallest difference that these lists could show: {', '.join(ranges)}"))
 
 
 def _print_study(name: str, study: Mapping[str, Any], console: Console) -> None:
@@ -159,11 +181,11 @@ def _print_study(name: str, study: Mapping[str, Any], console: Console) -> None:
 
 
 _SHOWN = (
+    ("ndcg@10", "nDCG@10"),
+    ("auc", "AUC"),
     ("recall@5", "@5"),
     ("recall@10", "@10"),
     ("mrr@10", "MRR@10"),
-    ("ndcg@10", "nDCG@10"),
-    ("auc", "AUC"),
 )
 
 

@@ -1,7 +1,7 @@
-"""Outcomes to figures: what each system reaches, how sure that is, and how two systems differ.
+"""From outcomes to figures: what each system reaches, how sure that is, and how two systems differ.
 
-Invariant: every system is judged on the same lists. A list that a system could not rank counts as nothing found, and is
-counted; lists stand in the order of their numbers, so that no figure depends on the order of work.
+Invariant: every system is judged on the same lists. A list that a system could not rank counts as nothing found, and
+is counted. Lists stand in the order of their numbers, so that no figure depends on the order of work.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from trsr_lite.metrics import calibration, intervals, ranking
 
 KS = (3, 5, 10)
 HEADLINE = "recall@3"
+ALSO = ("ndcg@10", "auc")  # compared beside the headline metric
 Table = Mapping[str, npt.NDArray[np.float64]]
 """Metric -> (lists,) values."""
 
@@ -46,16 +47,23 @@ def system(outcomes: Sequence[ListOutcome], values: Table) -> dict[str, Any]:
 
 
 def comparisons(tables: Mapping[str, Table], against: str, users: intervals.Users) -> list[dict[str, Any]]:
-    """Each system against one of them, list by list, in the headline metric; `users` are those of the lists."""
-    reference = tables[against][HEADLINE]
+    """Each system against one of them, list by list; `users` are those of the lists.
+
+    The headline metric stands in the entry itself, the other compared metrics below `others`.
+    """
+
+    def compared(name: str, metric: str) -> dict[str, Any]:
+        return intervals.difference(tables[name][metric], tables[against][metric], users).to_dict()
+
     return [
         {
             "system": name,
             "against": against,
             "metric": HEADLINE,
-            **intervals.difference(values[HEADLINE], reference, users).to_dict(),
+            **compared(name, HEADLINE),
+            "others": {metric: compared(name, metric) for metric in ALSO},
         }
-        for name, values in tables.items()
+        for name in tables
         if name != against
     ]
 

@@ -1,1 +1,1 @@
-"""The page and the files that people read of an evaluation."""
+"""The page that people read of an evaluation."""

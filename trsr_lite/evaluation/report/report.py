@@ -1,7 +1,7 @@
-"""An evaluation as one HTML file: figures, plots, ten lists to look at, and how all of it was made.
+"""An evaluation as one HTML file: figures, drawings, ten lists to look at, and how all of it was made.
 
-Invariant: the file loads nothing and runs nothing; text of items, models and people is folded and escaped, so that it
-is shown as text. What cannot be said, such as an interval of too few users, is not drawn.
+Invariant: the file loads nothing and runs nothing, and is whole or not there. What cannot be said, such as an interval
+of too few users, is not drawn.
 """
 
 from __future__ import annotations
@@ -14,39 +14,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from trsr_lite import __version__
 from trsr_lite.errors import SettingsError, TrsrError
 from trsr_lite.evaluation.evaluate import Evaluation
-from trsr_lite.evaluation.report import cases, cells, findings, page, places, plots
-from trsr_lite.evaluation.tables import HEADLINE
+from trsr_lite.evaluation.report import figures, plots, template
+from trsr_lite.evaluation.report.cases import cases
+from trsr_lite.evaluation.report.content import Page, counted
+from trsr_lite.evaluation.report.studies import study
 from trsr_lite.io import files
 from trsr_lite.metrics import intervals
-
-CURVE = 20  # Recall@1 up to this
-COLUMNS = {
-    "recall@3": "Recall@3",
-    "recall@5": "Recall@5",
-    "recall@10": "Recall@10",
-    "mrr@10": "MRR@10",
-    "ndcg@10": "nDCG@10",
-    "auc": "AUC",
-    "label_mass": "Label mass",
-    "calibration_error": "Calibration error",
-    "seconds_per_list": "Seconds per list",
-    "failed": "Failed",
-}
-MEANINGS = {
-    "Recall@k": "share of the user's items that are among the first k; items of the same score are in every order",
-    "MRR@10": "1 / rank of the first of the user's items, 0 beyond the tenth",
-    "nDCG@10": "gain of the first ten, earlier places counting more, as a share of the best possible",
-    "AUC": "chance that one of the user's items stands before another candidate; 0.5 is no better than chance",
-    "Label mass": "how likely the model answers yes or no at all; where it is low, it does not understand the question",
-    "Calibration error": "how far probabilities are from what happens; 0 is best",
-    "Seconds per list": "time of ranking one list, without summaries that were made beforehand",
-    "Failed": "lists that the system could not rank; they count as nothing found",
-}
 
 
 def check(path: Path, output: Path | None = None) -> None:
@@ -55,6 +31,7 @@ def check(path: Path, output: Path | None = None) -> None:
     `output` is a folder that will be made by then.
     """
     plots.library()
+    template.library()
     if output is not None and not output.exists() and path.parent.resolve() == output.resolve():
         return
     beside = files.beside(path)
@@ -78,129 +55,42 @@ def write(path: Path, content: str) -> None:
 
 
 def html(evaluation: Evaluation, *, command: str, when: datetime | None = None) -> str:
-    """The whole page; `command` is the line that was typed. Raises `SettingsError` without matplotlib."""
+    """The whole page; `command` is the line that was typed. Raises `SettingsError` without matplotlib or jinja2."""
+    return template.render(page(evaluation, command=command, when=when))
+
+
+def page(evaluation: Evaluation, *, command: str, when: datetime | None = None) -> Page:
+    """What the page shows."""
     first, *others = evaluation.systems
-    rest = f" and {page.counted(len(others), 'other system')}" if others else ""
-    title = f"{page.text(first)}{rest} on {page.counted(len(evaluation.lists.examples), 'list')}"
-    date = (when or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M %Z").strip()
-    return page.page(
-        title,
-        [
-            f"<header><h1>{title}</h1>\n<p>trsr-lite evaluate, {date}</p></header>",
-            _notes(evaluation),
-            _figures(evaluation),
-            _plots(evaluation),
-            _comparisons(evaluation, page.text(first)),
-            _groups(evaluation),
-            _first_stage(evaluation.first_stage),
-            *(findings.section(name, found) for name, found in evaluation.studies.items()),
-            _lists(evaluation),
-            cases.section(evaluation, first),
-            _made(command),
-        ],
+    count = len(evaluation.lists.examples)
+    rest = f" and {counted(len(others), 'other system')}" if others else ""
+    return Page(
+        title=f"{first}{rest} on {counted(count, 'list')}",
+        date=(when or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M %Z").strip(),
+        notes=evaluation.notes,
+        in_short=figures.in_short(evaluation),
+        figures=figures.systems(evaluation),
+        meanings=figures.MEANINGS,
+        prepared=figures.prepared(evaluation),
+        drawings=figures.drawings(evaluation),
+        added=(),
+        first=first,
+        comparisons=figures.comparisons(evaluation),
+        groups=figures.groups(evaluation),
+        first_stage=figures.first_stage(evaluation.first_stage),
+        studies=[study(name, found) for name, found in evaluation.studies.items()],
+        lists=count,
+        facts=_facts(evaluation),
+        cases=cases(evaluation, first),
+        command=command,
+        versions=_versions(),
     )
 
 
-# Sections
-
-
-def _notes(evaluation: Evaluation) -> str:
-    if not evaluation.notes:
-        return ""
-    return page.section("Read this first", page.items(map(page.text, evaluation.notes), class_="notes"))
-
-
-def _figures(evaluation: Evaluation) -> str:
-    rows = [
-        [page.text(name), *(_figure(key, figures.get(key)) for key in COLUMNS)]
-        for name, figures in evaluation.systems.items()
-    ]
-    prepared = [f"{page.text(name)} {value:,.1f} s" for name, value in evaluation.preparing.items() if value >= 0.05]
-    before = f" Beside that, all lists were prepared together: {', '.join(prepared)}." if prepared else ""
-    return page.section(
-        "Figures",
-        "<p>Means over the lists, and below each its 95 % interval where there are users enough. A dash: the system "
-        f"has no such figure.{before}</p>",
-        page.table("What each system reaches", ["System", *COLUMNS.values()], rows),
-        page.details("What the columns mean", page.terms(MEANINGS)),
-    )
-
-
-def _plots(evaluation: Evaluation) -> str:
-    most = min(CURVE, max(len(example.candidates) for example in evaluation.lists.examples.values()))
-    headlines = {name: figures[HEADLINE] for name, figures in evaluation.systems.items()}
-    curves = {
-        name: np.mean([places.recalls(one, most) for one in found], axis=0).tolist()
-        for name, found in evaluation.outcomes.items()
-    }
-    ks = [k for k in (1, 2, 3, 5, 10, 15, CURVE) if k <= most]
-    rows = [[page.text(name), *(f"{values[k - 1]:.3f}" for k in ks)] for name, values in curves.items()]
-    words = page.items((f"{page.text(name)}: {_said(found)}" for name, found in headlines.items()), id="dots-words")
-    table = page.table("Recall@k", ["System", *(f"k = {k}" for k in ks)], rows)
-    return page.section(
-        "Plots",
-        '<div class="plots">',
-        page.figure(
-            plots.dots(headlines, name="dots", label="Plot: Recall@3 of each system", described_by="dots-words"),
-            "Recall@3, the share of the user's items among the first three, and its 95 % interval",
-            page.details("The same in words", words),
-        ),
-        page.figure(
-            plots.curves(curves, name="lines", label="Plot: Recall@k of each system", described_by="lines-words"),
-            "Recall@k, the share of the user's items among the first k",
-            page.details("The same as a table", f'<div id="lines-words">{table}</div>'),
-        ),
-        "</div>",
-    )
-
-
-def _comparisons(evaluation: Evaluation, first: str) -> str:
-    if not evaluation.comparisons:
-        return ""
-    rows = [[page.text(one["system"]), *cells.difference(one)] for one in evaluation.comparisons]
-    return page.section(
-        f"Against {first}",
-        f"<p>How far each system is above {first} in Recall@3 on the same lists. p: how often chance alone would make "
-        "as large a difference (sign flips); it is not corrected for asking several times.</p>",
-        page.table(f"Recall@3 against {first}", ["System", "Difference", "95 % interval", "p"], rows),
-    )
-
-
-def _groups(evaluation: Evaluation) -> str:
-    groups = evaluation.groups
-    if not groups:
-        return ""
-    rows = [
-        [
-            page.text(name),
-            *(_figure(HEADLINE, group["systems"].get(name, {}).get(HEADLINE)) for group in groups.values()),
-        ]
-        for name in evaluation.systems
-    ]
-    heads = [f"{page.text(name)} ({page.counted(group['lists'], 'list')})" for name, group in groups.items()]
-    return page.section(
-        "Warm and cold lists",
-        "<p>A list is warm where a training user has one of its own items, and cold where none has. "
-        "A figure without an interval is of too few users to be sure of anything.</p>",
-        page.table("Recall@3 of each group", ["System", *heads], rows),
-    )
-
-
-def _first_stage(found: Mapping[str, Any] | None) -> str:
-    if not found:
-        return ""
-    popular = f"; popularity's first: {_said(found['popularity'])}" if found["popularity"] else ""
-    return page.section(
-        "First stage",
-        f"<p>The part of the user's items that is among the first {found['count']:,} of "
-        f"{page.counted(found['items'], 'item')} before any ranking. The catalog's first: "
-        f"{_said(found['catalog'])}{popular}.</p>",
-    )
-
-
-def _lists(evaluation: Evaluation) -> str:
+def _facts(evaluation: Evaluation) -> dict[str, str]:
+    """What was ranked."""
     examples = evaluation.lists.examples.values()
-    facts = {
+    found = {
         "lists": len(examples),
         "users": intervals.count(evaluation.lists.users()),
         "candidates of a list": _between(len(example.candidates) for example in examples),
@@ -208,37 +98,14 @@ def _lists(evaluation: Evaluation) -> str:
         "items of a history": _between(len(example.history) for example in examples),
         **evaluation.lists.facts,
     }
-    return page.section(
-        "What was ranked", page.terms({page.text(name): page.text(_plain(value)) for name, value in facts.items()})
-    )
+    return {name: _plain(value) for name, value in found.items()}
 
 
-def _made(command: str) -> str:
+def _versions() -> dict[str, str]:
     versions = {"trsr-lite": __version__, "Python": platform.python_version(), "Platform": platform.platform()}
     with contextlib.suppress(metadata.PackageNotFoundError):
         versions["llama-cpp-python"] = metadata.version("llama-cpp-python")
-    return page.section(
-        "How this was made",
-        page.command(command),
-        page.terms({name: page.text(version) for name, version in versions.items()}),
-        "<p>The cases show titles from users' histories: pass this file on only where the data may go.</p>",
-    )
-
-
-# Pieces
-
-
-def _figure(key: str, figure: Mapping[str, Any] | int | None) -> str:
-    if figure is None:
-        return cells.NONE
-    if isinstance(figure, int):
-        return str(figure)
-    return cells.figure(figure, ".3g" if key == "seconds_per_list" else ".3f")
-
-
-def _said(figure: Mapping[str, Any]) -> str:
-    found = cells.interval(figure)
-    return f"{figure['value']:.3f}, " + (f"95 % interval {found}" if found else "too few users for an interval")
+    return versions
 
 
 def _between(counts: Iterable[int]) -> str:
