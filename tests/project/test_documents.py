@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 import pytest
 
-from trsr_lite import cli, read_user
+from trsr_lite import EngineOptions, Recommender, cli, read_user
 from trsr_lite.catalog import build
 from trsr_lite.cli.options import CONFIGURABLE
 
@@ -68,6 +68,13 @@ def is_slow(call: str) -> bool:
     return words[0] in SLOW or any(word in SLOW_OPTIONS for word in words)
 
 
+QUICK = [call for call in CALLS if not is_slow(call)]
+OF_README = [
+    shlex.join(call) for page, words in TYPED if page == "README.md" and (call := arguments(words))
+    and not is_slow(shlex.join(call))
+]  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as the reader's: the examples, the user file of the page Start, and a cache that stays."""
@@ -84,12 +91,28 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def reader(checkout: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in that folder, with the default model prepared."""
+def reader(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in that folder."""
     monkeypatch.chdir(checkout)
-    monkeypatch.setenv("TRSR_LITE_DATA_DIR", str(prepared))
     monkeypatch.setenv("TRSR_LITE_CACHE_DIR", str(checkout / "cache"))
     return checkout
+
+
+@pytest.fixture
+def default_model(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real default, which is prepared already."""
+    monkeypatch.setenv("TRSR_LITE_DATA_DIR", str(prepared))
+    load = Recommender.load
+    monkeypatch.setattr(Recommender, "load", lambda *names, **more: load(*names, data_dir=prepared, **more))
+
+
+@pytest.fixture
+def tiny_model(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tiny model in the default's place: what is typed works, whatever comes out."""
+    monkeypatch.setenv("TRSR_LITE_MODEL", str(tiny))
+    monkeypatch.setenv("TRSR_LITE_THREADS", "1")
+    load, options = Recommender.load, EngineOptions(threads=1)
+    monkeypatch.setattr(Recommender, "load", lambda _, **more: load(tiny, **{"options": options, **more}))
 
 
 @pytest.mark.parametrize("call", [call for call in CALLS if is_slow(call)])
@@ -101,11 +124,22 @@ def test_a_slow_command_has_options_that_exist(call: str, monkeypatch: pytest.Mo
     assert cli.run([*shlex.split(call), "--no-such-option"]) == 2
 
 
-@pytest.mark.real_model
-@pytest.mark.parametrize("call", [call for call in CALLS if not is_slow(call)])
-def test_a_quick_command_runs(call: str, reader: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def check_command(call: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert cli.run(shlex.split(call)) == 0
     assert capfd.readouterr().out.strip()
+
+
+@pytest.mark.real_model
+@pytest.mark.usefixtures("reader", "default_model")
+@pytest.mark.parametrize("call", OF_README)
+def test_a_command_of_the_readme_runs(call: str, capfd: pytest.CaptureFixture[str]) -> None:
+    check_command(call, capfd)
+
+
+@pytest.mark.usefixtures("reader", "tiny_model")
+@pytest.mark.parametrize("call", [call for call in QUICK if call not in OF_README])
+def test_a_quick_command_of_the_site_runs(call: str, capfd: pytest.CaptureFixture[str]) -> None:
+    check_command(call, capfd)
 
 
 def test_other_programs_that_are_typed_are_there() -> None:
@@ -133,15 +167,26 @@ def test_other_programs_that_are_typed_are_there() -> None:
     assert unknown == []
 
 
-@pytest.mark.real_model
-@pytest.mark.parametrize(
-    "page", [page for page, text in PAGES.items() if blocks(text, "python") and page != EMBED] + ["examples/library.py"]
-)
-def test_a_program_of_a_page_runs(page: str, reader: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def check_programs(page: str, capsys: pytest.CaptureFixture[str]) -> None:
     programs = blocks(PAGES[page], "python") if page in PAGES else [(ROOT / page).read_text(encoding="utf-8")]
     for program in programs:
-        exec(compile(program, page, "exec"), {"__file__": str(reader / page)})
+        exec(compile(program, page, "exec"), {"__file__": str(ROOT / page)})
         assert capsys.readouterr().out.strip()
+
+
+@pytest.mark.real_model
+@pytest.mark.usefixtures("reader", "default_model")
+@pytest.mark.parametrize("page", ["README.md", "examples/library.py"])
+def test_a_program_of_the_readme_runs(page: str, capsys: pytest.CaptureFixture[str]) -> None:
+    check_programs(page, capsys)
+
+
+@pytest.mark.usefixtures("reader", "tiny_model")
+@pytest.mark.parametrize(
+    "page", [page for page, text in PAGES.items() if blocks(text, "python") and page not in ("README.md", EMBED)]
+)
+def test_a_program_of_the_site_runs(page: str, capsys: pytest.CaptureFixture[str]) -> None:
+    check_programs(page, capsys)
 
 
 def test_user_files_of_the_pages_are_read(tmp_path: Path) -> None:
