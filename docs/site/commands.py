@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -84,6 +85,13 @@ def on_post_page(output: str, page: Any, **_: Any) -> str:
     if found := FETCHED.search(output):
         raise PluginError(f"{page.file.src_uri}: fetches {found[0]}")
     return output
+
+
+def on_post_build(config: Any, **_: Any) -> None:
+    """Refuse a site without one of its own styles: no page would say so."""
+    for style in map(str, config.extra_css):
+        if not (Path(config.site_dir) / style).is_file():
+            raise PluginError(f"{style}: is not in the site")
 
 
 def _with_parts(group: click.Context) -> Iterator[click.Context]:
