@@ -52,6 +52,65 @@ def plain(prompt: Prompt) -> str:
     return "".join(segment.text for segment in prompt)
 
 
+# Long texts
+
+
+@given(st.text(max_size=80))
+@example("a\x00b\u200dc\u200bd\x85e\x1cf\u3000g\ufeff\u00adh")
+def test_folding_leaves_out_what_has_no_shape_and_nothing_else(text: str) -> None:
+    kept = [
+        " " if character.isspace() else character
+        for character in text
+        if character.isspace() or character in "\u200c\u200d" or unicodedata.category(character) not in ("Cc", "Cf")
+    ]
+    assert templates.fold(text) == " ".join("".join(kept).split())
+
+
+class Counting(FakeEngine):
+    """Keeps the longest text that it was given."""
+
+    longest = 0
+
+    def encode(self, text: str) -> list[int]:
+        self.longest = max(self.longest, len(text))
+        return super().encode(text)
+
+    def tokenize(self, prompt: Prompt, *, start: bool = True) -> list[int]:
+        self.longest = max(self.longest, *(len(segment.text) for segment in prompt), 0)
+        return super().tokenize(prompt, start=start)
+
+
+@pytest.mark.parametrize("text", ["word " * 300_000, "\u00ada\u0301 " * 300_000, "\u200b" * 1_000_000 + "seen"])
+def test_no_tokenizer_is_given_a_text_of_a_million_characters(text: str) -> None:
+    long, short = entry(1, title="Lamp", text=text), entry(2, title="Desk")
+    settings, engine = Settings(), Counting()
+    most = settings.prompt_tokens * templates.CHARACTERS_PER_TOKEN
+    templates.scoring(text, [long, entry(3, title=text)], [long, short], settings, engine)
+    templates.block([long, entry(3, title=text)], settings, engine)
+    if "seen" not in text:
+        with pytest.raises(DataError, match="its title alone needs"):
+            templates.scoring(None, [], [entry(3, title=text)], settings, engine)
+        with pytest.raises(DataError, match="its title alone needs"):
+            templates.check(entry(3, title=text), settings, engine)
+        kept = templates.scoring(None, [], [entry(3, title=text), short], settings, engine, leave_out=True)
+        assert [item.id for item in kept.candidates] == ["id2"]
+    assert engine.longest <= 2 * most
+
+
+def test_a_beginning_is_that_of_the_whole_folded_text() -> None:
+    text = "\u00ad" * 5000 + " a  b\u00adc " * 3000
+    settings = Settings(item_tokens=8)
+    ((_, found),) = templates.shown(entry(1, title=text), settings)
+    assert found == templates.fold(text)[:128]
+
+
+def test_making_prompts_of_recent_items_stops_when_it_is_cancelled() -> None:
+    cancel, made = Cancellation(), Counting()
+    cancel.cancel()
+    with pytest.raises(Cancelled):
+        templates.scoring(None, [entry(1), entry(2)], [], Settings(), made, cancel=cancel)
+
+
 # The wording
 
 

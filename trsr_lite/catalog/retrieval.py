@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trsr_lite.catalog import content
-from trsr_lite.catalog.similarity import Folding, diverse
+from trsr_lite.catalog.similarity import LOOKED_AT, Folding, diverse
 from trsr_lite.catalog.terms import Tokenizer, quoted, spaced
 from trsr_lite.errors import SettingsError
 from trsr_lite.records import Item
@@ -74,7 +74,7 @@ def retrieve(
 ) -> list[Item]:
     """The best items first, at most `options.count` of them; fewer where fewer share a word and pass the filters."""
     weights, texts = zip(*_searches(history, summary), strict=True)
-    known = [found[:TERMS] for found in tokenizer.frequencies(list(map(spaced, texts)))]
+    known = [found[:TERMS] for found in tokenizer.frequencies([spaced(text[:LOOKED_AT]) for text in texts])]
     wanted = options.count * (POOL if options.diversity else 1)
     budget = POSTINGS
     while True:

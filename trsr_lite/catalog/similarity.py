@@ -15,6 +15,7 @@ from trsr_lite.catalog.terms import spaced
 from trsr_lite.records import Item
 
 SHARED = 0.5  # of the words of the shorter one
+LOOKED_AT = 20_000  # characters of a text that are compared: a longer one is not worth what it costs
 _WORDS = re.compile(r"\w+")
 Words = frozenset[str]
 
@@ -40,7 +41,7 @@ class Folding:
 
 def words(text: str) -> Words:
     """The different words, without case and accents; signs that are no words stand for themselves."""
-    plain = spaced(text).casefold()
+    plain = spaced(text[:LOOKED_AT]).casefold()
     if not plain.isascii():
         parts = unicodedata.normalize("NFKD", plain)
         plain = "".join(character for character in parts if not unicodedata.combining(character))

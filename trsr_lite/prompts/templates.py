@@ -47,27 +47,42 @@ def fold(text: str) -> str:
 
     Zero-width joiners stay, which emoji and several scripts need.
     """
-    if text.isprintable():  # nothing to leave out: of white space, only spaces are printable
-        return " ".join(text.split())
-    kept = (
-        " " if character.isspace() else character
-        for character in text
-        if character.isspace() or character in "\u200c\u200d" or unicodedata.category(character) not in ("Cc", "Cf")
-    )
-    return " ".join("".join(kept).split())
+    if not text.isprintable():  # else there is nothing to leave out: of white space, only spaces are printable
+        for character in set(text):  # few are different, and each goes at once: a text may have a million
+            if character.isspace() or character in "\u200c\u200d":
+                continue
+            if unicodedata.category(character) in ("Cc", "Cf"):
+                text = text.replace(character, "")
+    return " ".join(text.split())
 
 
-def shown(item: Item, settings: Settings) -> list[tuple[str, str]]:
-    """The (name, folded text) pairs of an item that a model sees, in order."""
+def shown(item: Item, settings: Settings, *, whole_title: bool = False) -> list[tuple[str, str]]:
+    """The (name, folded text) pairs of an item that a model sees, in order.
+
+    What no line has room for is cut, so that no text can cost much; with `whole_title`, the title is not.
+    """
     names = settings.attributes or ("title", *(name for name in item.attributes if name != "title"))
-    pairs = [(fold(name), fold(item.attributes[name])) for name in names if name in item.attributes]
-    pairs = [(name, text) for name, text in pairs if text]
+    most = settings.item_tokens * CHARACTERS_PER_TOKEN
+    found = [(name, _beginning(item.attributes[name], most)) for name in names if name in item.attributes]
+    whole = [name for name, text in found if text]
+    pairs = [(_beginning(name, most), text) for name, text in found if text]
     if not pairs:
         wanted = (
             f"none of the attributes {', '.join(settings.attributes)}" if settings.attributes else "no visible text"
         )
         raise DataError(f"item {item.id!r}: it has {wanted}")
+    if whole_title:
+        title = _title(pairs)
+        pairs[title] = (pairs[title][0], fold(item.attributes[whole[title]]))
     return pairs
+
+
+def _beginning(text: str, most: int) -> str:
+    """The first `most` characters of the folded text; no more of it is looked at than is needed for them."""
+    size = 2 * most
+    while len(found := fold(text[:size])) < most and size < len(text):
+        size *= 4
+    return found[:most]
 
 
 # Summaries
@@ -158,13 +173,17 @@ def scoring(
     Raises `Cancelled`.
     """
     room = settings.prompt_tokens - 1  # the answer
-    suffixes, tokens = list[Prompt](), list[tuple[int, ...]]()
+    suffixes, tokens, lengths = list[Prompt](), list[tuple[int, ...]](), list[int]()
     for item in candidates:
         if cancel:
             cancel.check()
-        suffixes.append(_suffix(_asked(item, settings, tokenizer), settings))
-        tokens.append(tuple(tokenizer.tokenize(suffixes[-1], start=False)))
-    lengths = list(map(len, tokens))
+        if endless := _least_tokens(item, settings) > room:
+            suffixes.append(())
+            tokens.append(())
+        else:
+            suffixes.append(_suffix(_asked(item, settings, tokenizer), settings))
+            tokens.append(tuple(tokenizer.tokenize(suffixes[-1], start=False)))
+        lengths.append(_least_tokens(item, settings) if endless else len(tokens[-1]))
     head = _head(_summary(summary, settings, tokenizer) if summary else NO_SUMMARY, settings)
     fixed = len(tokenizer.tokenize((Segment(head),)))
     fitting = [index for index, length in enumerate(lengths) if fixed + LEAST_TOKENS + length <= room]
@@ -172,7 +191,11 @@ def scoring(
         index = next(index for index in range(len(candidates)) if index not in fitting)
         raise _too_long(candidates[index], lengths[index], room)
     room -= fixed + max((lengths[index] for index in fitting), default=0)
-    lines = [line(item, settings, tokenizer, settings.item_tokens) for item in recent]
+    lines = []
+    for item in recent:
+        if cancel:
+            cancel.check()
+        lines.append(line(item, settings, tokenizer, settings.item_tokens))
     costs = [len(tokenizer.encode(f"- {text}\n")) for text in lines]
     first = 0
     while first < len(lines) - 1 and sum(costs[first:]) > room:
@@ -195,9 +218,11 @@ def check(item: Item, settings: Settings, tokenizer: Tokenizer) -> None:
 
     Beside any summary, which is why a title that `scoring` could just ask of without one is refused.
     """
-    pairs = shown(item, settings)
+    pairs = shown(item, settings, whole_title=True)
     title = pairs[_title(pairs)][1]
     head, room = Segment(_head("", settings)), settings.prompt_tokens - 1
+    if (least := _least_tokens(item, settings)) > room:
+        raise _too_long(item, least, room)
     rest = settings.note_tokens + LEAST_TOKENS
     frame = sum(len(segment.text.encode()) for segment in (head, *_suffix("", settings)))
     if frame + rest + max(len(title.encode()), settings.item_tokens) < room:
@@ -209,7 +234,7 @@ def check(item: Item, settings: Settings, tokenizer: Tokenizer) -> None:
 
 def line(item: Item, settings: Settings, tokenizer: Tokenizer, budget: int, *, whole_title: bool = False) -> str:
     """An item as one line of at most `budget` tokens: `title | name: text | …`, its longest texts shortened first."""
-    pairs = shown(item, settings)
+    pairs = shown(item, settings, whole_title=whole_title)
     title = _title(pairs)
     fixed = {title} if whole_title else set()
     texts = [text if index in fixed else text[: budget * CHARACTERS_PER_TOKEN] for index, (_, text) in enumerate(pairs)]
@@ -250,6 +275,15 @@ def answer_ids(suffix: Prompt, tokenizer: Tokenizer) -> tuple[int, int]:
     return ids[0], ids[1]
 
 
+def _least_tokens(item: Item, settings: Settings) -> int:
+    """So many tokens a title has at least, by its characters alone: a very long one is never given to a tokenizer."""
+    longest = max(map(len, item.attributes.values()))
+    if longest < settings.prompt_tokens * CHARACTERS_PER_TOKEN:
+        return 0
+    pairs = shown(item, settings, whole_title=True)
+    return len(pairs[_title(pairs)][1]) // CHARACTERS_PER_TOKEN
+
+
 def _title(pairs: Sequence[tuple[str, str]]) -> int:
     """The place of the title among what is shown, or of what stands for it."""
     return next((place for place, (name, _) in enumerate(pairs) if name == "title"), 0)
@@ -287,4 +321,4 @@ def _lines(items: Sequence[Item], settings: Settings, tokenizer: Tokenizer) -> s
 
 
 def _summary(text: str, settings: Settings, tokenizer: Tokenizer) -> str:
-    return shorten(fold(text), settings.note_tokens, tokenizer)
+    return shorten(_beginning(text, settings.note_tokens * CHARACTERS_PER_TOKEN), settings.note_tokens, tokenizer)
