@@ -16,6 +16,7 @@ from trsr_lite.records import Item
 from trsr_lite.settings import Settings
 from trsr_lite.summaries import generate as summarize
 from trsr_lite.summaries.generate import Work, framed
+from trsr_lite.summaries.plan import plan
 from trsr_lite.summaries.store import SummaryStore
 
 ROUNDS = 2
@@ -85,7 +86,7 @@ def _calls(engine: Engine, settings: Settings) -> list[tuple[str, int, str]]:
         def run(history: list[Item]) -> int:
             work = Work()
             counting: Engine = Counting()  # type: ignore[assignment]
-            summarize.summarize([history], settings, store, "benchmark", lambda: counting, work=work)
+            summarize.summarize([plan(history, settings, "benchmark")], store, lambda: counting, work=work)
             return work.calls
 
         history = samples.items(1000, 7, words=12)

@@ -106,9 +106,9 @@ def _pairs(person: Person) -> Iterator[Pair]:
     history = [Item.from_dict(_item(text, person.view)) for text in person.history]
     opening = templates.opening(person.noun)
     for strategy in ("hierarchical", "recurrent"):
-        root = plan.plan(history, Settings(strategy=strategy, domain=person.noun), "")
+        planned = plan.plan(history, Settings(strategy=strategy, domain=person.noun), "")
         known: dict[str, list[Interest]] = {}
-        for node in plan.ordered(root):
+        for node in planned.nodes:
             notes = [known[child.key] for child in node.children]
             block = of_block([by_id[item.id] for item in node.items]) if node.items else []
             known[node.key] = of_notes([*notes, block] if block else notes) if notes else block

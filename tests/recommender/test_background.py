@@ -30,20 +30,13 @@ from trsr_lite import (
     cancellation,
 )
 from trsr_lite.models.bundle import ModelFile
-from trsr_lite.recommender.turns import CallQueue
+from trsr_lite.recommender.queue import Call, CallQueue
 from trsr_lite.results import Skipped
 from trsr_lite.summaries.store import SummaryStore
+from trsr_lite.testing import wait_until, wait_until_queued, wait_until_running
 
 Make = Callable[..., Recommender]
 PATIENCE = 60.0
-
-
-def until(condition: Callable[[], Any]) -> None:
-    """Wait until something is so; a test that hangs here fails."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def threads() -> set[threading.Thread]:
@@ -83,7 +76,7 @@ def test_an_item_is_appended_and_what_it_completes_is_summarized_meanwhile(
     before = store.info()["summaries"]
     updated = fake_recommender.update(reader, article)
     assert updated == dataclasses.replace(reader, history=(*reader.history, article))
-    until(lambda: not threads())
+    wait_until(lambda: not threads())
     assert store.info()["summaries"] == before + 2  # the third block, and the new root
     assert fake_recommender.recommend(updated).stats.summary_calls == 0
 
@@ -134,11 +127,11 @@ def test_a_foreground_call_goes_first_and_the_background_goes_on_after_it(
     done: list[Any] = []
     thread = threading.Thread(target=lambda: done.append(recommender.recommend(cold)))
     thread.start()
-    until(lambda: recommender._turns._running.displaced)  # type: ignore[union-attr]
+    wait_until(lambda: (running := recommender.queue.state()[1]) and running.stopped)
     gate.open.set()
     thread.join(PATIENCE)
     assert done[0].recommendations
-    until(lambda: not threads())
+    wait_until(lambda: not threads())
     asked = len(fake.prompts)
     assert recommender.summarize(updated).stats.summary_calls == 0
     assert len(fake.prompts) == asked
@@ -155,9 +148,11 @@ def test_a_later_update_replaces_an_earlier_one_of_the_same_user(
     user = dataclasses.replace(news_user, history=news_user.history[:4])
     for item in news_user.history[4:20]:
         user = recommender.update(user, item)
-    assert [task.user_id for task in recommender._background._tasks] == ["other", user.user_id]
+    waiting, running = recommender.queue.state()
+    assert running is not None
+    assert [call.user_id for call in (running, *waiting)] == ["other", user.user_id]
     gate.open.set()
-    until(lambda: not threads())
+    wait_until(lambda: not threads())
     assert recommender.summarize(user).stats.summary_calls == 0
 
 
@@ -168,7 +163,7 @@ def test_background_work_can_be_cancelled(make_recommender: Make, reader: User, 
     assert gate.reached.wait(PATIENCE)
     stop.cancel()
     gate.open.set()
-    until(lambda: not threads())
+    wait_until(lambda: not threads())
     assert 0 < recommender.summarize(updated).stats.summary_cache_hits < 4
 
 
@@ -181,10 +176,10 @@ def test_a_forgotten_user_is_not_summarized_behind_the_back(
     assert gate.reached.wait(PATIENCE)
     thread = threading.Thread(target=recommender.forget, args=(reader.user_id,))
     thread.start()
-    until(lambda: recommender._turns._waiting)
+    wait_until_queued(recommender)
     gate.open.set()
     thread.join(PATIENCE)
-    until(lambda: not threads())
+    wait_until(lambda: not threads())
     assert store.info()["summaries"] == 0
 
 
@@ -192,16 +187,16 @@ def test_a_forgotten_user_is_not_summarized_by_work_that_was_replaced_while_it_w
     make_recommender: Make, news_user: User, reader: User, article: Item, store: SummaryStore
 ) -> None:
     recommender = make_recommender()
-    with recommender._turns.take():  # a call in the foreground
+    with recommender.queue.take(Call()):  # a call in the foreground
         updated = recommender.update(reader, article)
-        until(lambda: recommender._turns._waiting)
+        wait_until_queued(recommender)
         for item in news_user.history[15:20]:
             updated = recommender.update(updated, item)
         thread = threading.Thread(target=recommender.forget, args=(reader.user_id,))
         thread.start()
-        until(lambda: any(not turn.background for turn in recommender._turns._waiting))
+        wait_until(lambda: "forget" in [call.name for call in recommender.queue.state()[0]])
     thread.join(PATIENCE)
-    until(lambda: not threads())
+    wait_until(lambda: not threads())
     assert (store.info()["summaries"], store.info()["users"]) == (0, 0)
 
 
@@ -215,7 +210,7 @@ def test_what_fails_in_the_background_is_logged_without_texts_and_raised_nowhere
     recommender = make_recommender()
     with caplog.at_level(logging.DEBUG):
         updated = recommender.update(reader, article)
-        until(lambda: not threads())
+        wait_until(lambda: not threads())
     assert [record.getMessage() for record in caplog.records] == ["work in the background failed: LookupError"]
     fake.script = lambda prompt: " soup."
     assert make_recommender().summarize(updated).summary
@@ -277,8 +272,8 @@ def test_idle_models_are_freed_and_opened_again_by_the_next_call(
 ) -> None:
     recommender = idle(unload_after=0.05)
     first = recommender.recommend(news_user)
-    until(lambda: len(engines) == 2 and all(engine.closed for engine in engines))
-    until(lambda: not threads())
+    wait_until(lambda: len(engines) == 2 and all(engine.closed for engine in engines))
+    wait_until(lambda: not threads())
     second = recommender.recommend(news_user)
     assert [engine.closed for engine in engines] == [True, True, False]
     assert second.recommendations == first.recommendations
@@ -318,7 +313,7 @@ def test_a_long_call_is_not_idleness(idle: Any, news_user: User, fake: Any, engi
     for _ in range(2):
         recommender.recommend(news_user)
     assert seen == [False] * 24
-    until(lambda: all(engine.closed for engine in engines))  # the wait began anew when the call had ended
+    wait_until(lambda: all(engine.closed for engine in engines))  # the wait began anew when the call had ended
 
 
 @pytest.mark.parametrize("option", ["unload_after", "max_memory"])
@@ -429,7 +424,7 @@ def test_summaries_have_half_of_the_time_that_is_left_and_scoring_has_the_rest(
     monkeypatch.setattr(cancellation, "time", types.SimpleNamespace(monotonic=lambda: clock.now))
     take = CallQueue.take
 
-    def waited(self: CallQueue, *arguments: Any, **options: Any) -> Any:
+    def waited(self: CallQueue[Call], *arguments: Any, **options: Any) -> Any:
         clock.now += 2.0
         return take(self, *arguments, **options)
 
@@ -525,7 +520,7 @@ def slow(made: Any, fake: Any, opened: list[tuple[str, bool]], timers: list[Any]
 
     def open_engine(file: ModelFile, vocab_only: bool, on_load: Any) -> FakeEngine:
         if threading.current_thread() in threads():
-            until(lambda: asked[0]._turns._waiting)
+            wait_until_queued(asked[0])
         else:
             timers[-1].function()
         on_load(1, 2)
@@ -545,7 +540,7 @@ def test_a_model_that_no_budget_has_time_to_load_is_loaded_behind_the_call(
     recommender = slow()
     first = recommender.recommend(news_user, budget=3600.0)
     assert first.recommendations == () and first.skipped.blocks == 4
-    until(lambda: recommender._turns._running)
+    wait_until_running(recommender)
     second = recommender.recommend(news_user, budget=3600.0)
     assert len(second.recommendations) == 12 and second.skipped is None
     assert [name for name, _ in opened] == ["summarizer.gguf", "recommender.gguf"]
@@ -557,7 +552,7 @@ def test_only_the_recommender_is_loaded_behind_a_call_where_memory_is_scarce(
     """The summarizer would take its place again in each call."""
     recommender = slow(max_memory=3)
     assert recommender.recommend(news_user, budget=3600.0).skipped.blocks == 4
-    until(lambda: recommender._turns._running)
+    wait_until_running(recommender)
     for _ in range(2):
         result = recommender.recommend(news_user, budget=3600.0)
         assert len(result.recommendations) == 12 and result.skipped.blocks == 4
@@ -570,14 +565,15 @@ def test_a_load_behind_a_call_goes_before_the_summaries_that_wait(
     """Each call displaces such a summary, which would be tried again, and displaced again, for ever."""
     recommender = slow()
     recommender.update(reader, article)
-    until(lambda: recommender._turns._running)
+    wait_until_running(recommender)
 
     def ranked() -> bool:
         result = recommender.recommend(news_user, budget=3600.0)
-        assert len(recommender._background._tasks) <= 2
+        waiting, running = recommender.queue.state()
+        assert len(waiting) + (running is not None) <= 2
         return bool(result.recommendations)
 
-    until(ranked)
+    wait_until(ranked)
     assert [name for name, _ in opened] == ["summarizer.gguf", "recommender.gguf"]
 
 
@@ -610,7 +606,7 @@ def test_a_call_that_had_no_turn_in_time_says_so_where_a_catalog_was_to_be_asked
 ) -> None:
     catalog = types.SimpleNamespace(check=lambda _: None, retrieve=lambda *_: pytest.fail("no time for it"))
     cold, done = dataclasses.replace(news_user, history=news_user.history[:3]), list[Any]()
-    with fake_recommender._turns.take():  # others have the whole time
+    with fake_recommender.queue.take(Call()):  # others have the whole time
         thread = threading.Thread(
             target=lambda: done.append(fake_recommender.recommend(cold, catalog=catalog, budget=0.0))  # type: ignore[arg-type]
         )

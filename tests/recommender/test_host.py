@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import random
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -16,9 +17,11 @@ from typing import Any
 import pytest
 
 from tests import tiny_gguf
-from tests.recommender.test_faults import until
 from trsr_lite import Cancellation, Cancelled, EngineOptions, ModelError, Recommender, StoreError, TrsrError, User
+from trsr_lite.models.bundle import ModelFile
+from trsr_lite.summaries import database
 from trsr_lite.summaries.store import SummaryStore
+from trsr_lite.testing import FakeEngine, wait_until
 
 Python = Callable[..., "subprocess.CompletedProcess[str]"]
 ONE = EngineOptions(threads=1)
@@ -197,23 +200,31 @@ def test_closing_while_many_call_ends_every_call(tiny: Path, tmp_path: Path, new
     for thread in threads:
         thread.join(60)
     assert len(ends) == 8 and set(ends) <= {"Closed", "Cancelled"}
-    assert recommender._models._engines == {}
+    assert recommender.loaded == ()
 
 
-class Contested(dict[str, Any]):
-    """Engines that another thread has closed between a look and a grasp."""
+def test_two_threads_may_close_at_once(fake_recommender: Recommender, store: SummaryStore, news_user: User) -> None:
+    """The second closes while the first is about to close an engine, and closes the others."""
+    closed: list[str] = []
 
-    def popitem(self) -> tuple[str, Any]:
-        self.clear()
-        return super().popitem()
+    class Contested(FakeEngine):
+        def close(self) -> None:
+            closed.append(self.identity)
+            if len(closed) == 1:
+                second = threading.Thread(target=recommender.close)
+                second.start()
+                second.join(60)
+                assert not second.is_alive()
 
+    def open_engine(file: ModelFile, *_: Any) -> FakeEngine:
+        return Contested(identity=file.identity)
 
-def test_two_threads_may_close_at_once(make_recommender: Callable[..., Recommender], news_user: User) -> None:
-    recommender = make_recommender()
+    recommender = Recommender(fake_recommender.bundle, store, open_engine)
     recommender.recommend(news_user)
-    recommender._models._engines = engines = Contested(recommender._models._engines)
+    loaded = recommender.loaded
     recommender.close()
-    assert engines == {}
+    assert recommender.loaded == ()
+    assert len(loaded) == 2 and sorted(closed) == sorted(loaded)
 
 
 # Files that vanish, memory that is not there
@@ -228,7 +239,7 @@ def test_a_model_file_that_vanishes_serves_on_and_is_missed_at_the_next_load(
         before = recommender.recommend(news_user).recommendations
         path.rename(kept)
         assert recommender.recommend(news_user).recommendations == before
-        recommender._models.close()  # as idleness does
+        recommender.unload()  # as idleness does
         with pytest.raises(ModelError, match=r"model\.gguf: the model file has gone or changed") as caught:
             recommender.recommend(news_user)
         assert "put it back" in (caught.value.hint or "")
@@ -325,26 +336,46 @@ def test_the_memory_of_a_context_is_known_before_it_is_made(
 # A cache folder that becomes read-only
 
 
+def read_only(recommender: Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on the store's file cannot be written, as on a file system that was mounted read-only."""
+    connect = database.connect
+
+    def connected(path: Path, patience: float) -> sqlite3.Connection:
+        connection = connect(path, patience)
+        connection.execute("PRAGMA query_only = 1")
+        return connection
+
+    monkeypatch.setattr(database, "connect", connected)
+    recommender.store.close()  # the next use opens it again
+
+
 def test_a_cache_that_becomes_read_only_still_gives_what_it_has(
-    tiny_recommender: Recommender, news_user: User, caplog: pytest.LogCaptureFixture
+    tiny_recommender: Recommender,
+    news_user: User,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shorter = dataclasses.replace(news_user, history=news_user.history[:11])
     tiny_recommender.summarize(shorter)
-    store: SummaryStore = tiny_recommender.store
-    store._open().execute("PRAGMA query_only = 1")  # as a file system that was mounted read-only
+    read_only(tiny_recommender, monkeypatch)
     with caplog.at_level(logging.WARNING):
         stats = tiny_recommender.summarize(news_user).stats
     assert (stats.summary_cache_hits, stats.summary_calls) == (2, 2)
     assert [record.getMessage() for record in caplog.records if "cannot be written" in record.getMessage()]
     assert tiny_recommender.summarize(news_user).stats.summary_calls == 0
-    assert not store.persistent
+    assert not tiny_recommender.store.persistent
 
 
 # Privacy
 
 
 def test_no_text_of_a_user_is_in_any_log(
-    tiny: Path, tmp_path: Path, news_user: User, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    tiny: Path,
+    tmp_path: Path,
+    news_user: User,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     mark = "XYZZY"
 
@@ -362,7 +393,7 @@ def test_no_text_of_a_user_is_in_any_log(
         recommender.recommend(user, exact=True, budget=0.0)
         recommender.prompt(user)
         updated = recommender.update(user, marked(15, "h")[-1])
-        until(lambda: not recommender._background._tasks)
+        wait_until(lambda: recommender.queue.state() == ([], None))
         recommender.recommend(updated)
         for refused in (
             lambda: recommender.recommend(long),
@@ -373,8 +404,7 @@ def test_no_text_of_a_user_is_in_any_log(
         stop = Cancellation()
         with pytest.raises(Cancelled):
             recommender.recommend(user, progress=lambda _: stop.cancel(), cancel=stop)
-        store = recommender.store
-        store._open().execute("PRAGMA query_only = 1")
+        read_only(recommender, monkeypatch)
         recommender.summarize({**user, "history": marked(20, "other")})
         with pytest.raises(StoreError):
             recommender.forget(mark)

@@ -260,8 +260,8 @@ def test_progress_names_stages_and_fractions(fake_recommender: Recommender, news
 def clock(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
     """What calls and models take for the time: `now`, in seconds."""
     found = types.SimpleNamespace(now=100.0)
-    for module in ("call", "models"):
-        monkeypatch.setattr(f"trsr_lite.{module}.time", types.SimpleNamespace(perf_counter=lambda: found.now))
+    for module in ("session", "pool"):
+        monkeypatch.setattr(f"trsr_lite.models.{module}.time", types.SimpleNamespace(perf_counter=lambda: found.now))
     return found
 
 
@@ -794,5 +794,5 @@ def test_cancelling_while_a_model_is_loaded_leaves_no_half_loaded_one(tmp_path: 
 
         with pytest.raises(Cancelled):
             recommender.recommend(user, candidates, progress=cancel, cancel=stop)
-        assert recommender._models._engines == {}
+        assert recommender.loaded == ()
         assert len(recommender.recommend(user, candidates).recommendations) == 2

@@ -58,9 +58,13 @@ class Client:
         """Send a request as it is; it must be good."""
         check(request, "Request")
         if "id" in request:
-            self._methods[request["id"]] = request["method"]
+            self.expects(request["id"], request["method"])
             self._over.discard(request["id"])
         self.write(json.dumps(request).encode() + b"\n")
+
+    def expects(self, request: int | str, method: str) -> None:
+        """The next answer with this id is held to the schema of this method's."""
+        self._methods[request] = method
 
     def write(self, data: bytes) -> None:
         """Send bytes."""

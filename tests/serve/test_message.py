@@ -40,7 +40,7 @@ def test_a_line_that_is_too_long_is_not_held() -> None:
     reader = Lines(1000)
     for _ in range(100):
         assert len(list(reader.feed(b"x" * 500))) <= 1
-    assert len(reader._held) <= 1000
+        assert reader.held <= 1000
 
 
 def read(**content: object) -> Request | None:

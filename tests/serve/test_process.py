@@ -70,7 +70,7 @@ def test_an_input_that_ends_at_once_ends_the_server(start: Start) -> None:
 
 def test_whatever_else_prints_goes_to_stderr() -> None:
     program = (
-        "import os; from trsr_lite.cli import serve; source, sink = serve._taken()\n"
+        "import os; from trsr_lite.cli import serve; source, sink = serve.take_channels()\n"
         "print('noise', flush=True); os.write(1, b'more'); os.write(sink, os.read(source, 9)); assert not os.read(0, 9)"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, input=b"message", capture_output=True)
@@ -80,7 +80,7 @@ def test_whatever_else_prints_goes_to_stderr() -> None:
 def test_a_system_whose_channels_always_block_is_not_asked_to_make_them() -> None:
     program = (
         "import os; from trsr_lite.cli import serve; os.name = 'nt'; del os.set_blocking\n"  # Windows before 3.12
-        "source, sink = serve._taken(); os.write(sink, os.read(source, 9))"
+        "source, sink = serve.take_channels(); os.write(sink, os.read(source, 9))"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, input=b"message", capture_output=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"message", b"")

@@ -34,7 +34,7 @@ def in_memory(make_recommender: MakeRecommender, tmp_path: Path) -> Recommenders
 
 def kept(recommenders: Recommenders, model: str) -> int:
     """How many summaries the recommender of a model holds."""
-    with recommenders.using(model, {}) as recommender:
+    with recommenders.using(model) as recommender:
         return int(recommender.store.info()["summaries"])
 
 
@@ -43,7 +43,7 @@ def test_where_nothing_can_be_written_a_user_is_forgotten_in_memory(
 ) -> None:
     recommenders = in_memory(make_recommender, tmp_path)
     for model in ("a", "b"):
-        with recommenders.using(model, {}) as recommender:
+        with recommenders.using(model) as recommender:
             recommender.summarize({"user_id": "u1", "history": HISTORY})
         assert kept(recommenders, model) == 3
     with suppress(StoreError):  # the store may say that it cannot be written
@@ -59,7 +59,7 @@ def test_what_cannot_be_deleted_is_raised_once_the_rest_is_deleted(
 
     own = SummaryStore(tmp_path / "cache")
     recommenders = Recommenders(lambda *_: make_recommender(), own)
-    with recommenders.using(None, {}) as recommender:
+    with recommenders.using(None) as recommender:
         recommender.summarize({"user_id": "u1", "history": HISTORY})
     monkeypatch.setattr(own, "clear", fail)
     with pytest.raises(StoreError, match="the disk is full"):
@@ -82,7 +82,7 @@ def test_a_model_file_that_was_replaced_is_opened_anew(tiny: Path, tmp_path: Pat
     recommenders = Recommenders(open_recommender, SummaryStore(tmp_path / "cache"))
 
     def ask() -> None:
-        with recommenders.using(str(model), {}) as recommender:
+        with recommenders.using(str(model)) as recommender:
             recommender.recommend(user)
 
     ask()

@@ -20,7 +20,7 @@ from tests.serve.client import PATIENCE, SCHEMA, Client, Connect
 from tests.serve.conftest import Gate
 from trsr_lite import FakeEngine, Recommender, Settings, StoreError
 from trsr_lite.cli.serve import command as serve_command
-from trsr_lite.serve import queue as queues
+from trsr_lite.serve import job as jobs
 from trsr_lite.serve import server
 from trsr_lite.serve.message import LINE_BYTES
 from trsr_lite.serve.methods import METHODS
@@ -57,7 +57,7 @@ def test_initialize_says_versions_methods_and_limits(connect: Connect) -> None:
     found = connect().call("initialize", protocol=1, client={"name": "test"})
     assert found["server"]["version"] == trsr_lite.__version__
     assert found["capabilities"]["methods"] == list(METHODS)
-    assert found["limits"]["waiting_requests"] == queues.JOBS
+    assert found["limits"]["waiting_requests"] == jobs.JOBS
 
 
 def test_recommend_answers_what_the_library_does(
@@ -468,7 +468,7 @@ def test_an_id_in_use_is_refused_and_its_request_is_still_answered(connect: Conn
     assert (error["code"], error["data"]["used"]) == (-32600, 7)
     client.ask("recommend", "7", user=user())
     gate.open()
-    client._methods[7] = "recommend"
+    client.expects(7, "recommend")
     assert client.result(7)["stats"]["history_items"] == 20
     client.result("7")
     client.ask("status", 7)
@@ -485,10 +485,10 @@ def test_cancelling_what_is_not_there_yet_or_no_more_changes_nothing(connect: Co
 def test_more_requests_than_may_wait_are_refused_and_the_others_are_answered(
     connect: Connect, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queues, "JOBS", 5)
+    monkeypatch.setattr(jobs, "JOBS", 5)
     client = connect()
     at_work(client, gate, "summarize")
-    ids = [client.ask("recommend", user=user()) for _ in range(queues.JOBS + 3)]
+    ids = [client.ask("recommend", user=user()) for _ in range(jobs.JOBS + 3)]
     for name in ids[-3:]:
         assert client.error(name)["code"] == -32000
     gate.open()
@@ -499,7 +499,7 @@ def test_more_requests_than_may_wait_are_refused_and_the_others_are_answered(
 def test_a_request_that_is_refused_has_ended_none(
     connect: Connect, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queues, "JOBS", 1)
+    monkeypatch.setattr(jobs, "JOBS", 1)
     client = connect()
     at_work(client, gate, "recommend")
     client.ask("recommend", "waiting", user=user("u2"))
@@ -567,7 +567,7 @@ def test_a_client_that_has_gone_is_told_from_a_failure(
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(server.os, "name", system)
-        found = server._is_gone(OSError(number, "said"))
+        found = server.is_gone(OSError(number, "said"))
     assert found is gone
 
 

@@ -14,9 +14,9 @@ from trsr_lite import Cancellation, Cancelled, FakeEngine, Item, Settings, User
 from trsr_lite.errors import ModelError
 from trsr_lite.prompts import chat, templates
 from trsr_lite.results import Summary
-from trsr_lite.summaries import store as cache
+from trsr_lite.summaries import plan as planning
 from trsr_lite.summaries.generate import ROUND, Work, framed, newest, summarize
-from trsr_lite.summaries.plan import Node, ordered, plan
+from trsr_lite.summaries.plan import Node, Plan, plan
 from trsr_lite.summaries.store import SummaryStore
 
 MODEL = "b2:summarizer"
@@ -47,7 +47,11 @@ class Waves(FakeEngine):
 def run(
     histories: Sequence[Sequence[Item]], settings: Settings, store: SummaryStore, engine: FakeEngine, **options: Any
 ) -> list[Summary]:
-    return summarize(histories, settings, store, MODEL, lambda: engine, **options)
+    return summarize(plans(histories, settings), store, lambda: engine, **options)
+
+
+def plans(histories: Sequence[Sequence[Item]], settings: Settings, model: str = MODEL) -> list[Plan]:
+    return [plan(history, settings, model) for history in histories]
 
 
 def no_engine() -> FakeEngine:
@@ -69,9 +73,9 @@ def depth(node: Node) -> int:
 @pytest.mark.parametrize("fan_in", [2, 3, 4])
 def test_a_tree_holds_every_block_once_and_no_node_has_more_than_fan_in_children(fan_in: int) -> None:
     for blocks in range(1, 41):
-        root = plan(items(blocks), ITEM_BLOCKS.updated(fan_in=fan_in), MODEL)
+        found = plan(items(blocks), ITEM_BLOCKS.updated(fan_in=fan_in), MODEL)
+        root, nodes = found.root, found.nodes
         assert root is not None
-        nodes = ordered(root)
         assert leaves(root) == items(blocks)
         assert sum(node.kind == "block" for node in nodes) == blocks
         assert {len(node.children) for node in nodes if node.kind == "merge"} <= set(range(2, fan_in + 1))
@@ -82,7 +86,7 @@ def test_a_tree_holds_every_block_once_and_no_node_has_more_than_fan_in_children
 def test_a_tree_grows_in_depth_like_a_logarithm(fan_in: int) -> None:
     depths = []
     for blocks in (fan_in, fan_in**2, fan_in**3, fan_in**4):
-        root = plan(items(blocks), ITEM_BLOCKS.updated(fan_in=fan_in), MODEL)
+        root = plan(items(blocks), ITEM_BLOCKS.updated(fan_in=fan_in), MODEL).root
         assert root is not None
         depths.append(depth(root))
     assert depths == [2, 3, 4, 5]
@@ -114,8 +118,8 @@ def test_a_chain_carries_one_summary_over_one_block_at_a_time(store: SummaryStor
 
 def test_without_a_strategy_or_a_complete_block_there_is_no_summary(store: SummaryStore) -> None:
     for history, settings in ((items(40), Settings(strategy="none")), (items(4), Settings())):
-        assert plan(history, settings, MODEL) is None
-        assert summarize([history], settings, store, MODEL, no_engine) == [Summary()]
+        assert plan(history, settings, MODEL).root is None
+        assert summarize(plans([history], settings), store, no_engine) == [Summary()]
 
 
 def test_one_block_is_its_own_summary(store: SummaryStore, fake: FakeEngine) -> None:
@@ -128,7 +132,7 @@ def test_one_block_is_its_own_summary(store: SummaryStore, fake: FakeEngine) -> 
 def test_two_strategies_share_their_first_block(store: SummaryStore, fake: FakeEngine, strategy: str) -> None:
     (first,) = run([items(5)], Settings(strategy=strategy), store, fake)
     for other in STRATEGIES:
-        (again,) = summarize([items(5)], Settings(strategy=other), store, MODEL, no_engine)
+        (again,) = summarize(plans([items(5)], Settings(strategy=other)), store, no_engine)
         assert (again.text, again.calls, again.hits) == (first.text, 0, 1)
 
 
@@ -141,7 +145,7 @@ def test_a_second_run_asks_no_model(
 ) -> None:
     chosen = settings.updated(strategy=strategy)
     (first,) = run([news_user.history], chosen, store, fake)
-    (second,) = summarize([news_user.history], chosen, store, MODEL, no_engine)
+    (second,) = summarize(plans([news_user.history], chosen), store, no_engine)
     assert first.calls == len(fake.prompts) == len(first.nodes) and first.hits == 0
     assert (second.calls, second.hits) == (0, first.calls)
     assert second.text == first.text
@@ -156,13 +160,13 @@ def test_an_appended_item_costs_at_most_the_way_from_its_block_to_the_root(
     settings = Settings(strategy=strategy, fan_in=fan_in, block_size=2)
     for length in range(1, 60):
         history = items(length)
-        root = plan(history, settings, MODEL)
+        planned = plan(history, settings, MODEL)
         (summary,) = run([history], settings, store, FakeEngine())
         if length % settings.block_size:
             assert summary.calls == 0
         else:
             fresh = {node.text for node in summary.nodes if node.source == "fresh"}
-            path = [node.key for node in ordered(root) if history[-1] in leaves(node)]
+            path = [node.key for node in planned.nodes if history[-1] in leaves(node)]
             assert fresh == set(store.get(path).values())
             assert summary.calls <= len(path)
 
@@ -182,15 +186,15 @@ def test_another_model_or_setting_makes_its_own_summaries(store: SummaryStore, f
     run([items(10)], Settings(), store, fake)
     before = len(fake.prompts)
     run([items(10)], Settings(summary_tokens=32), store, fake)
-    summarize([items(10)], Settings(), store, "b2:another", lambda: fake)
+    summarize(plans([items(10)], Settings(), "b2:another"), store, lambda: fake)
     assert len(fake.prompts) == 3 * before
 
 
 def test_a_known_root_needs_nothing_below_it(store: SummaryStore, fake: FakeEngine) -> None:
-    root = plan(items(10), Settings(), MODEL)
+    root = plan(items(10), Settings(), MODEL).root
     assert root is not None
     store.put(root.key, "merge", "likes everything")
-    (summary,) = summarize([items(10)], Settings(), store, MODEL, no_engine)
+    (summary,) = summarize(plans([items(10)], Settings()), store, no_engine)
     assert (summary.text, summary.hits, summary.calls) == ("likes everything", 1, 0)
     assert [node.kind for node in summary.nodes] == ["merge"]
 
@@ -205,16 +209,16 @@ def test_the_newest_stored_summary_is_that_of_the_longest_beginning(
 ) -> None:
     settings = ITEM_BLOCKS.updated(strategy=strategy)
     (summary,) = run([items(stored)], settings, store, fake)
-    found, uncovered = newest(items(20), settings, store, MODEL)
+    found, uncovered = newest(plan(items(20), settings, MODEL), store)
     assert (found.text, uncovered) == (summary.text, 20 - stored)
-    assert newest(items(20, "Other"), settings, store, MODEL) == (Summary(), 20)
+    assert newest(plan(items(20, "Other"), settings, MODEL), store) == (Summary(), 20)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_blocks_that_come_twice_are_counted_twice(store: SummaryStore, fake: FakeEngine, strategy: str) -> None:
     settings = Settings(strategy=strategy)
     run([items(5) * 3], settings, store, fake)
-    _, uncovered = newest(items(5) * 3 + items(5, "Other"), settings, store, MODEL)
+    _, uncovered = newest(plan(items(5) * 3 + items(5, "Other"), settings, MODEL), store)
     assert uncovered == 1
 
 
@@ -222,15 +226,15 @@ def test_looking_for_the_newest_summary_makes_few_keys(
     store: SummaryStore, fake: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[int] = []
-    key = cache.key
+    key = planning.key
 
     def counting(*arguments: Any) -> str:
         made.append(1)
         return key(*arguments)
 
     run([items(300)], ITEM_BLOCKS, store, fake)
-    monkeypatch.setattr(cache, "key", counting)
-    _, uncovered = newest(items(300), ITEM_BLOCKS, store, MODEL)
+    monkeypatch.setattr(planning, "key", counting)
+    _, uncovered = newest(plan(items(300), ITEM_BLOCKS, MODEL), store)
     assert uncovered == 0
     assert len(made) < 300 * 10
 
@@ -290,9 +294,9 @@ def test_a_chain_of_a_thousand_updates_is_made_and_found_again(store: SummarySto
     engine = FakeEngine()
     (summary,) = run([items(5000)], settings, store, engine)
     assert summary.calls == len(engine.prompts) == 1000
-    (again,) = summarize([items(5000)], settings, store, MODEL, no_engine)
+    (again,) = summarize(plans([items(5000)], settings), store, no_engine)
     assert again.text == summary.text
-    assert len(ordered(plan(items(5000), settings, MODEL))) == 1000
+    assert len(plan(items(5000), settings, MODEL).nodes) == 1000
 
 
 SMALLEST = [  # the least `prompt_tokens` that these settings allow
@@ -429,7 +433,7 @@ def test_an_interrupted_run_keeps_what_is_finished_and_the_next_makes_the_rest(
     store: SummaryStore, count: int, stop: type[BaseException]
 ) -> None:
     history, settings = items(7), ITEM_BLOCKS.updated(fan_in=3)
-    total = len(ordered(plan(history, settings, MODEL)))
+    total = len(plan(history, settings, MODEL).nodes)
     interrupted = FakeEngine(script=stopping_after(count, stop))
     with pytest.raises(stop):
         run([history], settings, store, interrupted)

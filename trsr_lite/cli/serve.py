@@ -44,7 +44,7 @@ def command(**chosen: Any) -> None:
     def open_recommender(model: str | None, progress: OnProgress | None) -> Recommender:
         return session.load({**chosen, "model": model or chosen["model"]}, progress)
 
-    source, sink = _taken()
+    source, sink = take_channels()
     server = Server(
         Recommenders(open_recommender, SummaryStore.at(chosen["cache_dir"])),
         lambda: os.read(source, CHUNK),
@@ -54,7 +54,7 @@ def command(**chosen: Any) -> None:
         server.run(alive)
 
 
-def _taken() -> tuple[int, int]:
+def take_channels() -> tuple[int, int]:
     """The message channels: nothing else reads this process's stdin, and whatever else prints goes to stderr."""
     if sys.__stdin__ is None or sys.__stdout__ is None:  # so Python finds them where they were closed
         raise SettingsError(

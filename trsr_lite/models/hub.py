@@ -22,13 +22,16 @@ from trsr_lite.io import files as disk
 from trsr_lite.io.digests import file_digest
 from trsr_lite.io.files import granted
 from trsr_lite.models import bundle
-from trsr_lite.models.bundle import MANIFEST
+from trsr_lite.models.bundle import MANIFEST, Bundle
 from trsr_lite.models.reference import FETCHED, Reference, certain, may_be_fetched, only, suitable
 from trsr_lite.results import OnProgress, Progress
 
 README = "README.md"
 NAMES = ".trsr-lite"  # in a repository's folder of the cache: which GGUF files each commit has, as the hub told us
 LOG_IN = "log in with `hf auth login`, or set `HF_TOKEN`"
+
+Found = tuple[Path, Bundle | None]
+"""A folder or a GGUF file, and the bundle in it where that was loaded to check it."""
 
 
 class Damaged(ModelError):
@@ -83,6 +86,18 @@ def pull(
     never asked which files there are, that is one of just this name or type, or the only one here where no type is
     asked for. Raises `ModelError`.
     """
+    return find(reference, offline=offline, renew=renew, digest=digest, progress=progress)[0]
+
+
+def find(
+    reference: Reference,
+    *,
+    offline: bool = False,
+    renew: bool = False,
+    digest: Callable[[Path], str] = file_digest,
+    progress: OnProgress | None = None,
+) -> Found:
+    """The path as `pull` returns it, and of a folder the bundle that was loaded to check it."""
     try:
         found = _cached(reference, digest, offline=offline)
     except ModelError as error:
@@ -109,7 +124,7 @@ def pull(
 # From the cache
 
 
-def _cached(reference: Reference, digest: Callable[[Path], str], *, offline: bool) -> Path | None:
+def _cached(reference: Reference, digest: Callable[[Path], str], *, offline: bool) -> Found | None:
     """What is on this machine of a reference; None unless it is whole, and the one that is meant."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
@@ -137,7 +152,7 @@ def _cached(reference: Reference, digest: Callable[[Path], str], *, offline: boo
         if offline and found:
             raise
         return None  # the hub may have another by now
-    return folder / name if name in here else None
+    return (folder / name, None) if name in here else None
 
 
 def _known(folder: Path) -> list[str] | None:
@@ -159,7 +174,7 @@ def _list(folder: Path) -> Path:
 
 def _download_bundle(
     reference: Reference, manifest: Path, digest: Callable[[Path], str], progress: OnProgress | None
-) -> Path:
+) -> Found:
     """The files that a manifest names, all from the commit that the manifest came from."""
     folder = manifest.parent
     named = _named(manifest, reference)
@@ -174,7 +189,7 @@ def _download_bundle(
     return _verified(folder, named, digest)
 
 
-def _download_gguf(reference: Reference, progress: OnProgress | None) -> Path:
+def _download_gguf(reference: Reference, progress: OnProgress | None) -> Found:
     """The GGUF file of a repository that is no bundle."""
     from huggingface_hub import HfApi
 
@@ -190,7 +205,7 @@ def _download_gguf(reference: Reference, progress: OnProgress | None) -> Path:
         with suppress(OSError):  # then the hub is asked again
             _list(path.parent).parent.mkdir(exist_ok=True)
             disk.replace(_list(path.parent), orjson.dumps(suitable(names, None)))
-    return path
+    return path, None
 
 
 def _get(
@@ -247,7 +262,7 @@ def _named(manifest: Path, reference: Reference) -> list[tuple[str, str]]:
     return files
 
 
-def _verified(folder: Path, named: Iterable[tuple[str, str]], digest: Callable[[Path], str]) -> Path:
+def _verified(folder: Path, named: Iterable[tuple[str, str]], digest: Callable[[Path], str]) -> Found:
     """The folder, if its files are those of the manifest and it loads."""
     digest = functools.cache(digest)
     with granted(folder):
@@ -259,8 +274,7 @@ def _verified(folder: Path, named: Iterable[tuple[str, str]], digest: Callable[[
                     f"{name}: its content hash is {found}, but its manifest says {expected}",
                     hint="it was removed from the cache: run it again; if that does not help, ask the bundle's author",
                 )
-    bundle.load(folder, digest)
-    return folder
+    return folder, bundle.load(folder, digest)
 
 
 # Errors

@@ -34,6 +34,11 @@ class ModelPool:
         return file.identity in self._engines
 
     @property
+    def loaded(self) -> tuple[str, ...]:
+        """Identities of the files in memory."""
+        return tuple(self._engines)
+
+    @property
     def hold_both(self) -> bool:
         """Whether neither model is unloaded for the other."""
         files = [self._bundle.summarizer, self._bundle.recommender]

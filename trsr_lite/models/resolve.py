@@ -1,7 +1,8 @@
 """Where a model is on this machine: the embedded default, a local path, or what the hub has of that name.
 
-Invariant: what `locate` returns exists. A local path stands before a hub reference of the same spelling, and only the
-default's own name means the default, which is made again, once, where it turns out to be damaged.
+Invariant: what is found exists, and a bundle is loaded once. A local path stands before a hub reference of the same
+spelling, and only the default's own name means the default, which is made again, once, where it turns out to be
+damaged.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from pathlib import Path
 from trsr_lite.errors import ModelError
 from trsr_lite.io.files import granted
 from trsr_lite.models import bundle, hub, reference
-from trsr_lite.models.bundle import WAYS
+from trsr_lite.models.bundle import WAYS, Bundle
+from trsr_lite.models.hub import Found
 from trsr_lite.results import OnProgress, Progress
 
 logger = logging.getLogger(__name__)
@@ -22,30 +24,53 @@ logger = logging.getLogger(__name__)
 DEFAULT_MODEL = "smollm2"
 
 
+Digest = Callable[[Path], str]
+"""Computes, or remembers, a file's content hash."""
+
+
+def load(
+    model: str | Path,
+    digest: Digest,
+    *,
+    data_dir: str | Path | None = None,
+    offline: bool = False,
+    progress: OnProgress | None = None,
+) -> Bundle:
+    """The bundle of `model`: prepared in `data_dir`, or fetched unless `offline`, where it must be.
+
+    Raises `ModelError` where there is no such model, or where it is broken.
+    """
+    path, found = _find(model, digest, data_dir, offline=offline, progress=progress)
+    return found or bundle.load(path, digest)
+
+
 def locate(
     model: str | Path,
-    digest: Callable[[Path], str],
+    digest: Digest,
     *,
     data_dir: str | Path | None = None,
     offline: bool = False,
     progress: OnProgress | None = None,
 ) -> Path:
-    """The bundle folder or GGUF file of `model`; prepared in `data_dir`, or fetched unless `offline`, where it must be.
+    """The bundle folder or GGUF file of `model`, found as `load` does; raises `ModelError` where there is none."""
+    return _find(model, digest, data_dir, offline=offline, progress=progress)[0]
 
-    `digest` computes (or remembers) a file's content hash. Raises `ModelError` where there is no such model.
-    """
+
+def _find(
+    model: str | Path, digest: Digest, data_dir: str | Path | None, *, offline: bool, progress: OnProgress | None
+) -> Found:
     if str(model) == DEFAULT_MODEL:
         return _prepared(digest, data_dir, offline=offline, progress=progress)
     with granted(model):
         if Path(model).exists():
-            return _named(Path(model))
+            return _named(Path(model)), None
     meant = reference.parse(model) if isinstance(model, str) else None
     if meant is None:
         raise ModelError(
             f"{model}: there is no such model",
             hint=f"{WAYS}; `smollm2` is the embedded default",
         )
-    return hub.pull(meant, offline=offline, digest=digest, progress=progress)
+    return hub.find(meant, offline=offline, digest=digest, progress=progress)
 
 
 def _named(path: Path) -> Path:
@@ -57,9 +82,7 @@ def _named(path: Path) -> Path:
     return path
 
 
-def _prepared(
-    digest: Callable[[Path], str], data_dir: str | Path | None, *, offline: bool, progress: OnProgress | None
-) -> Path:
+def _prepared(digest: Digest, data_dir: str | Path | None, *, offline: bool, progress: OnProgress | None) -> Found:
     import platformdirs
 
     from trsr_lite.models import default
@@ -70,12 +93,11 @@ def _prepared(
         offline=offline,
         on_step=(lambda step: progress(Progress(f"prepare: {step}", 0.0))) if progress else None,
     )
-    place = prepare()
+    folder = prepare()
     try:
-        bundle.load(place, digest)
+        return folder, bundle.load(folder, digest)
     except ModelError as error:
         if isinstance(error.__cause__, OSError):  # what cannot be read may be whole
             raise
         logger.warning("%s; it is made again", error)
-        return prepare(again=True)
-    return place
+        return prepare(again=True), None

@@ -22,10 +22,10 @@ from trsr_lite.results import OnProgress, OnTokens, Progress
 class ModelSession:
     """What a call hands to everything it runs. `seconds` holds the stages that have ended."""
 
-    def __init__(self, stop: Cancellation, progress: OnProgress | None, models: ModelPool) -> None:
+    def __init__(self, stop: Cancellation, progress: OnProgress | None, pool: ModelPool) -> None:
         self.stop = self.whole = stop  # `whole` stops the call, `stop` perhaps a part of it
-        self._progress, self._models = progress, models
-        self._loaded, self._last = models.seconds, self._clock()
+        self._progress, self._pool = progress, pool
+        self._loaded, self._last = pool.seconds, self._clock()
         self.seconds: dict[str, float] = {"load": 0.0}
 
     def stage(self, name: str) -> OnTokens:
@@ -37,11 +37,11 @@ class ModelSession:
     def use(self, file: ModelFile) -> Engine:
         """The model of a file, to work with; loaded first where it is not in memory."""
         self.stop.check()
-        return self._models.use(file, self._reporter("load", rated=False))
+        return self._pool.use(file, self._reporter("load", rated=False))
 
     def vocabulary(self, file: ModelFile) -> closing[Engine]:
         """For a block: the vocabulary of a file, without its weights."""
-        return closing(self._models.vocabulary(file, self._reporter("load", rated=False)))
+        return closing(self._pool.vocabulary(file, self._reporter("load", rated=False)))
 
     @contextmanager
     def within(self, seconds: float | None) -> Iterator[ModelSession]:
@@ -52,7 +52,7 @@ class ModelSession:
 
     def ended(self, stage: str) -> None:
         """A stage is over: note its seconds, without what was spent on loading."""
-        now, loaded = self._clock(), self._models.seconds
+        now, loaded = self._clock(), self._pool.seconds
         self.seconds["load"] += loaded - self._loaded
         self.seconds[stage] = now - self._last
         self._last, self._loaded = now, loaded
@@ -71,7 +71,7 @@ class ModelSession:
 
     def _clock(self) -> float:
         """Seconds of a clock that stands still while models are loaded."""
-        return time.perf_counter() - self._models.seconds
+        return time.perf_counter() - self._pool.seconds
 
 
 def announced(open_engine: OpenEngine) -> OpenEngine:

@@ -9,22 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trsr_lite.engine.interface import ChatTokenizer, Segment, Tokenizer
-from trsr_lite.models.bundle import Bundle
 from trsr_lite.prompts import templates
 from trsr_lite.records import Item
-from trsr_lite.settings import Settings
-from trsr_lite.summaries import generate, plan
-from trsr_lite.summaries.blocks import split
+from trsr_lite.summaries import generate
+from trsr_lite.summaries.plan import Plan
 from trsr_lite.summaries.store import SummaryStore
 
 NOT_MADE = "(not summarized yet: run `trsr-lite summarize`)"
 
 
 def preview(
-    history: Sequence[Item],
+    plan: Plan,
     candidates: Sequence[Item],
-    bundle: Bundle,
-    settings: Settings,
     store: SummaryStore,
     summarizer: ChatTokenizer,
     recommender: Tokenizer,
@@ -33,18 +29,17 @@ def preview(
 
     `summarizer` and `recommender` are the vocabularies of the bundle's models.
     """
-    root = plan.plan(history, settings, bundle.summarizer.identity)
-    order = plan.ordered(root)
-    texts = store.get(node.key for node in order)
+    texts = store.get(node.key for node in plan.nodes)
     shown = []
-    for number, node in enumerate(order, 1):
+    for number, node in enumerate(plan.nodes, 1):
         if all(child.key in texts for child in node.children):
-            message = generate.message(node, texts, settings, summarizer)
-            shown.append((f"{node.kind} {number} of {len(order)}", _plain(generate.framed(*message, summarizer))))
-    text = (texts.get(root.key) or NOT_MADE) if root else None
-    asked = templates.scoring(text, split(history, **settings.cut).recent, candidates, settings, recommender)
-    shown.append(("scoring: shared by all candidates", _plain(asked.prefix)))
-    for item, suffix in zip(candidates, asked.suffixes, strict=True):
+            message = generate.message(node, texts, plan.settings, summarizer)
+            name = f"{node.kind} {number} of {len(plan.nodes)}"
+            shown.append((name, _plain(generate.framed(*message, summarizer))))
+    text = (texts.get(plan.root.key) or NOT_MADE) if plan.root else None
+    prompts = templates.scoring(text, plan.blocks.recent, candidates, plan.settings, recommender)
+    shown.append(("scoring: shared by all candidates", _plain(prompts.prefix)))
+    for item, suffix in zip(candidates, prompts.suffixes, strict=True):
         shown.append((f"scoring: candidate {item.id}", _plain(suffix)))
     return shown
 

@@ -6,11 +6,9 @@ time and the others wait their turn, and nothing is printed: progress goes to a 
 
 from __future__ import annotations
 
-import copy
 import math
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,19 +18,18 @@ from typing import TYPE_CHECKING, Any
 from trsr_lite.cancellation import Cancellation, Deadline
 from trsr_lite.engine.interface import EngineOptions
 from trsr_lite.errors import Closed, SettingsError
-from trsr_lite.models import bundle as bundles
+from trsr_lite.models import resolve
 from trsr_lite.models.bundle import Bundle, ModelFile
 from trsr_lite.models.pool import ModelPool, OpenEngine, opener
 from trsr_lite.models.resolve import DEFAULT_MODEL as DEFAULT_MODEL
-from trsr_lite.models.resolve import locate
 from trsr_lite.models.session import ModelSession, announced
 from trsr_lite.prompts import templates
 from trsr_lite.recommender.answer import PartialResult
-from trsr_lite.recommender.background import Background
+from trsr_lite.recommender.calls import LOAD, Calls
 from trsr_lite.recommender.candidates import found, given, listed, to_rank
 from trsr_lite.recommender.preview import preview
+from trsr_lite.recommender.queue import Call, CallQueue, QueueTimeout
 from trsr_lite.recommender.score import score
-from trsr_lite.recommender.turns import CallQueue, QueueTimeout
 from trsr_lite.records import Item, User
 from trsr_lite.results import OnProgress, Result, Summary
 from trsr_lite.settings import Settings
@@ -58,6 +55,11 @@ class Recommender:
     Calls run one after another. A call that is given a `Cancellation` ends with `Cancelled` soon after it was
     cancelled, whether it runs or waits; summaries that were finished by then are kept. Callbacks are called in the
     thread of the call and must not call the recommender, except for `cancel` and `close`.
+
+    Attributes
+    ----------
+    bundle, store: the models and what is known of them, and where summaries are kept.
+    settings: what a call is made with that is given none of its own.
     """
 
     def __init__(
@@ -75,9 +77,9 @@ class Recommender:
                 raise SettingsError(f"{name} is {value}; it must be above 0")
         self.bundle, self.store = bundle, store
         self.settings = settings or bundle.settings
-        self._models = ModelPool(bundle, announced(open_engine), None if max_memory == math.inf else max_memory)
-        self._turns = CallQueue()
-        self._background = Background(self._unload, _ending(unload_after))
+        self._open_engine = open_engine
+        pool = ModelPool(bundle, announced(open_engine), None if max_memory == math.inf else max_memory)
+        self._calls = Calls(pool, _seconds(unload_after), self._release)
 
     @classmethod
     def load(
@@ -102,8 +104,7 @@ class Recommender:
         Raises `ModelError` where the model is missing or broken; weights are loaded at first use.
         """
         store = SummaryStore.at(cache_dir)
-        path = locate(model, store.digest, data_dir=data_dir, offline=offline, progress=progress)
-        bundle = bundles.load(path, store.digest)
+        bundle = resolve.load(model, store.digest, data_dir=data_dir, offline=offline, progress=progress)
         return cls(
             bundle,
             store,
@@ -123,6 +124,7 @@ class Recommender:
         retrieve: Retrieval | int | None = None,
         exact: bool = False,
         budget: float | None = None,
+        settings: Settings | None = None,
         progress: OnProgress | None = None,
         cancel: Cancellation | None = None,
     ) -> Result:
@@ -134,67 +136,64 @@ class Recommender:
         missing summaries, then the newest stored one serves, and candidates are scored in their order as long as there
         is time; `Result.skipped` says what was left out. A call that gets no turn in time ranks nothing, and looks
         nothing up in the catalog. A model that there was no time to load is loaded after the call; where `max_memory`
-        has room for one alone, only the one that ranks is. Raises `DataError`, `SettingsError`, `ModelError`,
-        `Cancelled`, `Closed`.
+        has room for one alone, only the one that ranks is. `settings` replace the recommender's own for this call.
+        Raises `DataError`, `SettingsError`, `ModelError`, `Cancelled`, `Closed`.
         """
-        user = _user(user)
+        user, settings = _user(user), settings or self.settings
         items = to_rank(candidates, user, catalog, retrieve)
         if k is not None and k < 1:
             raise SettingsError(f"k is {k}; it must be at least 1")
         if budget is not None and not budget >= 0:  # nor NaN
             raise SettingsError(f"budget is {budget}; it must be at least 0")
-        until = Deadline(_ending(budget))
-        _check_texts([*user.history, *items], self.settings)
-        draft = PartialResult(user, items)
+        until = Deadline(_seconds(budget))
+        _check_texts([*user.history, *items], settings)
+        plan = self._summarizer.plan(user.history, settings)
+        answer = PartialResult(user, plan, items)
         try:
-            with self._call(cancel, progress, patience=until.left) as call:
-                draft.summary, draft.uncovered = self._summary(until, user, call, draft.work)
-                call.ended("summarize")
-                text = draft.summary.text
+            with self._calls.run("recommend", cancel, progress, timeout=until.left) as session:
+                answer.summary, answer.uncovered = self._summary(until, answer, session)
+                session.ended("summarize")
+                text = answer.summary.text
                 if catalog is not None:
-                    draft.candidates = found(catalog, user, text, retrieve, self.settings)
-                    call.ended("retrieve")
-                with call.within(until.left) as limited:
-                    draft.scored = score(
-                        user.history,
-                        text,
-                        draft.candidates,
-                        self.bundle,
-                        self.settings,
-                        limited,
-                        exact=exact,
-                        leave_out=catalog is not None,
+                    answer.candidates = found(catalog, user, text, retrieve, settings)
+                    session.ended("retrieve")
+                with session.within(until.left) as limited:
+                    answer.margins = score(
+                        plan, text, answer.candidates, self.bundle, limited, exact=exact, leave_out=catalog is not None
                     )
-                draft.candidates = draft.scored.candidates
-                call.ended("score")
-                self._load_after(draft)
-                draft.seconds = call.seconds
+                answer.candidates = answer.margins.candidates
+                session.ended("score")
+                self._load_after(answer)
+                answer.seconds = session.seconds
         except QueueTimeout:  # others had the whole time
-            draft.begun = False
-            draft.summary, draft.uncovered = self._summarizer.newest(user, draft.work)
-        return draft.result(self.bundle, self.settings, k=k, exact=exact)
+            answer.started = False
+            answer.summary, answer.uncovered = self._summarizer.newest(plan, answer.work)
+        return answer.result(self.bundle, k=k, exact=exact)
 
     def summarize(
         self,
         user: User | Mapping[str, Any],
         *,
+        settings: Settings | None = None,
         progress: OnProgress | None = None,
         cancel: Cancellation | None = None,
     ) -> Result:
         """The user's preference summary; only what the cache lacks is generated."""
-        draft = PartialResult(_user(user))
-        with self._call(cancel, progress) as call:
-            _check_texts(draft.user.history, self.settings)
-            draft.summary = self._summarizer.of(draft.user, call, draft.work)
-            call.ended("summarize")
-            draft.seconds = call.seconds
-        return draft.result(self.bundle, self.settings)
+        user, settings = _user(user), settings or self.settings
+        _check_texts(user.history, settings)
+        answer = PartialResult(user, self._summarizer.plan(user.history, settings))
+        with self._calls.run("summarize", cancel, progress) as session:
+            answer.summary = self._summarizer.make(answer.plan, user.user_id, session, answer.work)
+            session.ended("summarize")
+            answer.seconds = session.seconds
+        return answer.result(self.bundle)
 
     def summaries(
         self,
         histories: Sequence[Sequence[Item]],
         *,
         user_ids: Sequence[str | None] | None = None,
+        settings: Settings | None = None,
         progress: OnProgress | None = None,
         cancel: Cancellation | None = None,
         deterministic: bool = False,
@@ -204,87 +203,118 @@ class Recommender:
 
         `user_ids` say whose each history is, so that `forget` can delete what is made; without, it is nobody's. With
         `deterministic`, in rounds that are kept whole, so that stopped work ends in the same texts (see
-        `summarize.summarize`). Without `nodes` a summary comes without its own, which hold the items of the history.
+        `generate.summarize`). Without `nodes` a summary comes without its own, which hold the items of the history.
         """
         if user_ids is not None and len(user_ids) != len(histories):
             raise ValueError(f"{len(histories)} histories have {len(user_ids)} user ids")
-        with self._call(cancel, progress) as call:
+        ids, settings = user_ids or [None] * len(histories), settings or self.settings
+        with self._calls.run("summaries", cancel, progress) as session:
             made: list[Summary] = []
-            report = call.stage("summarize")
+            report = session.stage("summarize")
             for start in range(0, len(histories), TOGETHER):
                 part = histories[start : start + TOGETHER]
-                _check_texts([item for history in part for item in history], self.settings)
-                ids = user_ids and user_ids[start : start + TOGETHER]
+                _check_texts([item for history in part for item in history], settings)
 
                 def in_part(done: int, total: float, start: int = start, users: int = len(part)) -> None:
                     report(start + int(users * min(1.0, done / max(total, 1))), len(histories))
 
-                whole = self._summarizer.together(
-                    part, call, Work(), user_ids=ids, on_progress=in_part, deterministic=deterministic
+                whole = self._summarizer.make_all(
+                    [self._summarizer.plan(history, settings) for history in part],
+                    ids[start : start + TOGETHER],
+                    session,
+                    Work(),
+                    on_progress=in_part,
+                    deterministic=deterministic,
                 )
                 made += whole if nodes else [replace(one, nodes=()) for one in whole]
                 report(len(made), len(histories))
         return made
 
     def update(
-        self, user: User | Mapping[str, Any], item: Item | Mapping[str, Any], *, cancel: Cancellation | None = None
+        self,
+        user: User | Mapping[str, Any],
+        item: Item | Mapping[str, Any],
+        *,
+        settings: Settings | None = None,
+        cancel: Cancellation | None = None,
     ) -> User:
         """The user with one more item at the end of the history; returns at once.
 
         A block that the item completes is summarized in the background, behind every other call; `cancel` stops that.
         What goes wrong there is logged, and done again when a call needs it. Raises `DataError`, `Closed`.
         """
-        before = _user(user)
+        before, settings = _user(user), settings or self.settings
         after = before.appended(item)
-        _check_texts(after.history[-1:], self.settings)
-        if self._turns.closed:
+        _check_texts(after.history[-1:], settings)
+        if self._calls.queue.closed:
             raise Closed("the recommender was closed")
-        blocks = [split(each.history, **self.settings.cut).complete for each in (before, after)]
-        if self.settings.strategy != "none" and blocks[0] != blocks[1]:
-            self._background.add(partial(self._summarize_behind, after), user_id=after.user_id, cancel=cancel)
+        blocks = [split(each.history, **settings.cut).complete for each in (before, after)]
+        if settings.strategy != "none" and blocks[0] != blocks[1]:
+            self._calls.behind(
+                "update",
+                partial(self._summarize_behind, after, settings),
+                user_id=after.user_id,
+                replace=bool(after.user_id),
+                cancel=cancel,
+            )
         return after
 
     def prompt(
         self,
         user: User | Mapping[str, Any],
         candidates: Iterable[Item] | Iterable[Mapping[str, Any]] | None = None,
+        *,
+        settings: Settings | None = None,
     ) -> list[tuple[str, str]]:
         """Exactly what the models see, as (name, text) pairs; loads vocabularies, no weights.
 
         Prompts of summaries that wait for others still to be made are left out; a summary that is not in the cache
         stands as a note in the scoring prompt.
         """
-        user = _user(user)
+        user, settings = _user(user), settings or self.settings
         items = given(candidates, user)
         with (
-            self._call() as call,
-            call.vocabulary(self.bundle.summarizer) as summarizer,
-            call.vocabulary(self.bundle.recommender) as recommender,
+            self._calls.run("prompt") as session,
+            session.vocabulary(self.bundle.summarizer) as summarizer,
+            session.vocabulary(self.bundle.recommender) as recommender,
         ):
-            _check_texts([*user.history, *items], self.settings)
-            return preview(user.history, items, self.bundle, self.settings, self.store, summarizer, recommender)
+            _check_texts([*user.history, *items], settings)
+            plan = self._summarizer.plan(user.history, settings)
+            return preview(plan, items, self.store, summarizer, recommender)
 
-    def check_candidates(self, candidates: Iterable[Item] | Iterable[Mapping[str, Any]]) -> None:
-        """Raise `DataError` for the first candidate that some user's prompt cannot ask of; loads no weights."""
+    def check_candidates(
+        self, candidates: Iterable[Item] | Iterable[Mapping[str, Any]], *, settings: Settings | None = None
+    ) -> None:
+        """Raise `DataError` for the first candidate that has no room in some user's prompt; loads no weights."""
         items = listed(candidates)
-        with self._call() as call, call.vocabulary(self.bundle.recommender) as vocabulary:
+        with self._calls.run("check") as session, session.vocabulary(self.bundle.recommender) as vocabulary:
             for item in items:
-                templates.check(item, self.settings, vocabulary)
+                templates.check(item, settings or self.settings, vocabulary)
 
     def describe(self) -> dict[str, dict[str, Any]]:
         """What `inspect` shows of each model: architecture, parameters, context length."""
         files = {"summarizer": self.bundle.summarizer, "recommender": self.bundle.recommender}
-        with self._call() as call:
-            return {role: dict(call.use(file).describe()) for role, file in files.items()}
+        with self._calls.run("describe") as session:
+            return {role: dict(session.use(file).describe()) for role, file in files.items()}
 
     def with_settings(self, settings: Settings) -> Recommender:
-        """The same recommender, asked with other settings: its models, its queue of calls and its store are shared.
+        """A recommender with other settings on the same models: it shares their queue of calls and the store.
 
-        So is its end: closing either closes both.
+        So it shares their end: closing either closes both.
         """
-        other = copy.copy(self)
-        other.settings = settings
+        other = Recommender(self.bundle, self.store, self._open_engine, settings=settings)
+        other._calls = self._calls
         return other
+
+    @property
+    def queue(self) -> CallQueue[Call]:
+        """Which calls run and wait: `queue.state()`."""
+        return self._calls.queue
+
+    @property
+    def loaded(self) -> tuple[str, ...]:
+        """Identities of the models in memory."""
+        return self._calls.pool.loaded
 
     def forget(self, user_id: str | int) -> int:
         """Delete every stored summary that only this user's history rests on; returns how many.
@@ -298,28 +328,25 @@ class Recommender:
                 hint="`trsr-lite cache clear` deletes the summaries of all users",
             )
         user_id = str(user_id)
-        self._background.drop(user_id)
-        with self._call():
+        self._calls.forget(user_id)
+        with self._calls.run("forget"):
             return self.store.clear(user_id)
 
     def cancel(self) -> None:
         """Stop every call that runs or waits now, from any thread; each raises `Cancelled`."""
-        self._background.drop()
-        self._turns.cancel()
+        self._calls.cancel()
 
     def unload(self) -> None:
         """Free the models' memory, after the calls that stand before; the next call that needs one loads it again."""
-        with self._turns.take():
-            self._models.close()
+        with self._calls.run("unload"):
+            self._calls.pool.close()
 
     def close(self) -> None:
         """Stop the running call, refuse the waiting ones with `Closed`, free models, and close the store.
 
         At any time, from any thread, and as often as one likes. Summaries that were finished are kept.
         """
-        if self._turns.close():
-            self._free()  # else the call that closes does it as it ends
-        self._background.close()
+        self._calls.close()
 
     def __enter__(self) -> Recommender:
         return self
@@ -333,63 +360,40 @@ class Recommender:
 
     @property
     def _summarizer(self) -> Summarizer:
-        """As the settings are now: they may be replaced between calls."""
-        return Summarizer(self.bundle.summarizer, self.store, self.settings)
+        return Summarizer(self.bundle.summarizer, self.store)
 
-    @contextmanager
-    def _call(
-        self,
-        cancel: Cancellation | None = None,
-        progress: OnProgress | None = None,
-        *,
-        background: bool = False,
-        patience: float | None = None,
-    ) -> Iterator[ModelSession]:
-        """A call whose turn it is; everything that touches models happens in one."""
-        with self._turns.take(cancel, background=background, patience=patience) as stop:
-            try:
-                yield ModelSession(stop, progress, self._models)
-            finally:
-                if self._turns.closed:  # while this call ran, and perhaps by it
-                    self._free()
-                self._background.idle()
-
-    def _free(self) -> None:
-        self._models.close()
+    def _release(self) -> None:
+        self._calls.pool.close()
         self.store.close()
 
-    def _unload(self, is_due: Callable[[], bool]) -> None:
-        with self._turns.take(background=True):
-            if is_due():
-                self._models.close()
+    def _summarize_behind(self, user: User, settings: Settings, session: ModelSession) -> None:
+        self._summarizer.make(self._summarizer.plan(user.history, settings), user.user_id, session, Work())
 
-    def _summarize_behind(self, user: User, cancel: Cancellation) -> None:
-        with self._call(cancel, background=True) as call:
-            self._summarizer.of(user, call, Work())
-
-    def _summary(self, until: Deadline, user: User, call: ModelSession, work: Work) -> tuple[Summary, int]:
+    def _summary(self, until: Deadline, answer: PartialResult, session: ModelSession) -> tuple[Summary, int]:
         """The summary there is time for, and how many complete blocks it does not cover."""
-        hurried = until.left is not None
-        if hurried and not self._models.hold_both and self.bundle.summarizer not in self._models:
-            return self._summarizer.newest(user, work)  # loading it would unload the model that ranks, in every call
-        return self._summarizer.in_time(until, user, call, work)
+        hurried, pool = until.left is not None, self._calls.pool
+        if hurried and not pool.hold_both and self.bundle.summarizer not in pool:
+            # Loading it would unload the model that ranks, in every call.
+            return self._summarizer.newest(answer.plan, answer.work)
+        return self._summarizer.make_in_time(until, answer.plan, answer.user.user_id, session, answer.work)
 
-    def _load_after(self, draft: PartialResult) -> None:
+    def _load_after(self, answer: PartialResult) -> None:
         """Load what a call had no time to load, so that a later one has it, however little time that has."""
-        needed = [self.bundle.recommender]
-        if draft.uncovered and self._models.hold_both:
+        needed, pool = [self.bundle.recommender], self._calls.pool
+        if answer.uncovered and pool.hold_both:
             needed.insert(0, self.bundle.summarizer)
-        if any(file not in self._models for file in needed):
-            self._background.add(partial(self._load, needed), ahead=True)  # summaries are displaced by any call
-
-    def _load(self, files: Sequence[ModelFile], cancel: Cancellation) -> None:
-        with self._call(cancel) as call:  # in line with the others, which would displace it again and again
-            for file in files:
-                call.use(file)
+        if any(file not in pool for file in needed):
+            # In line with the others, which would interrupt anything less urgent again and again.
+            self._calls.behind(LOAD, partial(_load, needed), priority="normal", replace=True)
 
 
-def _ending(seconds: float | None) -> float | None:
-    """None, which is no limit, for seconds that no clock waits for."""
+def _load(files: Sequence[ModelFile], session: ModelSession) -> None:
+    for file in files:
+        session.use(file)
+
+
+def _seconds(seconds: float | None) -> float | None:
+    """A timeout; one beyond `threading.TIMEOUT_MAX` is no limit."""
     return None if seconds is None or seconds >= threading.TIMEOUT_MAX else seconds
 
 

@@ -16,8 +16,7 @@ from trsr_lite.models.bundle import Bundle
 from trsr_lite.models.session import ModelSession
 from trsr_lite.prompts import templates
 from trsr_lite.records import Item
-from trsr_lite.settings import Settings
-from trsr_lite.summaries.blocks import split
+from trsr_lite.summaries.plan import Plan
 
 logger = logging.getLogger(__name__)
 
@@ -41,42 +40,44 @@ class Margins:
 
 
 def score(
-    history: Sequence[Item],
+    plan: Plan,
     summary: str | None,
     candidates: Sequence[Item],
     bundle: Bundle,
-    settings: Settings,
-    call: ModelSession,
+    session: ModelSession,
     *,
     exact: bool = False,
     leave_out: bool = False,
 ) -> Margins:
-    """Score as many candidates as `call` has time for; there must be one at least.
+    """Score as many candidates as `session` has time for; there must be one at least.
 
     With `leave_out`, those that do not fit a prompt are left out if others do. Raises `DataError` where one does not
     fit, `ModelError`, and `Cancelled` where the whole call was stopped.
     """
-    scored = Margins(candidates)
+    found = Margins(candidates)
     try:
-        engine = call.use(bundle.recommender)
-        recent = split(history, **settings.cut).recent
-        asked = templates.scoring(summary, recent, candidates, settings, engine, leave_out=leave_out, cancel=call.stop)
-        if long := len(candidates) - len(asked.candidates):
+        engine = session.use(bundle.recommender)
+        prompts = templates.scoring(
+            summary, plan.blocks.recent, candidates, plan.settings, engine, leave_out=leave_out, cancel=session.stop
+        )
+        if long := len(candidates) - len(prompts.candidates):
             logger.warning("candidates that no prompt has room for were left out: %d", long)
-        scored.candidates = asked.candidates
-        answers = _answers(asked.suffixes[0], bundle, engine)
-        prefix = engine.tokenize(asked.prefix)
+        found.candidates = prompts.candidates
+        answers = _answers(prompts.suffixes[0], bundle, engine)
+        prefix = engine.tokenize(prompts.prefix)
 
         def keep(index: int, margin: Margin) -> None:
-            scored.margins.append(margin)
-            scored.candidate_tokens += len(asked.tokens[index])
+            found.margins.append(margin)
+            found.candidate_tokens += len(prompts.tokens[index])
 
-        report = call.stage("score")
-        scored.prefix_tokens, scored.dropped = len(prefix), asked.dropped
-        engine.margins(prefix, asked.tokens, answers, exact=exact, on_result=keep, on_progress=report, cancel=call.stop)
+        report = session.stage("score")
+        found.prefix_tokens, found.dropped = len(prefix), prompts.dropped
+        engine.margins(
+            prefix, prompts.tokens, answers, exact=exact, on_result=keep, on_progress=report, cancel=session.stop
+        )
     except Cancelled:
-        call.whole.check()  # not the time, but the caller
-    return scored
+        session.whole.check()  # not the time, but the caller
+    return found
 
 
 def _answers(suffix: Prompt, bundle: Bundle, tokenizer: Tokenizer) -> tuple[int, int]:

@@ -50,6 +50,11 @@ class Lines:
     def __init__(self, limit: int = LINE_BYTES) -> None:
         self._limit, self._held, self._dropping = limit, bytearray(), False
 
+    @property
+    def held(self) -> int:
+        """Bytes of the line that has not ended yet."""
+        return len(self._held)
+
     def feed(self, data: bytes) -> Iterator[bytes | None]:
         """The lines that `data` completes."""
         *whole, rest = data.split(b"\n")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import difflib
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, TypeVar
 
@@ -18,13 +17,13 @@ from trsr_lite.cancellation import Cancellation
 from trsr_lite.errors import SettingsError
 from trsr_lite.options import check
 from trsr_lite.recommender.candidates import to_rank
+from trsr_lite.recommender.queue import PRIORITIES
 from trsr_lite.recommender.recommender import Recommender
 from trsr_lite.records import User
 from trsr_lite.results import OnProgress
 from trsr_lite.serve.message import Id
-from trsr_lite.serve.queue import PRIORITIES
 from trsr_lite.serve.recommenders import Recommenders
-from trsr_lite.settings import CHOICES, LEAST, TOP
+from trsr_lite.settings import CHOICES, LEAST, TOP, Settings
 
 PROTOCOL = 1
 """Raised when a client that speaks an older one would break."""
@@ -77,22 +76,22 @@ class Summarize:
 
     def _work(self, user: User) -> Work:
         def work(recommenders: Recommenders, cancel: Cancellation, progress: OnProgress) -> Any:
-            with self._using(recommenders, progress) as recommender:
-                result = recommender.summarize(user, progress=progress, cancel=cancel)
+            with recommenders.using(self.model, progress) as recommender:
+                result = recommender.summarize(
+                    user, settings=self._settings(recommender), progress=progress, cancel=cancel
+                )
             return result.to_dict(explain=self.explain)
 
         return work
 
-    def _using(self, recommenders: Recommenders, progress: OnProgress) -> AbstractContextManager[Recommender]:
-        names = tuple(self.attributes) if self.attributes is not None else None
-        asked = {
-            "strategy": self.strategy,
-            "domain": self.domain,
-            "attributes": names,
-            "prompt_tokens": self.prompt_tokens,
-        }
-        changes = {name: value for name, value in asked.items() if value is not None}
-        return recommenders.using(self.model, changes, progress)
+    def _settings(self, recommender: Recommender) -> Settings:
+        """The recommender's, with what the request changes of them."""
+        return recommender.settings.updated(
+            strategy=self.strategy,
+            domain=self.domain,
+            attributes=tuple(self.attributes) if self.attributes is not None else None,
+            prompt_tokens=self.prompt_tokens,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,13 +120,14 @@ class Recommend(Summarize):
         until = None if self.budget is None else time.monotonic() + self.budget
 
         def work(recommenders: Recommenders, cancel: Cancellation, progress: OnProgress) -> Any:
-            with self._using(recommenders, progress) as recommender:
+            with recommenders.using(self.model, progress) as recommender:
                 result = recommender.recommend(
                     user,
                     candidates,
                     k=self.k,
                     exact=self.exact,
                     budget=None if until is None else max(0.0, until - time.monotonic()),
+                    settings=self._settings(recommender),
                     progress=progress,
                     cancel=cancel,
                 )

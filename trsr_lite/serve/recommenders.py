@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,13 +33,11 @@ class Recommenders:
         self._lock = threading.Lock()
 
     @contextmanager
-    def using(
-        self, model: str | None, settings: Mapping[str, Any], progress: OnProgress | None = None
-    ) -> Iterator[Recommender]:
+    def using(self, model: str | None, progress: OnProgress | None = None) -> Iterator[Recommender]:
         """The recommender for a reference, opened now if it is not; raises what opening it raises.
 
-        For the block it is asked with `settings` in place of its own. After a `ModelError` there it is closed: a model
-        file may have been replaced, and whoever asks next gets the new one.
+        After a `ModelError` in the block it is closed: a model file may have been replaced, and the next request gets
+        the new one.
         """
         found = self._open.get(model) or self._open_recommender(model, progress)
         with self._lock:
@@ -49,7 +47,7 @@ class Recommenders:
         for recommender in unused:
             recommender.close()
         try:
-            yield found.with_settings(found.settings.updated(**settings))
+            yield found
         except ModelError:
             with self._lock:
                 self._open.pop(model, None)

@@ -1,6 +1,6 @@
-"""The server: one thread reads requests, one works on them, one writes; the caller's thread watches over them.
+"""The server: one thread reads requests, one writes answers, the queue's own works; the caller's watches over them.
 
-Invariant: the reading thread never waits for a model, so `cancel` and `status` are answered at once; the working thread
+Invariant: the reading thread never waits for a model, so `cancel` and `status` are answered at once; the queue's thread
 never waits for the client. All ends in one place: `run` returns once the last answer is written, or the client or the
 parent has gone. Work that does not end in time after `shutdown` is left behind.
 """
@@ -21,12 +21,13 @@ from typing import Any
 from trsr_lite import __version__
 from trsr_lite.errors import Cancelled, TrsrError
 from trsr_lite.prompts.templates import PROMPT_VERSION
+from trsr_lite.recommender.queue import PRIORITIES, CallQueue
 from trsr_lite.results import RESULT_SCHEMA, OnProgress, Progress
 from trsr_lite.serve import message
+from trsr_lite.serve.job import JOBS, JOBS_BYTES, Job, is_full
 from trsr_lite.serve.message import LINE_BYTES, Id, Lines, Refused, Request
 from trsr_lite.serve.methods import METHODS, PROTOCOL, Cancel, parse
 from trsr_lite.serve.outbox import Outbox
-from trsr_lite.serve.queue import JOBS, JOBS_BYTES, PRIORITIES, Full, Job, Queue
 from trsr_lite.serve.recommenders import OPEN, Recommenders
 
 logger = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class Server:
         progress_seconds: float = PROGRESS_SECONDS,
     ) -> None:
         self._recommenders, self._read, self._progress_seconds = recommenders, read, progress_seconds
-        self._queue, self._outbox = Queue(), Outbox(write)
+        self._queue, self._outbox = CallQueue[Job](), Outbox(write)
         self._last: Id | None = None  # the request to shut down, which is answered last
         self._until = math.inf  # when the running request is not waited for any longer
 
@@ -58,27 +59,29 @@ class Server:
         At the end of the input, what was asked before is still answered. Raises `TrsrError` where nothing can be
         written although somebody reads.
         """
-        reader, worker, writer = (
+        reader, writer = (
             threading.Thread(target=target, name=f"trsr-lite {target.__name__.strip('_')}", daemon=True)
-            for target in (self._take_in, self._work, self._write_out)
+            for target in (self._take_in, self._write_out)
         )
-        for thread in (reader, worker, writer):
+        for thread in (reader, writer):
             thread.start()
+        left_behind = False
         try:
-            while worker.is_alive() and writer.is_alive() and alive() and not self._left_behind():
-                worker.join(WATCH_SECONDS)
+            while writer.is_alive() and alive() and not (left_behind or self._is_over(reader)):
+                left_behind = self._left_behind()
             if writer.is_alive() and alive():  # so every request is answered
                 self._answer(self._last, None)
                 self._outbox.close()
             while writer.is_alive() and alive():
                 writer.join(WATCH_SECONDS)
         finally:
-            self._end()
-            worker.join(min(LAST_SECONDS, max(0.0, self._until - time.monotonic())))
-            if not worker.is_alive():
+            self._stop("ended", lambda _: True)
+            if self._queue.close(min(LAST_SECONDS, max(0.0, self._until - time.monotonic()))) and not left_behind:
                 self._recommenders.close()
+            else:
+                self._queue.abandon()
         error = self._outbox.broken
-        if error is not None and not _is_gone(error):
+        if error is not None and not is_gone(error):
             raise TrsrError(f"stdout cannot be written: {error.strerror}") from error
 
     # Reading
@@ -94,8 +97,6 @@ class Server:
                 self._serve(line)
         except OSError as error:
             logger.warning("stdin cannot be read: %s", error.strerror)
-        finally:
-            self._queue.close()
 
     def _serve(self, line: bytes | None) -> bool:
         """Answer a line, or let it wait; False once nothing more shall be read."""
@@ -105,7 +106,7 @@ class Server:
             request = message.read(line)
             return request is None or self._start(request)
         except Refused as refused:
-            if request is None and refused.to is not None and self._queue.knows(refused.to):
+            if request is None and refused.to is not None and self._knows(refused.to):
                 refused.data["used"], refused.to = refused.to, None  # that request has its own answer
             if request is None or request.id is not None:
                 self._outbox.put(message.failure(refused.to, refused.code, str(refused), refused.data))
@@ -116,7 +117,7 @@ class Server:
         return True
 
     def _start(self, request: Request) -> bool:
-        if request.id is not None and self._queue.knows(request.id):
+        if request.id is not None and self._knows(request.id):
             text = "the id of a request that is not answered yet was used again"
             raise Refused(message.INVALID_REQUEST, text, used=request.id)
         kind = METHODS.get(request.method)
@@ -145,30 +146,36 @@ class Server:
     def _wait(self, request: Request, asked: Any) -> None:
         user_id, work = asked.prepare()
         job = Job(
-            request.id,
             request.method,
             asked.priority,
             user_id,
-            lambda cancel, progress: work(self._recommenders, cancel, progress),
-            request.size,
+            lambda job: work(self._recommenders, job.stop, self._reporter(job)),
+            self._finish,
+            id=request.id,
+            size=request.size,
         )
 
         def ends(other: Job) -> str | None:
-            same = other.method == job.method
-            if other.user_id != user_id or not (asked.supersede if same else job.method == "forget"):
+            same = other.name == job.name
+            if other.user_id != user_id or not (asked.supersede if same else job.name == "forget"):
                 return None
             return "superseded" if same else "forgotten"
 
-        try:
-            for other, reason in self._queue.put(job, ends):
-                self._fail_as_cancelled(other, reason)
-        except Full:
+        waiting, _ = self._queue.state()
+        if is_full([other for other in waiting if not ends(other)], job):
             raise Refused(
                 message.BUSY,
                 "too many requests wait",
                 to=request.id,
                 hint="wait for answers, or cancel requests",
-            ) from None
+            )
+        for other, reason in self._queue.submit(job, ends=ends):
+            self._fail_as_cancelled(other, reason)
+
+    def _knows(self, asked: Id) -> bool:
+        """Whether a request with this id is not answered yet."""
+        waiting, running = self._queue.state()
+        return any(job.id == asked for job in (*waiting, *([running] if running else [])))
 
     def _cancel(self, asked: Cancel) -> bool:
         return self._stop("cancelled", lambda job: job.id == asked.id)
@@ -184,39 +191,35 @@ class Server:
         import psutil
 
         waiting, running = self._queue.state()
-        at = running.at if running else None
+        at = running.progress if running else None
         return {
-            "running": running and {"id": running.id, "method": running.method, **(_progress(at) if at else {})},
-            "waiting": [{"id": job.id, "method": job.method, "priority": job.priority} for job in waiting],
+            "running": running and {"id": running.id, "method": running.name, **(_progress(at) if at else {})},
+            "waiting": [{"id": job.id, "method": job.name, "priority": job.priority} for job in waiting],
             "models": self._recommenders.describe(),
             "memory_bytes": psutil.Process().memory_info().rss,
         }
 
     # Working
 
-    def _work(self) -> None:
-        while job := self._queue.take():
-            self._run(job)
-
-    def _run(self, job: Job) -> None:
+    def _finish(self, job: Job, result: Any, error: BaseException | None) -> None:
         try:
-            result, done = self._queue.run(job, self._reporter(job))
-            if done:
-                self._answer(job.id, result)
+            if error:
+                raise error
+            self._answer(job.id, result)
         except Cancelled:
             self._fail_as_cancelled(job, job.stopped or "ended")
-        except TrsrError as error:
-            self._fail(job, message.code(error), str(error), hint=error.hint)
-        except Exception as error:  # noqa: BLE001 - a bug is reported, and the next request is served
-            self._fail_as_bug(job, error)
+        except TrsrError as failed:
+            self._fail(job, message.code(failed), str(failed), hint=failed.hint)
+        except Exception as bug:  # noqa: BLE001 - a bug is reported, and the next request is served
+            self._fail_as_bug(job, bug)
 
     def _reporter(self, job: Job) -> OnProgress:
-        last = time.monotonic()
+        job.progress, last = None, time.monotonic()
 
         def report(progress: Progress) -> None:
             nonlocal last
-            job.at = progress
-            job.cancel.check()  # fetching and preparing a model know of no cancellation
+            job.progress = progress
+            job.stop.check()  # fetching and preparing a model know of no cancellation
             if job.id is not None and time.monotonic() - last >= self._progress_seconds:
                 last = time.monotonic()
                 line = message.notification("progress", {"id": job.id, **_progress(progress)})
@@ -228,11 +231,12 @@ class Server:
 
     def _write_out(self) -> None:
         self._outbox.write_all()
-        self._end()  # nobody reads any more
+        self._stop("ended", lambda _: True)  # nobody reads any more
 
-    def _end(self) -> None:
-        self._queue.close()
-        self._stop("ended", lambda _: True)
+    def _is_over(self, reader: threading.Thread) -> bool:
+        """Waits a moment; whether no request will come and all have ended."""
+        reader.join(WATCH_SECONDS)
+        return not reader.is_alive() and self._queue.join(WATCH_SECONDS)
 
     def _left_behind(self) -> bool:
         """Whether the running request has had its time; it is answered now, whatever its work still does.
@@ -253,7 +257,8 @@ class Server:
     def _fail(self, about: Request | Job | None, code: int, text: str, **data: Any) -> None:
         """A failed request; a notification is never answered, and its error may hold a user's texts."""
         if about is not None and about.id is None:
-            logger.info("a %s without an id failed with code %d", about.method, code)
+            method = about.name if isinstance(about, Job) else about.method
+            logger.info("a %s without an id failed with code %d", method, code)
             return
         to = about.id if about else None
         self._outbox.put(message.failure(to, code, text, data), ends=to)
@@ -268,7 +273,7 @@ class Server:
         self._fail(about, message.INTERNAL_ERROR, f"a bug: {type(error).__name__}", hint="its place is on stderr")
 
 
-def _is_gone(error: OSError) -> bool:
+def is_gone(error: OSError) -> bool:
     """Whether the client does not read any more, which is no failure; Windows says so with `EINVAL` too."""
     return isinstance(error, ConnectionError) or (os.name == "nt" and error.errno == errno.EINVAL)
 

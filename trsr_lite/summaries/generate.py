@@ -1,4 +1,4 @@
-"""Histories to preference summaries: of the nodes that are planned, only the missing ones are generated.
+"""Planned summaries to texts: of the nodes of all plans, only the missing ones are generated.
 
 Invariant: no prompt grows with the history, because a node reads one block, one summary and a block, or at most
 `fan_in` summaries. All missing nodes that are ready, of all users, are generated together.
@@ -13,12 +13,9 @@ from dataclasses import dataclass, field
 from trsr_lite.cancellation import Cancellation
 from trsr_lite.engine.interface import ChatTokenizer, Engine, OnProgress, Prompt, Tokenizer
 from trsr_lite.prompts import chat, templates
-from trsr_lite.records import Item
 from trsr_lite.results import OnTokens, Summary, SummaryNode
 from trsr_lite.settings import Settings
-from trsr_lite.summaries import plan
-from trsr_lite.summaries.blocks import split
-from trsr_lite.summaries.plan import Node
+from trsr_lite.summaries.plan import Node, Plan, heights, missing, ordered
 from trsr_lite.summaries.store import SummaryStore
 
 ROUND = 128
@@ -40,10 +37,8 @@ class Work:
 
 
 def summarize(
-    histories: Sequence[Sequence[Item]],
-    settings: Settings,
+    plans: Sequence[Plan],
     store: SummaryStore,
-    summarizer: str,
     engine: Callable[[], Engine],
     *,
     on_progress: OnTokens | None = None,
@@ -51,61 +46,50 @@ def summarize(
     work: Work | None = None,
     deterministic: bool = False,
 ) -> list[Summary]:
-    """Summaries of several users' histories; `engine()` is asked for only if something is missing.
+    """Summaries of several histories, planned with the same settings; `engine()` is called only if one is missing.
 
     Each summary is kept as it is made. With `deterministic`, up to ROUND are made and kept together, those that most
     others wait for first: work that was stopped goes on with the very same rounds, and with the same texts, although
     the company in a batch can move a text, and a long history shares its batches with others from beginning to end.
     """
     work = work or Work()
-    roots = [plan.plan(history, settings, summarizer) for history in histories]
-    orders = [plan.ordered(root) for root in roots]
-    cached = store.get(node.key for order in orders for node in order)
+    cached = store.get(node.key for each in plans for node in each.nodes)
     texts = dict(cached)
-    missing = plan.missing(roots, texts)
-    heights = plan.heights(orders) if deterministic else {}
-    progress = _Rounds(on_progress, len(missing)) if on_progress else None
-    while missing:
-        ready = [node for node in missing.values() if all(child.key in texts for child in node.children)]
+    wanted = missing(plans, texts)
+    before = heights(plans) if deterministic else {}
+    progress = _Rounds(on_progress, len(wanted)) if on_progress else None
+    while wanted:
+        ready = [node for node in wanted.values() if all(child.key in texts for child in node.children)]
         if deterministic:
-            ready.sort(key=lambda node: (-heights[node.key], node.key))
+            ready.sort(key=lambda node: (-before[node.key], node.key))
         del ready[ROUND:]
         report, rows = progress.next(len(ready)) if progress else None, list[tuple[str, str, str]]()
         keep = rows.append if deterministic else lambda row: store.put(*row)
-        _generate(ready, texts, settings, keep, engine(), report, cancel, work)
+        _generate(ready, texts, plans[0].settings, keep, engine(), report, cancel, work)
         store.put_all(rows)
-        missing = {key: node for key, node in missing.items() if key not in texts}
+        wanted = {key: node for key, node in wanted.items() if key not in texts}
     summaries, claimed = [], set(cached)
-    for order in orders:
-        fresh = {node.key for node in order if node.key in texts} - claimed
+    for each in plans:
+        fresh = {node.key for node in each.nodes if node.key in texts} - claimed
         claimed |= fresh
-        summaries.append(_summary(order, texts, cached, len(fresh)))
+        summaries.append(_summary(each.nodes, texts, cached, len(fresh)))
     return summaries
 
 
-def newest(
-    history: Sequence[Item],
-    settings: Settings,
-    store: SummaryStore,
-    summarizer: str,
-    made: AbstractSet[str] = frozenset(),
-) -> tuple[Summary, int]:
+def newest(plan: Plan, store: SummaryStore, made: AbstractSet[str] = frozenset()) -> tuple[Summary, int]:
     """The stored summary of as much of a history's beginning as there is one of; generates nothing.
 
     Also how many complete blocks it does not cover. `made` are keys of what was stored just now, which is fresh.
     """
-    complete = split(history, **settings.cut).complete
-    if settings.strategy == "none" or not complete:
-        return Summary(), 0
-    roots = plan.beginnings(complete, settings, summarizer)
+    roots = plan.beginnings()
     known = store.get(root.key for root in roots)
     for count in range(len(roots), 0, -1):
         if roots[count - 1].key in known:
-            order = plan.ordered(roots[count - 1])
-            texts = store.get(node.key for node in order)
+            nodes = ordered(roots[count - 1])
+            texts = store.get(node.key for node in nodes)
             cached = texts.keys() - made
-            return _summary(order, texts, cached, len(texts) - len(cached)), len(complete) - count
-    return Summary(), len(complete)
+            return _summary(nodes, texts, cached, len(texts) - len(cached)), len(roots) - count
+    return Summary(), len(roots)
 
 
 def message(node: Node, texts: dict[str, str], settings: Settings, tokenizer: Tokenizer) -> tuple[str, str]:
@@ -134,17 +118,17 @@ def _generate(
     work: Work,
 ) -> None:
     """Generate the texts of nodes whose children are known; (key, kind, text) of each is given to `keep` as it ends."""
-    asked, tokens = list[tuple[str, str]](), list[list[int]]()
+    messages, tokens = list[tuple[str, str]](), list[list[int]]()
     for node in ready:
         if cancel:
             cancel.check()
-        asked.append(message(node, texts, settings, engine))
-        tokens.append(engine.tokenize(framed(*asked[-1], engine)))
+        messages.append(message(node, texts, settings, engine))
+        tokens.append(engine.tokenize(framed(*messages[-1], engine)))
     work.prompt_tokens += sum(map(len, tokens))
 
     def ended(index: int, continuation: str, length: int) -> None:
         cut = length >= settings.summary_tokens
-        text = templates.finish(asked[index][1], chat.without_thoughts(continuation), cut=cut)
+        text = templates.finish(messages[index][1], chat.without_thoughts(continuation), cut=cut)
         node = ready[index]
         keep((node.key, node.kind, text))
         texts[node.key] = text
@@ -184,8 +168,8 @@ class _Rounds:
         return report
 
 
-def _summary(order: Sequence[Node], texts: dict[str, str], cached: Container[str], calls: int) -> Summary:
-    """What is known of a plan, whose nodes are in `order`, the root last."""
+def _summary(nodes: Sequence[Node], texts: dict[str, str], cached: Container[str], calls: int) -> Summary:
+    """What is known of a plan's nodes, of which the root is the last."""
     known = tuple(
         SummaryNode(
             node.kind,
@@ -194,8 +178,8 @@ def _summary(order: Sequence[Node], texts: dict[str, str], cached: Container[str
             node.items,
             tuple(texts.get(child.key, "") for child in node.children),
         )
-        for node in order
+        for node in nodes
         if node.key in texts
     )
-    hits = sum(node.key in cached for node in order)
-    return Summary(texts[order[-1].key] if order else None, known, calls, hits)
+    hits = sum(node.key in cached for node in nodes)
+    return Summary(texts[nodes[-1].key] if nodes else None, known, calls, hits)

@@ -7,6 +7,7 @@ nodes above the newest: O(log n) of them.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import orjson
 from trsr_lite.prompts.templates import PROMPT_VERSION, shown
 from trsr_lite.records import Item
 from trsr_lite.settings import Settings
-from trsr_lite.summaries.blocks import split
+from trsr_lite.summaries.blocks import Blocks, split
 
 
 def key(
@@ -51,25 +52,54 @@ class Node:
     children: tuple[Node, ...] = ()
 
 
-def plan(history: Sequence[Item], settings: Settings, summarizer: str) -> Node | None:
-    """The root of a history's summary, or None where nothing is to be summarized."""
-    if settings.strategy == "none":
-        return None
-    complete = split(history, **settings.cut).complete
-    if not complete:
-        return None
-    if settings.strategy == "recurrent":
-        return _chain(complete, settings, summarizer)[-1]
-    levels = _levels(complete, settings, summarizer)
-    return _root(levels, len(complete), settings, summarizer)
+@dataclass(frozen=True)
+class Plan:
+    """How one history is cut and summarized, and for which settings and summarizer that was planned.
+
+    `levels` are the nodes that later blocks never change: the blocks' own, and above them what their complete groups
+    become; for `recurrent` the one chain.
+    """
+
+    blocks: Blocks[Item]
+    settings: Settings
+    summarizer: str
+    levels: tuple[tuple[Node, ...], ...] = ()
+
+    @functools.cached_property
+    def root(self) -> Node | None:
+        """The node whose text is the summary; None where nothing is to be summarized."""
+        return self._over(len(self.blocks.complete)) if self.levels else None
+
+    @functools.cached_property
+    def nodes(self) -> tuple[Node, ...]:
+        """Every node once, children before parents."""
+        return tuple(ordered(self.root))
+
+    def beginnings(self) -> list[Node]:
+        """The root over the first complete block, over the first two, and so on."""
+        return [self._over(count) for count in range(1, len(self.blocks.complete) + 1)] if self.levels else []
+
+    def _over(self, count: int) -> Node:
+        """The node over the first `count` blocks, at least one: what stands open is merged from the newest end."""
+        if self.settings.strategy == "recurrent":
+            return self.levels[0][count - 1]
+        fan_in, standing = self.settings.fan_in, list[Node]()
+        for level in self.levels:
+            standing = [*level[count // fan_in * fan_in : count], *standing]
+            count //= fan_in
+        while len(standing) > 1:
+            merged = _node("merge", self.settings, self.summarizer, children=tuple(standing[-fan_in:]))
+            standing[-fan_in:] = [merged]
+        return standing[0]
 
 
-def beginnings(complete: Sequence[tuple[Item, ...]], settings: Settings, summarizer: str) -> list[Node]:
-    """The root over the first complete block, over the first two, and so on."""
-    if settings.strategy == "recurrent":
-        return _chain(complete, settings, summarizer)
-    levels = _levels(complete, settings, summarizer)
-    return [_root(levels, count, settings, summarizer) for count in range(1, len(complete) + 1)]
+def plan(history: Sequence[Item], settings: Settings, summarizer: str) -> Plan:
+    """The plan of a history (oldest first) for the summarizer of this identity."""
+    blocks = split(history, **settings.cut)
+    if settings.strategy == "none" or not blocks.complete:
+        return Plan(blocks, settings, summarizer)
+    levels = _chain if settings.strategy == "recurrent" else _levels
+    return Plan(blocks, settings, summarizer, levels(blocks.complete, settings, summarizer))
 
 
 def ordered(root: Node | None) -> list[Node]:
@@ -86,21 +116,21 @@ def ordered(root: Node | None) -> list[Node]:
     return list(found.values())
 
 
-def heights(orders: Sequence[Sequence[Node]]) -> dict[str, int]:
+def heights(plans: Sequence[Plan]) -> dict[str, int]:
     """How many summaries must follow one another after each node: the longest way from it to a root."""
     found: dict[str, int] = {}
-    for order in orders:
-        for node in reversed(order):  # parents first
+    for plan in plans:
+        for node in reversed(plan.nodes):  # parents first
             height = found.setdefault(node.key, 0)
             for child in node.children:
                 found[child.key] = max(found.get(child.key, 0), height + 1)
     return found
 
 
-def missing(roots: Sequence[Node | None], known: Container[str]) -> dict[str, Node]:
-    """Nodes that must be generated for the roots, by key: unknown, and below no known node only."""
+def missing(plans: Sequence[Plan], known: Container[str]) -> dict[str, Node]:
+    """Nodes that must be generated for the plans, by key: unknown, and below no known node only."""
     found: dict[str, Node] = {}
-    stack = [root for root in roots if root]
+    stack = [plan.root for plan in plans if plan.root]
     while stack:
         node = stack.pop()
         if node.key not in known and node.key not in found:
@@ -116,29 +146,18 @@ def _node(
     return Node(kind, address, items, children)
 
 
-def _levels(complete: Sequence[tuple[Item, ...]], settings: Settings, summarizer: str) -> list[list[Node]]:
+def _levels(complete: Sequence[tuple[Item, ...]], settings: Settings, summarizer: str) -> tuple[tuple[Node, ...], ...]:
     """The blocks' nodes, and above each level the nodes that its complete groups of `fan_in` become."""
-    levels = [[_node("block", settings, summarizer, items=items) for items in complete]]
+    levels = [tuple(_node("block", settings, summarizer, items=items) for items in complete)]
     while groups := len(levels[-1]) // settings.fan_in:
         parts = [levels[-1][group * settings.fan_in : (group + 1) * settings.fan_in] for group in range(groups)]
-        levels.append([_node("merge", settings, summarizer, children=tuple(part)) for part in parts])
-    return levels
+        levels.append(tuple(_node("merge", settings, summarizer, children=part) for part in parts))
+    return tuple(levels)
 
 
-def _root(levels: Sequence[Sequence[Node]], count: int, settings: Settings, summarizer: str) -> Node:
-    """The node over the first `count` blocks, at least one: what stands open is merged from the newest end."""
-    fan_in, standing = settings.fan_in, list[Node]()
-    for level in levels:
-        standing = [*level[count // fan_in * fan_in : count], *standing]
-        count //= fan_in
-    while len(standing) > 1:
-        standing[-fan_in:] = [_node("merge", settings, summarizer, children=tuple(standing[-fan_in:]))]
-    return standing[0]
-
-
-def _chain(complete: Sequence[tuple[Item, ...]], settings: Settings, summarizer: str) -> list[Node]:
-    """The first block's node, and an update of the one before for each further block."""
+def _chain(complete: Sequence[tuple[Item, ...]], settings: Settings, summarizer: str) -> tuple[tuple[Node, ...], ...]:
+    """The first block's node, and an update of the one before for each further block, as one level."""
     chain = [_node("block", settings, summarizer, items=complete[0])]
     for items in complete[1:]:
         chain.append(_node("update", settings, summarizer, items=items, children=(chain[-1],)))
-    return chain
+    return (tuple(chain),)
