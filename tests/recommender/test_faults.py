@@ -176,7 +176,7 @@ seen = []
 native.library()
 binding.LEVELS = Levels(binding.LEVELS)
 try:
-    native.Model(Path(sys.argv[1]))
+    native.NativeModel(Path(sys.argv[1]))
 except KeyboardInterrupt:
     print("interrupted")
 """

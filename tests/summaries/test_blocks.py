@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trsr_lite import SettingsError
-from trsr_lite.settings import check
+from trsr_lite.settings import check_cut
 from trsr_lite.summaries.blocks import split
 
 SIZES = st.integers(1, 7).flatmap(lambda size: st.tuples(st.just(size), st.integers(size - 1, size + 6)))
@@ -34,12 +34,12 @@ def test_every_item_is_in_a_block_or_recent_and_in_order(length: int, sizes: tup
 @pytest.mark.parametrize(("block_size", "recent_items"), [(5, 3), (2, 0), (6, 0)])
 def test_too_few_recent_items_are_refused(block_size: int, recent_items: int) -> None:
     with pytest.raises(SettingsError, match=rf"recent_items is {recent_items}.*at least {block_size - 1}"):
-        check(block_size, recent_items)
+        check_cut(block_size, recent_items)
 
 
 def test_a_block_of_no_items_is_refused() -> None:
     with pytest.raises(SettingsError, match="block_size is 0"):
-        check(0, 5)
+        check_cut(0, 5)
 
 
 def test_a_ragged_cut_summarizes_what_is_left_over_too() -> None:
