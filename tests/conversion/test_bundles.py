@@ -54,21 +54,6 @@ def test_a_bundle_recommends_with_the_margins_that_were_verified(made: Any, kind
     assert moved == pytest.approx(bundle.verified["steps"]["F16"]["max_difference"], abs=1e-5)
 
 
-def test_the_rank_of_an_adapter_in_a_bundle_fills_vectors(made: Any) -> None:
-    from gguf import GGUFReader
-
-    from trsr_lite.training import run_dir
-
-    source = made(adapter_only=True)
-    _, options = run_dir.finished(source.run)
-    assert options.rank % 16 != 0
-    reader = GGUFReader(source.bundle / "adapter.gguf")
-    ranks = {int(one.shape[1 if one.name.endswith("lora_a") else 0]) for one in reader.tensors}
-    assert ranks == {16}
-    alpha = reader.fields["adapter.lora.alpha"].contents()
-    assert alpha / 16 == pytest.approx(options.alpha / options.rank)
-
-
 @both
 def test_the_adapter_changes_the_recommender_and_not_the_summarizer(made: Any, kind: str) -> None:
     from trsr_lite.conversion import comparison

@@ -72,3 +72,24 @@ def test_what_is_not_plain_or_gains_nothing_is_copied(tmp_path: Path, rank: int,
     padded(source, tmp_path / "wide")
     for name in (CONFIG, WEIGHTS):
         assert (tmp_path / "wide" / name).read_bytes() == (source / name).read_bytes()
+
+
+def test_a_narrow_adapter_fills_vectors_in_its_gguf(converter: Any, runs: dict[str, Path], tmp_path: Path) -> None:
+    from gguf import GGUFReader
+
+    from trsr_lite.conversion import gguf, merge
+    from trsr_lite.training import base_model
+
+    (narrow := tmp_path / "narrow").mkdir()
+    config = json.loads((runs["llama"] / "adapter" / CONFIG).read_text(encoding="utf-8"))
+    weights = load_file(runs["llama"] / "adapter" / WEIGHTS)
+    cut = {name: (matrix[:6] if ".lora_A." in name else matrix[:, :6]).contiguous() for name, matrix in weights.items()}
+    save_file(cut, narrow / WEIGHTS)
+    (narrow / CONFIG).write_text(json.dumps({**config, "r": 6, "lora_alpha": 9}), encoding="utf-8")
+    located = base_model.locate(json.loads((runs["llama"] / "run.json").read_bytes())["base"]["name"], offline=True)
+    merge.save(base_model.load(located, torch.float32, offline=True), located, tmp_path / "base", offline=True)
+    gguf.convert_adapter(converter, narrow, tmp_path / "base", tmp_path / "adapter.gguf")
+    reader = GGUFReader(tmp_path / "adapter.gguf")
+    assert len(reader.tensors) == len(cut)
+    assert {int(one.shape[1 if one.name.endswith("lora_a") else 0]) for one in reader.tensors} == {16}
+    assert reader.fields["adapter.lora.alpha"].contents() / 16 == pytest.approx(9 / 6)

@@ -17,6 +17,7 @@ from trsr_lite.catalog import content, database, retrieval
 from trsr_lite.catalog.retrieval import Retrieval
 from trsr_lite.catalog.terms import Tokenizer
 from trsr_lite.errors import Closed, SettingsError, StoreError
+from trsr_lite.io.process import Owner
 from trsr_lite.records import Item
 
 SHOWN = 20  # attributes that are named; a catalog may have any number
@@ -31,7 +32,7 @@ class Catalog:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._lock = threading.RLock()
+        self._owner, self._lock = Owner(f"the catalog {self.path}"), threading.RLock()
         self._closed = False
         self._open()
 
@@ -87,7 +88,9 @@ class Catalog:
         }
 
     def close(self) -> None:
-        """Close the file; may be called twice."""
+        """Close the file; may be called twice. In a forked process nothing happens: the connection is its parent's."""
+        if not self._owner.is_here:
+            return
         with self._lock:
             self._closed = True
             self._connection.close()
@@ -135,6 +138,7 @@ class Catalog:
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
+        self._owner.check()
         with self._lock:
             if self._closed:
                 raise Closed(f"{self.path}: the catalog was closed")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trsr_lite.engine.library import heard, interrupts_wait, raise_heard, reason
+from trsr_lite.engine.library import computes, heard, interrupts_wait, raise_heard, reason
 from trsr_lite.errors import ModelError
 
 ABORTED = 2
@@ -137,6 +137,7 @@ class Context:
         self._wanted[:count] = 0
         self._wanted[list(wanted)] = 1
         self._batch.n_tokens = count
+        computes()
         heard.errors.clear()
         status = self._lib.llama_decode(self._handle, self._batch)
         raise_heard()

@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import functools
 import logging
+import os
 import signal
 import sys
 import threading
@@ -41,12 +42,30 @@ class Heard(threading.local):
 
 
 heard = Heard()
-_loading = threading.RLock()  # two first uses at once would give llama.cpp two callbacks, of which one is kept
+
+
+class _Process:
+    """`loading`: two first uses at once would give llama.cpp two callbacks, of which one is kept.
+
+    `computed`: the process that llama.cpp has computed in. Its threads are there alone: another would wait for ever.
+    """
+
+    loading = threading.RLock()
+    computed: int | None = None
+
+    @classmethod
+    def forked(cls) -> None:
+        """A thread that had the lock does not exist here."""
+        cls.loading = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_Process.forked)
 
 
 def library() -> Any:
     """The `llama_cpp` package, loaded once: short spinning, checked names, log routed."""
-    with _loading:
+    with _Process.loading:
         return _loaded()
 
 
@@ -109,6 +128,21 @@ def interrupts_wait() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, handler)
         if came:
             handler(*came[0])
+
+
+def check_process() -> None:
+    """Raise `ModelError` in a process that was forked from one in which llama.cpp has computed."""
+    if _Process.computed not in (None, os.getpid()):
+        raise ModelError(
+            f"llama.cpp has computed in process {_Process.computed}, and cannot in one that was forked from it",
+            hint="fork before the first call, or start processes by `spawn`, which share nothing",
+        )
+
+
+def computes() -> None:
+    """To be called before llama.cpp computes; raises as `check_process` does."""
+    check_process()
+    _Process.computed = os.getpid()
 
 
 def version() -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from trsr_lite.engine.context import AbortFlag as AbortFlag
 from trsr_lite.engine.context import Context
 from trsr_lite.engine.interface import FILE_TYPES, OnProgress
-from trsr_lite.engine.library import give_back, heard, interrupts_wait, raise_heard, reason
+from trsr_lite.engine.library import check_process, give_back, heard, interrupts_wait, raise_heard, reason
 from trsr_lite.engine.library import library as library
 from trsr_lite.engine.library import offloads as offloads
 from trsr_lite.engine.library import system_info as system_info
@@ -107,6 +107,8 @@ class NativeModel:
         on_load: OnProgress | None = None,
     ) -> None:
         check_gguf(path)
+        if not vocab_only:
+            check_process()
         self._users, self._path = 1, path
         self._lib = lib = library()
         params = lib.llama_model_default_params()

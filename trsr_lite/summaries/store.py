@@ -15,12 +15,13 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from trsr_lite.errors import StoreError
 from trsr_lite.io.digests import file_digest
+from trsr_lite.io.process import Owner
 from trsr_lite.records import is_text
 from trsr_lite.summaries import database
 
@@ -35,7 +36,7 @@ _Write = tuple[str, Sequence[Sequence[Any]]]  # a statement, and the rows it is 
 
 
 class SummaryStore:
-    """Summaries in `folder`; several processes and threads may use one at once.
+    """Summaries in `folder`; several processes and threads may use one at once, each process by an object of its own.
 
     Where the folder cannot be written, summaries last as long as this object, and one warning says so. Where another
     process holds it locked for long, what was to be written waits for the next write.
@@ -43,7 +44,7 @@ class SummaryStore:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE_NAME
-        self._lock = threading.RLock()
+        self._owner, self._lock = Owner(f"the summary store {self.path}"), threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
         self._late: list[_Write] = []  # what a locked store did not take
@@ -121,7 +122,7 @@ class SummaryStore:
         A summary that another user's history also rests on stays. Everything includes damaged stores that were moved
         aside. Raises `StoreError` where something is still on the disk.
         """
-        with self._lock:
+        with self._held():
             if user_id is None:
                 count = self._delete([(f"DELETE FROM {table}", [()]) for table in ("summaries", "uses", "digests")])  # noqa: S608
             else:
@@ -137,14 +138,26 @@ class SummaryStore:
             return count
 
     def close(self) -> None:
-        """Write what waits, if the file is free within a second, and close it; the next use opens it again."""
-        with self._lock:
+        """Write what waits, if the file is free within a second, and close it; the next use opens it again.
+
+        In a forked process nothing happens: the connection is its parent's.
+        """
+        if not self._owner.is_here:
+            return
+        with self._held():
             if self._late and self._connection:
                 with contextlib.suppress(sqlite3.DatabaseError):
                     self._commit([], CLOSING)
             self._disconnect()
 
     # Inside
+
+    @contextlib.contextmanager
+    def _held(self) -> Iterator[None]:
+        """Within this block no other thread uses the connection; raises `Closed` in a forked process."""
+        self._owner.check()
+        with self._lock:
+            yield
 
     def _disconnect(self) -> None:
         if self._connection:
@@ -158,7 +171,7 @@ class SummaryStore:
         return hashlib.blake2b(name, key=salt.encode(), digest_size=16).hexdigest()
 
     def _run(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
-        with self._lock:
+        with self._held():
             try:
                 return self._open().execute(statement, values).fetchall()
             except sqlite3.DatabaseError as error:
@@ -169,7 +182,7 @@ class SummaryStore:
 
     def _write(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
         """Write, or go on without keeping: a full disk must not cost the user the answer."""
-        with self._lock:
+        with self._held():
             # Whoever holds the lock for that long may hold it longer: that is waited for once, not by every write.
             patience = 0 if self._late else PATIENCE
             try:
