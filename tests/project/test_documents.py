@@ -21,7 +21,13 @@ ROOT = Path(__file__).parents[2]
 SITE = sorted((ROOT / "docs").rglob("*.md"))
 PAGES = {
     path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
-    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *SITE, *sorted((ROOT / "examples").glob("*/README.md")))
+    for path in (
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *SITE,
+        *sorted(ROOT.glob("*/README.md")),
+        *sorted(ROOT.glob("examples/*/README.md")),
+    )
 }
 README = PAGES["README.md"]
 START, FORMATS, EMBED = "docs/start.md", "docs/reference/formats.md", "docs/guides/embed.md"
