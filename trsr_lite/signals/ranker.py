@@ -1,0 +1,147 @@
+"""The door of this package: histories and candidates in, fused scores, their parts, and reasons out.
+
+Invariant: a candidate's score, parts and reasons depend on the history, on itself, on its own margin and on what the
+ranker was made with, to the last bit. A machine without the model's table ranks by the other signals, which is the
+fusion with those numbers missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from trsr_lite.engine.interface import Tokenizer
+from trsr_lite.errors import SettingsError
+from trsr_lite.records import Item
+from trsr_lite.signals import nearest
+from trsr_lite.signals.attributes import Attributes
+from trsr_lite.signals.freshness import Freshness
+from trsr_lite.signals.fusion import NAMES, Fusion, total
+from trsr_lite.signals.item_store import ItemStore
+from trsr_lite.signals.neighbours import Neighbours
+from trsr_lite.signals.popularity import Popularity
+from trsr_lite.signals.signal import MODEL, Numbers, Signal
+from trsr_lite.signals.statistics import Statistics
+from trsr_lite.signals.taste import Taste
+from trsr_lite.signals.token_table import TokenTable
+from trsr_lite.signals.token_vectors import TokenVectors
+from trsr_lite.signals.tokens import Recent, Tokens
+from trsr_lite.signals.word_vectors import WordVectors
+from trsr_lite.signals.words import Specific, Words
+
+REASONS = 3  # history items named for a candidate
+
+
+@dataclass(frozen=True)
+class Fused:
+    """What signals say of candidates, in their order.
+
+    Attributes
+    ----------
+    scores: (candidates,) float32; more is better.
+    parts: signal -> (candidates,) what it adds; they add up to the scores exactly.
+    because: for each candidate the ids of the history items nearest to it, nearest first; none where none is near.
+    """
+
+    scores: Numbers
+    parts: Mapping[str, Numbers]
+    because: Sequence[tuple[str, ...]]
+
+
+class SignalRanker:
+    """Ranks by statistics and a fusion; with a tokenizer and its model's table by token vectors too.
+
+    `names` are the signals that may count, None all of the fusion's. One thread at a time may use it. Raises
+    `ModelError` where the statistics were made with another tokenizer.
+    """
+
+    def __init__(
+        self,
+        statistics: Statistics,
+        fusion: Fusion,
+        *,
+        tokenizer: Tokenizer | None = None,
+        table: TokenTable | None = None,
+        names: Sequence[str] | None = None,
+    ) -> None:
+        if names is not None and (strange := sorted(set(names) - set(NAMES))):
+            raise SettingsError(f"there is no signal {strange[0]!r}", hint=f"choose from {', '.join(NAMES)}")
+        self.fusion = fusion
+        self._store = ItemStore()
+        self._words = WordVectors(statistics, self._store)
+        self._tokens = (
+            TokenVectors(statistics, tokenizer, table, self._store)
+            if tokenizer is not None and table is not None and statistics.tokens is not None
+            else None
+        )
+        found = _signals(statistics, self._store, self._words, self._tokens)
+        self._allowed = [name for name in NAMES if names is None or name in names]
+        self._signals = [signal for signal in found if signal.name in self._allowed]
+
+    @property
+    def names(self) -> list[str]:
+        """The signals that can be computed here, in the order of parts; the model's margin is not among them."""
+        return [signal.name for signal in self._signals]
+
+    def numbers(self, history: Sequence[Item], candidates: Sequence[Item]) -> dict[str, Numbers]:
+        """Signal -> (candidates,) its numbers, `NaN` where nothing is known, whether the fusion counts it or not."""
+        had, asked = tuple(history), tuple(candidates)
+        return {signal.name: signal.numbers(had, asked) for signal in self._signals}
+
+    def rank(
+        self,
+        history: Sequence[Item],
+        candidates: Sequence[Item],
+        margins: Numbers | None = None,
+        *,
+        reasons: int = REASONS,
+    ) -> Fused:
+        """Fused scores of the candidates; `margins` (candidates,) are the model's, `NaN` where it was not asked."""
+        had, asked = tuple(history), tuple(candidates)
+        counting = set(self.fusion.names)
+        numbers = {signal.name: signal.numbers(had, asked) for signal in self._signals if signal.name in counting}
+        if margins is not None and MODEL in self._allowed:
+            numbers[MODEL] = np.asarray(margins, np.float32)
+        parts = self.fusion.parts(numbers)
+        return Fused(total(parts, len(asked)), parts, self.because(had, asked, reasons))
+
+    def because(
+        self, history: Sequence[Item], candidates: Sequence[Item], most: int = REASONS
+    ) -> list[tuple[str, ...]]:
+        """For each candidate the ids of the `most` history items nearest to it, by token vectors, else by words."""
+        had, asked = tuple(history), tuple(candidates)
+        if not had or not asked or most < 1:
+            return [()] * len(asked)
+        first, second = self._store.numbers(had, asked)
+        if self._tokens is not None:
+            products = nearest.of_vectors(self._tokens.of(first), self._tokens.of(second))
+        else:
+            own, other = self._words.of(first, second)
+            products = nearest.of_words(own, other, self._words.size)
+        order = _nearest(products, min(len(had), 4 * most))
+        return [_ids(had, products[row], places, most) for row, places in enumerate(order.tolist())]
+
+
+def _signals(statistics: Statistics, store: ItemStore, words: WordVectors, tokens: TokenVectors | None) -> list[Signal]:
+    found: list[Signal] = [Tokens(tokens, store), Recent(tokens, store)] if tokens is not None else []
+    found += [Words(words, store), Taste(words, store), Specific(words, store), Attributes(statistics, store)]
+    if statistics.popularity is not None:
+        found.append(Popularity(statistics))
+    if statistics.neighbours is not None:
+        found.append(Neighbours(statistics))
+    return [*found, Freshness(statistics)]
+
+
+def _nearest(products: nearest.Products, most: int) -> npt.NDArray[np.int64]:
+    """(candidates, most) places in the history, nearest first; the newer of two that are as near."""
+    newest_first = products[:, ::-1]
+    order = np.argsort(-newest_first, axis=1, kind="stable")[:, :most]
+    return np.asarray(products.shape[1] - 1 - order)
+
+
+def _ids(history: Sequence[Item], products: Numbers, places: Sequence[int], most: int) -> tuple[str, ...]:
+    near = dict.fromkeys(history[place].id for place in places if products[place] > 0)
+    return tuple(near)[:most]
