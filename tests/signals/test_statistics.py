@@ -12,7 +12,7 @@ from trsr_lite import Item
 from trsr_lite.errors import DataError, ModelError
 from trsr_lite.signals import neighbour_table, statistics_file
 from trsr_lite.signals.counts import MOST, Counts, id_keys
-from trsr_lite.signals.item_text import values_of, words_of
+from trsr_lite.signals.item_text import LONGEST_TEXT, text_of, values_of, words_of
 from trsr_lite.signals.popularity import Popularity
 from trsr_lite.signals.statistics import Statistics
 from trsr_lite.signals.statistics_builder import StatisticsBuilder, added
@@ -176,3 +176,7 @@ def test_words_know_no_case_and_values_no_titles_or_prose() -> None:
     assert words_of(Item("b", {"title": "THE cup"})) == words_of(one)[:2]
     assert values_of(one) == values_of(Item("c", {"title": "else", "brand": "ACME"}))
     assert values_of(one) != values_of(Item("c", {"title": "else", "maker": "Acme"}))
+
+
+def test_a_book_in_the_place_of_a_text_is_read_up_to_a_point() -> None:
+    assert len(text_of(Item("a", {"title": "goal", "text": "x" * 10**6}))) == LONGEST_TEXT

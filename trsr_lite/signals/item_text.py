@@ -15,6 +15,7 @@ from trsr_lite.records import Item
 UNREAD = frozenset({"id", "asin", "isbn", "sku", "url", "uri", "link", "href", "image", "thumbnail"})
 LONGEST_VALUE = 60  # characters; a longer one is prose, which two items do not share by chance
 LONGEST_WORD = 64
+LONGEST_TEXT = 20_000  # characters read of an item; the rest of a book says no more of what it is about
 _ADDRESS = re.compile(r"\b\w+://\S+|\bwww\.\S+")
 _WORDS = re.compile(r"\w\w+")
 _LETTER = re.compile(r"[^\W\d_]")
@@ -23,7 +24,8 @@ _DENSE = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U0002
 
 def text_of(item: Item) -> str:
     """The title and all attribute values, lower-cased, without addresses."""
-    return _ADDRESS.sub(" ", " ".join(text for _, text in _read(item))).lower()
+    text = " ".join(text[:LONGEST_TEXT] for _, text in _read(item))
+    return _ADDRESS.sub(" ", text[:LONGEST_TEXT]).lower()
 
 
 def words_of(item: Item) -> list[int]:
