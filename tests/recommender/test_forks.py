@@ -113,6 +113,39 @@ print(json.dumps([said, len(catalog), catalog.get("i1").title]))
     assert (said[-1][1], count, title) == ("20", 20, "Title 1")
 
 
+def test_a_recommender_says_so_whatever_its_parent_is_doing(tmp_path: Path) -> None:
+    code = """
+begun, go_on = threading.Event(), threading.Event()
+
+def script(prompt):
+    begun.set()
+    go_on.wait(60)
+    return " a summary."
+
+files = {role: ModelFile(folder / f"{role}.gguf", f"b2:{role}", 1) for role in ("summarizer", "recommender")}
+recommender = Recommender(Bundle(name="scripted", **files), SummaryStore(folder), lambda *_: FakeEngine(script=script))
+caller = threading.Thread(target=recommender.recommend, args=[user])
+caller.start()
+begun.wait(60)  # a call runs, and another waits
+update = threading.Thread(target=recommender.summarize, args=[user])
+update.start()
+said = child(lambda: recommender.recommend(user), lambda: recommender.summarize(user), lambda: recommender.forget("u"),
+             lambda: recommender.update(user, {"id": "x", "title": "x"}), lambda: recommender.prompt(user),
+             lambda: recommender.summaries([items]), recommender.describe, recommender.cancel, recommender.unload,
+             recommender.close)
+go_on.set()
+caller.join()
+update.join()
+found = recommender.recommend(user)
+recommender.close()
+print(json.dumps([said, len(found.recommendations)]))
+"""
+    said, ranked = run(code, tmp_path)  # type: ignore[misc]
+    assert [kind for kind, _ in said] == ["Closed"] * 9 + ["done"]
+    assert "the recommender belongs to process" in said[0][1]
+    assert ranked == 8
+
+
 def test_llama_cpp_is_refused_where_its_parent_has_computed(tmp_path: Path) -> None:
     code = """
 from trsr_lite.engine.llama import LlamaEngine

@@ -6,7 +6,6 @@ Invariant: it only reads. Every answer comes from one state of the file, also wh
 from __future__ import annotations
 
 import sqlite3
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +31,7 @@ class Catalog:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._owner, self._lock = Owner(f"the catalog {self.path}"), threading.RLock()
+        self._owner = Owner(f"the catalog {self.path}")
         self._closed = False
         self._open()
 
@@ -91,7 +90,7 @@ class Catalog:
         """Close the file; may be called twice. In a forked process nothing happens: the connection is its parent's."""
         if not self._owner.is_here:
             return
-        with self._lock:
+        with self._owner.held():
             self._closed = True
             self._connection.close()
 
@@ -138,8 +137,7 @@ class Catalog:
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        self._owner.check()
-        with self._lock:
+        with self._owner.held():
             if self._closed:
                 raise Closed(f"{self.path}: the catalog was closed")
             if database.identity(self.path) not in (None, self._identity):  # it was built anew

@@ -19,6 +19,7 @@ from typing import Any, Generic, TypeVar
 
 from trsr_lite.cancellation import Cancellation
 from trsr_lite.errors import Cancelled, Closed
+from trsr_lite.io.process import Owner
 
 PRIORITIES = ("high", "normal", "low")
 INTERRUPTED = "interrupted"
@@ -75,9 +76,10 @@ C = TypeVar("C", bound=Call)
 
 
 class CallQueue(Generic[C]):
-    """Calls from any thread. After `closed`, none begins."""
+    """Calls from any thread of the process that made it. After `closed`, none begins."""
 
     def __init__(self) -> None:
+        self._owner = Owner("the recommender")
         self._changed = threading.Condition()
         self._waiting: list[C] = []
         self._running: C | None = None
@@ -92,6 +94,7 @@ class CallQueue(Generic[C]):
         Raises `Cancelled`, `Closed`, `QueueTimeout` after `timeout` seconds of waiting, and `RuntimeError` where the
         running call itself asks, which would wait for ever.
         """
+        self._owner.check()
         call.thread = threading.get_ident()
         with (cancel or Cancellation()).telling(call.stop.cancel), call.stop.telling(self._wake):
             try:
@@ -112,6 +115,7 @@ class CallQueue(Generic[C]):
         Calls for which `ends` gives a reason are stopped; returns the submitted ones among them that waited, which are
         gone, each with the reason. Raises `Closed`.
         """
+        self._owner.check()
         with self._changed:
             if self.closed:
                 raise Closed("no call is taken any more")
@@ -131,6 +135,7 @@ class CallQueue(Generic[C]):
 
         Taken ones raise `Cancelled` in their own threads.
         """
+        self._owner.check()
         with self._changed:
             running = bool(self._running and which(self._running))
             gone, stopped = self._end(lambda call: reason if which(call) else None)
@@ -150,8 +155,10 @@ class CallQueue(Generic[C]):
     def close(self, timeout: float | None = None) -> bool:
         """Refuse calls from now on, stop the running one, and wait for its end.
 
-        False where it has not ended: after `timeout` seconds, or because it is the one that closes.
+        False where it has not ended: after `timeout` seconds, or because it is the one that closes, or another process.
         """
+        if not self._owner.is_here:
+            return False
         with self._changed:
             self.closed = True
             self._waiting = [call for call in self._waiting if not call.work]  # the others leave by themselves
@@ -174,8 +181,15 @@ class CallQueue(Generic[C]):
                 lambda: not self._waiting and self._running is None and self._thread is None, timeout
             )
 
+    def check(self) -> None:
+        """Raise `Closed` where no call begins any more: after `close`, and in a forked process."""
+        self._owner.check()
+        if self.closed:
+            raise Closed("the recommender was closed")
+
     def state(self) -> tuple[list[C], C | None]:
         """The calls that wait for their turn, the next one first, and the running one."""
+        self._owner.check()
         with self._changed:
             return self._due(), self._running
 
@@ -221,6 +235,8 @@ class CallQueue(Generic[C]):
 
     def _leave(self, call: C, *, again: bool = False) -> bool:
         """A call has run, or waits no longer; whether it was running, and does not wait `again` in its old place."""
+        if not self._owner.is_here:  # a forked process that ends in the middle of it
+            return False
         with self._changed:
             ran, call.running = self._running is call, False
             if ran:

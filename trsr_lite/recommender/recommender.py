@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from trsr_lite.cancellation import Cancellation, Deadline
 from trsr_lite.engine.interface import EngineOptions
-from trsr_lite.errors import Closed, SettingsError
+from trsr_lite.errors import SettingsError
 from trsr_lite.models import resolve
 from trsr_lite.models.bundle import Bundle, ModelFile
 from trsr_lite.models.pool import ModelPool, OpenEngine, opener
@@ -246,8 +246,7 @@ class Recommender:
         before, settings = _user(user), settings or self.settings
         after = before.appended(item)
         _check_texts(after.history[-1:], settings)
-        if self._calls.queue.closed:
-            raise Closed("the recommender was closed")
+        self._calls.queue.check()
         blocks = [split(each.history, **settings.cut).complete for each in (before, after)]
         if settings.strategy != "none" and blocks[0] != blocks[1]:
             self._calls.behind(

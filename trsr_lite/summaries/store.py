@@ -13,9 +13,8 @@ import contextlib
 import hashlib
 import logging
 import sqlite3
-import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +43,7 @@ class SummaryStore:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE_NAME
-        self._owner, self._lock = Owner(f"the summary store {self.path}"), threading.RLock()
+        self._owner = Owner(f"the summary store {self.path}")
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
         self._late: list[_Write] = []  # what a locked store did not take
@@ -122,7 +121,7 @@ class SummaryStore:
         A summary that another user's history also rests on stays. Everything includes damaged stores that were moved
         aside. Raises `StoreError` where something is still on the disk.
         """
-        with self._held():
+        with self._owner.held():
             if user_id is None:
                 count = self._delete([(f"DELETE FROM {table}", [()]) for table in ("summaries", "uses", "digests")])  # noqa: S608
             else:
@@ -144,20 +143,13 @@ class SummaryStore:
         """
         if not self._owner.is_here:
             return
-        with self._held():
+        with self._owner.held():
             if self._late and self._connection:
                 with contextlib.suppress(sqlite3.DatabaseError):
                     self._commit([], CLOSING)
             self._disconnect()
 
     # Inside
-
-    @contextlib.contextmanager
-    def _held(self) -> Iterator[None]:
-        """Within this block no other thread uses the connection; raises `Closed` in a forked process."""
-        self._owner.check()
-        with self._lock:
-            yield
 
     def _disconnect(self) -> None:
         if self._connection:
@@ -171,7 +163,7 @@ class SummaryStore:
         return hashlib.blake2b(name, key=salt.encode(), digest_size=16).hexdigest()
 
     def _run(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
-        with self._held():
+        with self._owner.held():
             try:
                 return self._open().execute(statement, values).fetchall()
             except sqlite3.DatabaseError as error:
@@ -182,7 +174,7 @@ class SummaryStore:
 
     def _write(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
         """Write, or go on without keeping: a full disk must not cost the user the answer."""
-        with self._held():
+        with self._owner.held():
             # Whoever holds the lock for that long may hold it longer: that is waited for once, not by every write.
             patience = 0 if self._late else PATIENCE
             try:
