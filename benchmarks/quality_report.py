@@ -140,11 +140,11 @@ def head(arguments: argparse.Namespace) -> Iterator[str]:
     yield "# Quality\n"
     yield (
         f'Made on {machine["date"]} by `make quality DATA=… MODELS="{" ".join(models)}"{users}`, trsr-lite '
-        f"{__version__}, {machine['processor']} with {machine['logical_cpus']} logical CPUs. Models are asked in the "
-        "nouns of the data, if they know them. Each figure is a mean over held-out lists with its 95 % bootstrap "
-        "interval; tied candidates count with their expected rank. p is of a paired sign-flip test of Recall@3 against "
-        "the first system, not corrected for how many there are. Uniform negatives mostly measure popularity. The data "
-        "are research samples that are not part of this repository.\n"
+        f"{__version__}, {machine['processor']} with {machine['logical_cpus']} logical CPUs. Prompts use the nouns of "
+        "the data, if the model knows them. Each figure is a mean over held-out lists with its 95 % bootstrap "
+        "interval. Tied candidates count with their expected rank. p is of a paired sign-flip test of Recall@3 against "
+        "the first system, not corrected for how many systems there are. Uniform negatives mostly measure popularity. "
+        "The data are research samples that are not part of this repository.\n"
     )
 
 
@@ -181,9 +181,9 @@ def training() -> Iterator[str]:
     yield "## Trained on these data\n"
     yield (
         "`python -m benchmarks.quality` trains SmolLM2-135M on each data set, on a CPU, and ranks its own held-out "
-        "users: Recall@3, 1 : 20, of the trained model, of the same model before (asked without summaries, seed 0) and "
-        "of simple systems on the same lists. The last columns are the learning curve: Recall@3 of the validation "
-        "users; beside it the mean loss of each quarter of the steps.\n"
+        "users. The table has Recall@3, 1 : 20, on the same lists: of the trained model, of the same model before "
+        "(without summaries, seed 0) and of simple systems. The last columns are the learning curve: Recall@3 of the "
+        "validation users, and the mean loss of each quarter of the steps.\n"
     )
     columns = ("data, negatives, seed", "summaries", "objective", "rows", "lists", *SYSTEMS, "validation", "loss")
     yield f"| {' | '.join(columns)} |"
@@ -212,8 +212,8 @@ def seeds(cells: Mapping[str, Any]) -> Iterator[str]:
     if not several:
         return
     yield (
-        "The same with several seeds, each with users, lists and weights of its own: the mean Recall@3 and, after ±, "
-        "the standard deviation from seed to seed.\n"
+        "The same with several seeds, each with its own users, lists and weights: the mean Recall@3 and, after ±, the "
+        "standard deviation from seed to seed.\n"
     )
     columns = ("data, negatives", "summaries", "objective", "seeds", *SYSTEMS)
     yield f"| {' | '.join(columns)} |"
