@@ -1,4 +1,4 @@
-"""A scripted engine for tests: the real protocol, no model; and waiting for calls that other threads make.
+"""A scripted engine for tests: the real protocol, no model.
 
 Invariant: one character is one token, so a test can read back every prompt; what is generated and how candidates score
 is up to two functions, and everything that was asked is recorded.
@@ -6,10 +6,8 @@ is up to two functions, and everything that was asked is recorded.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
 from trsr_lite.cancellation import Cancellation
 from trsr_lite.engine.interface import Margin, OnProgress, Prompt, Segment
@@ -17,42 +15,6 @@ from trsr_lite.errors import Closed
 from trsr_lite.prompts.templates import ANSWERS
 
 SPECIAL = 0x110000  # above every character: control tokens cannot be written as text
-
-
-class Queue(Protocol):
-    """A queue of calls."""
-
-    def state(self) -> tuple[Sequence[Any], Any]:
-        """The calls that wait, and the running one."""
-        ...
-
-
-class Queued(Protocol):
-    """What has such a queue: a `Recommender`."""
-
-    @property
-    def queue(self) -> Queue:
-        """Which calls run and wait."""
-        ...
-
-
-def wait_until(condition: Callable[[], Any], *, seconds: float = 60.0) -> None:
-    """Wait until `condition()` is true; raises `TimeoutError` after so many seconds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"it did not come true within {seconds:g} s")
-        time.sleep(0.001)
-
-
-def wait_until_running(recommender: Queued, *, seconds: float = 60.0) -> None:
-    """Wait until a call runs that another thread makes."""
-    wait_until(lambda: recommender.queue.state()[1], seconds=seconds)
-
-
-def wait_until_queued(recommender: Queued, count: int = 1, *, seconds: float = 60.0) -> None:
-    """Wait until at least `count` calls of other threads wait for their turn."""
-    wait_until(lambda: len(recommender.queue.state()[0]) >= count, seconds=seconds)
 
 
 def last_words(prompt: str) -> str:
