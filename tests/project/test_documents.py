@@ -231,6 +231,13 @@ def test_readme_is_short_and_no_line_has_more_than_two_figures() -> None:
     assert crowded == []
 
 
+def test_results_of_the_readme_stand_in_the_lab_book() -> None:
+    table = README.split("## Is it any good?")[1].split("\n## ")[0]
+    shares = re.findall(r"(\d+) %", table)
+    assert len(shares) >= 4
+    assert [share for share in shares if f"0.{share}" not in PAGES["docs/results/index.md"]] == []
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_links_of_a_page_lead_somewhere(page: str) -> None:
     if page.startswith("docs/"):
