@@ -22,18 +22,24 @@ class Recommendation:
     ----------
     rank: from 1.
     item: the candidate.
-    score: calibrated probability of yes.
-    margin: logit(yes) − logit(no), float32.
+    score: calibrated probability that the user would choose it.
+    margin: what it is ranked by, float32: the model's logit(yes) − logit(no), or the sum of `parts` where signals are
+        fused.
     label_mass: probability that the model answers yes or no at all; low values mean it did not understand the question.
+        None where the model did not score it.
     tied: a neighbour's margin is within the noise floor, so that their order means nothing.
+    parts: what each signal adds to the margin; they add up to it exactly. `model` is among them where it scored it.
+    because: ids of the history items nearest to it, nearest first.
     """
 
     rank: int
     item: Item
     score: float
     margin: float
-    label_mass: float
+    label_mass: float | None
     tied: bool
+    parts: Mapping[str, float] = field(default_factory=dict)
+    because: tuple[str, ...] = ()
 
 
 OnTokens = Callable[[int, float], None]
@@ -115,8 +121,9 @@ class Skipped:
     Attributes
     ----------
     blocks: newest complete blocks of the history that the summary does not cover; all where there is none.
-    candidates: those that were not scored, in their given order; none of a catalog where no turn came in time, because
-        nothing was looked up then.
+    candidates: those that the model did not score, in their given order. With a fusion they are ranked by the other
+        signals, without one they are not ranked. None of a catalog where no turn came in time, because nothing was
+        looked up then.
     """
 
     blocks: int
@@ -168,6 +175,8 @@ class Result:
                     "margin": entry.margin,
                     "label_mass": entry.label_mass,
                     "tied": entry.tied,
+                    "parts": dict(entry.parts),
+                    "because": list(entry.because),
                 }
                 for entry in self.recommendations
             ]

@@ -16,9 +16,10 @@ from trsr_lite.options import check
 STRATEGIES = ("hierarchical", "recurrent", "none")
 DOMAINS = ("item", "news", "product")
 CHOICES = {"domain": DOMAINS, "strategy": STRATEGIES}
-LEAST = {"fan_in": 2, "item_tokens": 8, "summary_tokens": 8, "prompt_tokens": 256, "no_repeat_ngram": 0}
+LEAST = {"fan_in": 2, "item_tokens": 8, "summary_tokens": 8, "prompt_tokens": 256, "no_repeat_ngram": 0, "rerank": 0}
 
 
+NEWER: Mapping[str, Any] = {"signals": ["all"], "rerank": 0}
 FRAME_TOKENS = 128  # kept free in a summarizing prompt for the task and the model's chat template
 LINE_TOKENS = 4  # what one more line costs beside its text
 LEAST_TOKENS = 8  # a text shortened to less says nothing
@@ -42,6 +43,8 @@ class Settings:
     prompt_tokens: budget of a whole prompt, the answer or summary included.
     no_repeat_ngram: while summarizing, no run of this many tokens appears twice; 0 allows repetition.
     ragged: whether items beyond the last complete block are summarized too, as the paper does.
+    signals: what ranks: `all` that the bundle weighs, `model` alone, or some by name.
+    rerank: the model scores so many of the candidates, the best by the other signals; 0 is all.
     """
 
     domain: str = "item"
@@ -55,10 +58,14 @@ class Settings:
     prompt_tokens: int = 2048
     no_repeat_ngram: int = 4
     ragged: bool = False
+    signals: tuple[str, ...] = ("all",)
+    rerank: int = 0
 
     def __post_init__(self) -> None:
         check(self, least=LEAST, choices=CHOICES)
         check_cut(self.block_size, self.recent_items, ragged=self.ragged)
+        if not self.signals:
+            raise SettingsError("signals are empty", hint="choose `all`, `model` or names of signals")
         if self.no_repeat_ngram == 1:
             raise SettingsError("no_repeat_ngram is 1, which would allow each word once; use 0 or at least 2")
         lines = self.block_size * (LEAST_TOKENS + LINE_TOKENS) + self.note_tokens
@@ -90,13 +97,18 @@ class Settings:
                     f"there is no setting {name!r}", hint=f"did you mean `{near[0]}`?" if near else None
                 )
         values = dict(data)
-        if isinstance(values.get("attributes"), list):
-            values["attributes"] = tuple(values["attributes"])
+        for name in ("attributes", "signals"):
+            if isinstance(values.get(name), list):
+                values[name] = tuple(values[name])
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; `from_dict` reads them back."""
-        return {**asdict(self), "attributes": list(self.attributes)}
+        """Plain JSON values; `from_dict` reads them back.
+
+        Settings that older versions do not know are left out at their defaults: those versions still read the rest.
+        """
+        data = {**asdict(self), "attributes": list(self.attributes), "signals": list(self.signals)}
+        return {name: value for name, value in data.items() if name not in NEWER or value != NEWER[name]}
 
     @property
     def cut(self) -> dict[str, Any]:

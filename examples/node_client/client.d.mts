@@ -111,11 +111,16 @@ export interface Recommendation {
   title: string;
   /** A probability. */
   score: number;
-  /** logit(yes) - logit(no): what ranking uses. */
+  /** What ranking uses: the model's logit(yes) - logit(no), or the sum of `parts`. */
   margin: number;
-  label_mass: number;
+  /** Null where the model did not score it. */
+  label_mass: number | null;
   /** The difference to a neighbour is within the noise of computing. */
   tied: boolean;
+  /** What each signal adds to the margin. */
+  parts: Record<string, number>;
+  /** The nearest items of the history, by id, nearest first. */
+  because: string[];
 }
 
 export interface RecommendResult extends UserResult {

@@ -196,7 +196,7 @@ def test_parquet_in_and_out_says_what_json_lines_say(desk: Desk, write: Callable
     desk.batch(tmp_path / "users.parquet", partition_users=2, output="other")
     files = sorted((tmp_path / "other").glob("part-*.parquet"))
     assert len(files) == 3
-    found = [row for file in files for row in parquet.read_table(file).to_pylist()]
+    found = [row for file in files for row in parquet.read_table(file).to_pylist(maps_as_pydicts="strict")]
     assert found == desk.lines()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from trsr_lite import Item, ModelError, Recommender, SettingsError, User
 from trsr_lite.io.digests import file_digest
 from trsr_lite.models import bundle as bundles
 from trsr_lite.models.bundle import Bundle, ModelFile
+from trsr_lite.models.pool import ModelPool, opener
 from trsr_lite.prompts import fingerprint
 
 both = pytest.mark.parametrize("kind", ["llama", "qwen2"])
@@ -64,7 +66,9 @@ def test_the_adapter_changes_the_recommender_and_not_the_summarizer(made: Any, k
     source = made(kind, adapter_only=True)
     held_out = proof.held_out(source.run)[:1]
     loads: list[Path] = []
-    with pytest.MonkeyPatch.context() as patch, Recommender.load(source.bundle) as recommender:
+    bundle = bundles.load(source.bundle, file_digest)
+    pool = ModelPool(bundle, opener(None, file_digest))
+    with pytest.MonkeyPatch.context() as patch, closing(pool):
         opening = model.NativeModel.__init__
 
         def count(self: Any, path: Path, **options: Any) -> None:
@@ -72,11 +76,10 @@ def test_the_adapter_changes_the_recommender_and_not_the_summarizer(made: Any, k
             opening(self, path, **options)
 
         patch.setattr(model.NativeModel, "__init__", count)
-        bundle = recommender.bundle
         assert bundle.summarizer.path == bundle.recommender.path
         assert bundle.summarizer.adapter is None
         assert bundle.summarizer.identity != bundle.recommender.identity
-        summarizer, ranker = (recommender._models.get(file) for file in (bundle.summarizer, bundle.recommender))
+        summarizer, ranker = (pool.get(file) for file in (bundle.summarizer, bundle.recommender))
         assert len(loads) == 1, "one base in memory serves both roles"
         assert summarizer is not ranker
         plain = LlamaEngine(bundle.summarizer.path, identity="")

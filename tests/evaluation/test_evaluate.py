@@ -508,7 +508,7 @@ def test_a_system_gives_its_memory_back_before_the_next_one_is_asked(
 
     def last(example: Example) -> Any:
         assert scripted.released == [4]
-        assert not recommender._models._engines
+        assert recommender.loaded == ()
         return noisy(2)(example)
 
     other = BundleSystem("n", make_recommender(NONE))

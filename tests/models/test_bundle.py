@@ -189,7 +189,7 @@ def test_a_manifest_of_another_shape_is_refused(tmp_path: Path, content: str) ->
 
 
 # Not in manifests of the first versions.
-NEWER = {"domains", "probes", "template", "base", "origin", "verified", "versions"}
+NEWER = {"domains", "probes", "template", "base", "origin", "verified", "versions", "signals"}
 NEEDED = [*(name for name in Bundle.__dataclass_fields__ if name not in NEWER), "schema", "prompt_version"]
 
 

@@ -364,11 +364,12 @@ def kinds(value: Any) -> Any:
     """The shape of a value: the names of objects, one entry of a list, and types."""
     if isinstance(value, dict):
         return {name: kinds(entry) for name, entry in value.items()}
-    return [kinds(value[0])] if isinstance(value, list) else type(value)
+    return [kinds(entry) for entry in value[:1]] if isinstance(value, list) else type(value)
 
 
 RECOMMENDATION = {
     "rank": int, "id": str, "title": str, "score": float, "margin": float, "label_mass": float, "tied": bool,
+    "parts": {"model": float}, "because": [],
 }  # fmt: skip
 SHAPE = {
     "schema": int,

@@ -59,6 +59,7 @@ def model(recommender: Recommender) -> dict[str, Any]:
         "prompt_version": PROMPT_VERSION,
         "calibration": asdict(bundle.calibration),
         "noise_floor": bundle.noise_floor,
+        **({"signals": bundle.signals.identity} if bundle.signals else {}),
     }
 
 

@@ -48,8 +48,14 @@ def write(lines: Sequence[Line], folder: RemotePath, number: int, suffix: str) -
         if suffix == "jsonl":
             file.writelines(orjson.dumps(row) + b"\n" for row in lines)
         else:
-            table = parquet.module("pyarrow", PURPOSE).Table.from_pylist(list(lines), schema=_schema())
+            table = parquet.module("pyarrow", PURPOSE).Table.from_pylist(list(map(_row, lines)), schema=_schema())
             parquet.module("pyarrow.parquet", PURPOSE).write_table(table, file)
+
+
+def _row(line: Line) -> dict[str, Any]:
+    """As Arrow wants maps: pairs."""
+    found = [{**entry, "parts": list(entry["parts"].items())} for entry in line["recommendations"]]
+    return {**line, "recommendations": found}
 
 
 def _schema() -> Any:
@@ -62,6 +68,8 @@ def _schema() -> Any:
         "margin": pa.float32(),
         "label_mass": pa.float64(),
         "tied": pa.bool_(),
+        "parts": pa.map_(pa.string(), pa.float32()),
+        "because": pa.list_(pa.string()),
     }
     return pa.schema(
         {

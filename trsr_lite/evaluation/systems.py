@@ -120,6 +120,7 @@ class BundleSystem:
             "calibration": asdict(bundle.calibration),
             "prompts": PROMPT_VERSION,
             "exact": exact,
+            **({"signals": bundle.signals.identity} if bundle.signals else {}),
         }
 
     def with_settings(self, settings: Settings) -> BundleSystem:
@@ -140,10 +141,11 @@ class BundleSystem:
         result = recommender.recommend(user, example.candidates, exact=self._exact)
         found = {entry.item.id: entry for entry in result.recommendations}
         entries = [found[item.id] for item in example.candidates]
+        masses = [entry.label_mass for entry in entries if entry.label_mass is not None]
         return Answer(
             np.array([entry.margin for entry in entries], np.float64),
             np.array([entry.score for entry in entries], np.float64),
-            float(np.mean([entry.label_mass for entry in entries])),
+            float(np.mean(masses)) if masses else None,
             result.summary,
         )
 

@@ -17,6 +17,8 @@ import orjson
 
 from trsr_lite.errors import ModelError, SettingsError
 from trsr_lite.io.files import granted
+from trsr_lite.models import bundle_signals
+from trsr_lite.models.bundle_signals import BundleSignals
 from trsr_lite.models.calibration import Calibration
 from trsr_lite.prompts import fingerprint
 from trsr_lite.prompts.templates import PROMPT_VERSION
@@ -70,6 +72,7 @@ class Bundle:
     origin: what it was trained on (`datasets.origin`); empty where nothing is known.
     verified: how its ranking compares with that of the model it was converted from.
     versions: of the programs that made it.
+    signals: what it ranks by beside its model; None where it ranks by the model alone.
     """
 
     name: str
@@ -88,6 +91,7 @@ class Bundle:
     origin: Mapping[str, Any] = field(default_factory=dict)
     verified: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, Any] = field(default_factory=dict)
+    signals: BundleSignals | None = None
 
     @property
     def hint(self) -> str | None:
@@ -115,6 +119,7 @@ class Bundle:
             "verified": dict(self.verified),
             "versions": dict(self.versions),
             "probes": [list(tokens) for tokens in self.probes] if self.probes else None,
+            **({"signals": self.signals.to_dict()} if self.signals else {}),
         }
 
     def write(self, folder: Path) -> None:
@@ -194,6 +199,7 @@ def _read(folder: Path, digest: Callable[[Path], str]) -> Bundle:
             origin=data.get("origin", {}),
             verified=data.get("verified", {}),
             versions=data.get("versions", {}),
+            signals=bundle_signals.read(folder, data["signals"], digest) if data.get("signals") else None,
         )
     except (KeyError, TypeError, IndexError, ValueError) as error:
         raise ModelError(f"{manifest}: incomplete or of the wrong shape: {error!r}") from error

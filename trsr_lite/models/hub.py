@@ -1,9 +1,9 @@
 """Bundles and GGUF files from the Hugging Face hub, and from its local cache whenever they are there.
 
 Invariant: with `offline` no socket is opened, and without it none is opened for what the cache already has whole: a
-bundle, or a GGUF file of a repository of which the hub has once said what files there are. Only safetensors, GGUF, JSON
-and Markdown are ever fetched, and a bundle's files are all of one commit and have the hashes of its manifest. No code
-of a repository is fetched or run.
+bundle, or a GGUF file of a repository of which the hub has once said what files there are. Only safetensors, GGUF,
+JSON, Markdown and arrays without pickles (`.npz`) are ever fetched. A bundle's files are all of one commit and have the
+hashes of its manifest. No code of a repository is fetched or run.
 """
 
 from __future__ import annotations
@@ -242,6 +242,7 @@ def _named(manifest: Path, reference: Reference) -> list[tuple[str, str]]:
             )
         entries = [data["summarizer"], data["recommender"]]
         entries += [entry["adapter"] for entry in entries if entry.get("adapter")]
+        entries += [data["signals"]["statistics"]] if data.get("signals") else []
         files = sorted({(entry["file"], entry["digest"]) for entry in entries}, key=str)
         kind = data["recommender"]["type"]
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:

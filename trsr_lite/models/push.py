@@ -58,6 +58,7 @@ def _to_publish(folder: Path) -> list[str]:
     bundle = bundles.load(folder, file_digest)
     models = (bundle.summarizer, bundle.recommender)
     files = {file.path.name for model in models for file in (model, model.adapter) if file}
+    files |= {bundle.signals.statistics.path.name} if bundle.signals else set()
     for name in sorted(files):
         if not may_be_fetched(name):
             raise ModelError(f"{folder / name}: on the hub, the name of a model ends in {' or '.join(FETCHED[:2])}")

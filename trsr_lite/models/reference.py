@@ -15,7 +15,7 @@ from trsr_lite.errors import ModelError
 from trsr_lite.io.files import granted
 from trsr_lite.models.bundle import MANIFEST
 
-FETCHED = (".safetensors", ".gguf", ".json", ".md")
+FETCHED = (".safetensors", ".gguf", ".npz", ".json", ".md")
 
 _REFERENCE = re.compile(
     r"(?P<repository>[\w.-]+/[\w.-]+)(?::(?P<type>\w[\w.-]*))?(?:@(?P<revision>\w[\w./-]*))?", re.ASCII

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from trsr_lite.engine.interface import Margin
 from trsr_lite.models.bundle import Bundle
 from trsr_lite.prompts.templates import PROMPT_VERSION
-from trsr_lite.recommender.rank import rank
+from trsr_lite.recommender.rank import rank, rank_fused
 from trsr_lite.recommender.score import Margins
+from trsr_lite.recommender.signals import with_model
 from trsr_lite.records import Item, User
-from trsr_lite.results import Result, Skipped, Stats, Summary
+from trsr_lite.results import Recommendation, Result, Skipped, Stats, Summary
+from trsr_lite.signals.ranker import Fused
 from trsr_lite.summaries.generate import Work
 from trsr_lite.summaries.plan import Plan
 
@@ -31,7 +34,8 @@ class PartialResult:
     candidates: those to rank, in their given order; none where only a summary is wanted.
     started: whether the call ran; else nothing was looked up in a catalog, and nothing scored.
     uncovered: newest complete blocks of the history that the summary does not cover.
-    margins: of the first candidates.
+    fused: what the signals say of the candidates, all but the model; None where the model ranks alone.
+    margins: the model's, of the first of those that it was to score.
     work: what was generated for it.
     seconds: of each stage.
     """
@@ -42,20 +46,24 @@ class PartialResult:
     started: bool = True
     summary: Summary = field(default_factory=Summary)
     uncovered: int = 0
+    fused: Fused | None = None
     margins: Margins = field(default_factory=Margins)
     work: Work = field(default_factory=Work)
     seconds: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
 
+    def shortlist(self, most: int) -> list[Item]:
+        """The candidates that the model is to score: the best `most` by the other signals, best first; 0 is all."""
+        if self.fused is None:
+            return list(self.candidates)
+        order = (-self.fused.scores).argsort(kind="stable").tolist()
+        return [self.candidates[place] for place in (order[:most] if most else order)]
+
     def result(self, bundle: Bundle, *, k: int | None = None, exact: bool = False) -> Result:
-        """The best `k` of those that were scored (all without `k`), best first; `exact` as they were scored."""
-        count = len(self.margins.margins)
-        ranked = rank(
-            self.candidates[:count],
-            self.margins.margins,
-            calibration=bundle.calibration,
-            noise_floor=0.0 if exact else bundle.noise_floor,
-        )
-        left = tuple(self.candidates[count:])
+        """The best `k` of those that are ranked (all without `k`), best first; `exact` as they were scored."""
+        found = dict(zip((item.id for item in self.margins.candidates), self.margins.margins, strict=False))
+        ranked = self._ranked(bundle, found, 0.0 if exact else bundle.noise_floor)
+        asked = {item.id for item in self.margins.candidates}
+        left = tuple(item for item in self.candidates if item.id in asked and item.id not in found)
         return Result(
             user_id=self.user.user_id,
             strategy=self.plan.settings.strategy,
@@ -72,6 +80,16 @@ class PartialResult:
             hint=bundle.hint,
             skipped=Skipped(self.uncovered, left) if self.uncovered or left or not self.started else None,
         )
+
+    def _ranked(self, bundle: Bundle, found: Mapping[str, Margin], noise_floor: float) -> list[Recommendation]:
+        if self.fused is None or bundle.signals is None:
+            scored = [item for item in self.candidates if item.id in found]
+            margins = [found[item.id] for item in scored]
+            return rank(scored, margins, calibration=bundle.calibration, noise_floor=noise_floor)
+        fusion = bundle.signals.fusion
+        known = [found.get(item.id) for item in self.candidates]
+        fused = with_model(self.fused, fusion, known) if found else self.fused
+        return rank_fused(self.candidates, fused, fusion, known, noise_floor=noise_floor)
 
     def _stats(self) -> Stats:
         return Stats(

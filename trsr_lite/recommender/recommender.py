@@ -29,10 +29,12 @@ from trsr_lite.recommender.calls import LOAD, Calls
 from trsr_lite.recommender.candidates import found, given, listed, to_rank
 from trsr_lite.recommender.preview import preview
 from trsr_lite.recommender.queue import Call, CallQueue, QueueTimeout
-from trsr_lite.recommender.score import score
+from trsr_lite.recommender.score import Margins, score
+from trsr_lite.recommender.signals import Signals, chosen
 from trsr_lite.records import Item, User
 from trsr_lite.results import OnProgress, Result, Summary
 from trsr_lite.settings import Settings
+from trsr_lite.signals.signal import MODEL
 from trsr_lite.summaries.blocks import split
 from trsr_lite.summaries.generate import Work
 from trsr_lite.summaries.store import SummaryStore
@@ -79,6 +81,7 @@ class Recommender:
         self.settings = settings or bundle.settings
         self._open_engine = open_engine
         pool = ModelPool(bundle, announced(open_engine), None if max_memory == math.inf else max_memory)
+        self._signals = Signals(open_engine)
         self._calls = Calls(pool, _seconds(unload_after), self._release)
 
     @classmethod
@@ -131,12 +134,17 @@ class Recommender:
         """The best `k` candidates (all without `k`), best first.
 
         `candidates` default to the user's own; with a `catalog` they are what it finds for the history and the summary,
-        as `retrieve` says (a number of items, or a `Retrieval`), where it fits a prompt. `exact` makes margins
-        reproducible to the bit, and slower. Within `budget` seconds, waiting included, up to half of the time goes to
-        missing summaries, then the newest stored one serves, and candidates are scored in their order as long as there
-        is time; `Result.skipped` says what was left out. A call that gets no turn in time ranks nothing, and looks
-        nothing up in the catalog. A model that there was no time to load is loaded after the call; where `max_memory`
-        has room for one alone, only the one that ranks is. `settings` replace the recommender's own for this call.
+        as `retrieve` says (a number of items, or a `Retrieval`). Where the bundle has a fusion, the signals that
+        `settings.signals` names rank together, and the model scores those that are best by the others, at most
+        `settings.rerank`. `exact` makes margins reproducible to the bit, and slower. `settings` replace the
+        recommender's own for this call.
+
+        Within `budget` seconds, waiting included, up to half of the time goes to missing summaries, then the newest
+        stored one serves, and the model scores candidates as long as there is time. `Result.skipped` says what it left
+        out: with a fusion that is ranked by the other signals, without one not at all. A call whose turn does not come
+        in time looks nothing up in the catalog. A model that there was no time to load is loaded after the call; where
+        `max_memory` has room for one alone, only the one that ranks is.
+
         Raises `DataError`, `SettingsError`, `ModelError`, `Cancelled`, `Closed`.
         """
         user, settings = _user(user), settings or self.settings
@@ -145,29 +153,29 @@ class Recommender:
             raise SettingsError(f"k is {k}; it must be at least 1")
         if budget is not None and not budget >= 0:  # nor NaN
             raise SettingsError(f"budget is {budget}; it must be at least 0")
-        until = Deadline(_seconds(budget))
+        until, names = Deadline(_seconds(budget)), chosen(self.bundle, settings)
         _check_texts([*user.history, *items], settings)
-        plan = self._summarizer.plan(user.history, settings)
-        answer = PartialResult(user, plan, items)
+        answer = PartialResult(user, self._summarizer.plan(user.history, settings), items)
         try:
             with self._calls.run("recommend", cancel, progress, timeout=until.left) as session:
-                answer.summary, answer.uncovered = self._summary(until, answer, session)
-                session.ended("summarize")
-                text = answer.summary.text
+                if MODEL in names:
+                    answer.summary, answer.uncovered = self._summary(until, answer, session)
+                    session.ended("summarize")
                 if catalog is not None:
-                    answer.candidates = found(catalog, user, text, retrieve, settings)
+                    answer.candidates = found(catalog, user, answer.summary.text, retrieve, settings)
                     session.ended("retrieve")
-                with session.within(until.left) as limited:
-                    answer.margins = score(
-                        plan, text, answer.candidates, self.bundle, limited, exact=exact, leave_out=catalog is not None
-                    )
-                answer.candidates = answer.margins.candidates
+                self._ask_signals(answer, names)
+                if MODEL in names:
+                    with session.within(until.left) as limited:
+                        self._ask_model(answer, limited, exact=exact, leave_out=catalog is not None)
+                    self._load_after(answer)
                 session.ended("score")
-                self._load_after(answer)
                 answer.seconds = session.seconds
         except QueueTimeout:  # others had the whole time
             answer.started = False
-            answer.summary, answer.uncovered = self._summarizer.newest(plan, answer.work)
+            answer.summary, answer.uncovered = self._summarizer.newest(answer.plan, answer.work)
+            self._ask_signals(answer, names)
+            answer.margins = Margins(answer.shortlist(settings.rerank))
         return answer.result(self.bundle, k=k, exact=exact)
 
     def summarize(
@@ -302,7 +310,7 @@ class Recommender:
         So it shares their end: closing either closes both.
         """
         other = Recommender(self.bundle, self.store, self._open_engine, settings=settings)
-        other._calls = self._calls
+        other._calls, other._signals = self._calls, self._signals
         return other
 
     @property
@@ -363,6 +371,7 @@ class Recommender:
 
     def _release(self) -> None:
         self._calls.pool.close()
+        self._signals.close()
         self.store.close()
 
     def _summarize_behind(self, user: User, settings: Settings, session: ModelSession) -> None:
@@ -375,6 +384,18 @@ class Recommender:
             # Loading it would unload the model that ranks, in every call.
             return self._summarizer.newest(answer.plan, answer.work)
         return self._summarizer.make_in_time(until, answer.plan, answer.user.user_id, session, answer.work)
+
+    def _ask_signals(self, answer: PartialResult, names: Sequence[str]) -> None:
+        """Let all signals but the model judge the candidates, unless it ranks alone or there are none."""
+        if tuple(names) != (MODEL,) and answer.candidates:
+            answer.fused = self._signals.rank(self.bundle, names, answer.user.history, answer.candidates)
+
+    def _ask_model(self, answer: PartialResult, session: ModelSession, *, exact: bool, leave_out: bool) -> None:
+        """Let the model score as many candidates as there is time for, the most promising first."""
+        plan, items = answer.plan, answer.shortlist(answer.plan.settings.rerank)
+        answer.margins = score(plan, answer.summary.text, items, self.bundle, session, exact=exact, leave_out=leave_out)
+        if answer.fused is None:
+            answer.candidates = answer.margins.candidates
 
     def _load_after(self, answer: PartialResult) -> None:
         """Load what a call had no time to load, so that a later one has it, however little time that has."""

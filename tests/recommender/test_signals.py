@@ -1,0 +1,256 @@
+"""Ranking by signals: what counts, what it costs, what each part adds, and what a budget or a cascade leaves out."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from trsr_lite import FakeEngine, Item, Recommender, Settings, SettingsError, User
+from trsr_lite.io.digests import file_digest
+from trsr_lite.models import bundle_signals
+from trsr_lite.models.bundle_signals import BundleSignals
+from trsr_lite.models.calibration import Calibration
+from trsr_lite.recommender.queue import Call
+from trsr_lite.recommender.reasons import explain
+from trsr_lite.results import Recommendation
+from trsr_lite.signals import statistics_file
+from trsr_lite.signals.fusion import Fusion, Weight
+from trsr_lite.signals.statistics_builder import StatisticsBuilder
+
+Make = Callable[..., Recommender]
+Opened = list[tuple[str, bool]]
+VOCABULARY = ("recommender.gguf", True)
+FLOOR = 0.25
+
+
+@pytest.fixture
+def signals(news_user: User, tmp_path: Path) -> BundleSignals:
+    """Statistics of the news items; the model's margin counts half of a deviation of 2."""
+    builder = StatisticsBuilder()
+    builder.add([*news_user.history, *news_user.candidates])
+    statistics_file.save(builder.build(), tmp_path / "statistics.npz")
+    weights = {"model": Weight(0.5, scale=2.0), "words": Weight(1.0, mean=0.1, scale=0.2), "taste": Weight(0.3)}
+    return bundle_signals.make(tmp_path / "statistics.npz", Fusion(weights, temperature=2.0, bias=-1.0), file_digest)
+
+
+@pytest.fixture
+def fused(make_recommender: Make, signals: BundleSignals) -> Callable[..., Recommender]:
+    """`fused(**settings)`: a recommender on a bundle with signals."""
+    return lambda **settings: make_recommender(Settings(**settings), signals=signals, noise_floor=FLOOR)
+
+
+def margins(result: Any) -> dict[str, float]:
+    return {entry.item.id: entry.margin for entry in result.recommendations}
+
+
+# What ranks
+
+
+def test_parts_add_up_to_the_margin_exactly_and_the_model_is_one_of_them(
+    fused: Callable[..., Recommender], news_user: User, fake: FakeEngine
+) -> None:
+    result = fused().recommend(news_user)
+    assert len(result.recommendations) == len(fake.scored) == 12
+    for entry in result.recommendations:
+        assert list(entry.parts) == ["model", "words", "taste"]
+        assert np.float32(sum(entry.parts.values())) == np.float32(entry.margin)
+        assert entry.label_mass == 1.0
+    values = [entry.margin for entry in result.recommendations]
+    assert values == sorted(values, reverse=True)
+    assert result.summary is not None
+
+
+def test_a_score_is_the_fusions_chance_of_the_margin(fused: Callable[..., Recommender], news_user: User) -> None:
+    for entry in fused().recommend(news_user).recommendations:
+        assert entry.score == pytest.approx(1 / (1 + np.exp(-(entry.margin / 2.0 - 1.0))), rel=1e-6)
+
+
+def test_the_model_alone_ranks_as_it_did_without_signals(
+    fused: Callable[..., Recommender], make_recommender: Make, news_user: User, opened: Opened
+) -> None:
+    alone = fused(signals=("model",)).recommend(news_user)
+    assert alone.recommendations == make_recommender(noise_floor=FLOOR).recommend(news_user).recommendations
+    assert all(entry.parts == {"model": entry.margin} and entry.because == () for entry in alone.recommendations)
+    assert VOCABULARY not in opened
+
+
+def test_without_the_model_nothing_is_loaded_or_summarized(
+    fused: Callable[..., Recommender], news_user: User, fake: FakeEngine, opened: Opened
+) -> None:
+    result = fused(signals=("taste", "words")).recommend(news_user)
+    assert opened == [VOCABULARY]
+    assert (fake.prompts, fake.scored) == ([], [])
+    assert (result.summary, result.skipped, result.stats.summary_calls) == (None, None, 0)
+    assert {tuple(entry.parts) for entry in result.recommendations} == {("words", "taste")}
+    assert {entry.label_mass for entry in result.recommendations} == {None}
+
+
+def test_a_call_may_choose_its_own_signals(fused: Callable[..., Recommender], news_user: User) -> None:
+    recommender = fused()
+    words = recommender.recommend(news_user, settings=recommender.settings.updated(signals=("words",)))
+    assert margins(words) == {
+        entry.item.id: entry.parts["words"] for entry in recommender.recommend(news_user).recommendations
+    }
+
+
+def test_order_and_company_of_candidates_change_no_margin(
+    fused: Callable[..., Recommender], news_user: User, fake: FakeEngine
+) -> None:
+    fake.margin = lambda prompt: float(len(prompt) % 7)
+    recommender = fused()
+    whole = margins(recommender.recommend(news_user))
+    some = margins(recommender.recommend(news_user, list(reversed(news_user.candidates[3:8]))))
+    assert some == {item.id: whole[item.id] for item in news_user.candidates[3:8]}
+
+
+def test_what_a_candidate_is_like_is_named(fused: Callable[..., Recommender], news_user: User) -> None:
+    twin = dataclasses.replace(news_user.history[7], id="twin")
+    (entry,) = fused().recommend(news_user, [twin]).recommendations
+    assert entry.because[0] == news_user.history[7].id
+    assert set(entry.because) <= {item.id for item in news_user.history}
+    data = fused().recommend(news_user, [twin]).to_dict()["recommendations"][0]
+    assert (data["parts"], data["because"]) == (entry.parts, list(entry.because))
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("wrods",), "there is no signal 'wrods'"),
+        (("all", "words"), "there is no signal 'all'"),
+        (("popularity",), "scripted does not weigh the signal 'popularity'"),
+    ],
+)
+def test_a_signal_that_cannot_count_is_refused(
+    fused: Callable[..., Recommender], news_user: User, names: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(SettingsError, match=message):
+        fused(signals=names).recommend(news_user)
+
+
+def test_a_bundle_without_a_fusion_ranks_by_the_model_alone(
+    make_recommender: Make, news_user: User, opened: Opened
+) -> None:
+    result = make_recommender().recommend(news_user)
+    assert VOCABULARY not in opened
+    assert [entry.parts for entry in result.recommendations] == [
+        {"model": entry.margin} for entry in result.recommendations
+    ]
+    with pytest.raises(SettingsError, match="scripted has no fusion"):
+        make_recommender(Settings(signals=("words",))).recommend(news_user)
+
+
+# Noise
+
+
+def test_noise_of_the_model_reaches_the_ranking_by_its_weight(
+    fused: Callable[..., Recommender], fake: FakeEngine
+) -> None:
+    """Half of a deviation of 2: a margin that is 1 higher is a part that is 0.25 higher."""
+    steps = {"one": 0.0, "two": FLOOR, "three": 2 * FLOOR + 0.01}
+    fake.margin = lambda prompt: next(
+        value for name, value in steps.items() if name in prompt.rpartition("###")[0][-40:]
+    )
+    items = [Item(name, {"title": name}) for name in steps]
+    user = User("u", (Item("h", {"title": "nothing of it"}),), tuple(items))
+    recommender = fused(signals=("model", "words"))
+    fast, exact = (recommender.recommend(user, exact=exact).recommendations for exact in (False, True))
+    assert [entry.item.id for entry in fast] == ["three", "two", "one"]
+    assert [entry.tied for entry in fast] == [False, True, True]
+    assert [entry.tied for entry in exact] == [False, False, False]
+
+
+# A cascade, and a budget
+
+
+def test_the_model_scores_the_best_by_the_other_signals_first_and_alone(
+    fused: Callable[..., Recommender], news_user: User, fake: FakeEngine
+) -> None:
+    cheap = fused(signals=("words", "taste")).recommend(news_user).recommendations
+    result = fused(rerank=4).recommend(news_user)
+    assert len(fake.scored) == 4
+    for entry, prompt in zip(cheap, fake.scored, strict=False):
+        assert entry.item.title in prompt
+    asked = {entry.item.id for entry in cheap[:4]}
+    assert {entry.item.id for entry in result.recommendations if "model" in entry.parts} == asked
+    assert {entry.item.id for entry in result.recommendations if entry.label_mass is None} == {
+        item.id for item in news_user.candidates
+    } - asked
+    assert len(result.recommendations) == 12 and result.skipped is None
+
+
+def test_a_budget_without_time_for_the_model_ranks_by_the_rest_and_says_so(
+    fused: Callable[..., Recommender], news_user: User
+) -> None:
+    result = fused().recommend(news_user, budget=0.0)
+    cheap = fused(signals=("words", "taste")).recommend(news_user)
+    assert margins(result) == margins(cheap) and len(result.recommendations) == 12
+    assert result.skipped is not None and result.skipped.candidates == news_user.candidates
+    assert all("model" not in entry.parts for entry in result.recommendations)
+
+
+def test_a_call_whose_turn_does_not_come_in_time_is_ranked_by_the_rest(
+    fused: Callable[..., Recommender], news_user: User
+) -> None:
+    recommender, done = fused(), list[Any]()
+    with recommender.queue.take(Call()):  # others have the whole time
+        thread = threading.Thread(target=lambda: done.append(recommender.recommend(news_user, budget=0.0)))
+        thread.start()
+        thread.join(60)
+    (result,) = done
+    assert len(result.recommendations) == 12
+    assert result.skipped.candidates == news_user.candidates
+
+
+def test_a_call_without_its_turn_looks_nothing_up_and_ranks_nothing(
+    fused: Callable[..., Recommender], news_user: User
+) -> None:
+    catalog = types.SimpleNamespace(check=lambda _: None, retrieve=lambda *_: pytest.fail("no time for it"))
+    recommender, done = fused(), list[Any]()
+    user = dataclasses.replace(news_user, candidates=())
+    with recommender.queue.take(Call()):
+        thread = threading.Thread(
+            target=lambda: done.append(recommender.recommend(user, catalog=catalog, budget=0.0))  # type: ignore[arg-type]
+        )
+        thread.start()
+        thread.join(60)
+    assert done[0].recommendations == () and done[0].skipped is not None
+
+
+def test_closing_closes_the_vocabulary_too(
+    fused: Callable[..., Recommender], news_user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[str] = []
+    monkeypatch.setattr(FakeEngine, "close", lambda self: closed.append(self.identity))
+    recommender = fused(signals=("words",))
+    recommender.recommend(news_user)
+    recommender.close()
+    assert closed == ["b2:recommender"]
+
+
+# In words
+
+
+def test_a_sentence_names_what_is_near_what_is_shared_and_what_the_model_says(signals: BundleSignals) -> None:
+    user = User("u", (Item("h", {"title": "Comet returns", "section": "Space"}, time=1772500000.0),))
+    item = Item("c", {"title": "A comet at dawn", "section": "space"})
+    bundle = types.SimpleNamespace(signals=signals, calibration=Calibration(2.0, 1.0))
+    entry = Recommendation(1, item, 0.9, 1.0, 1.0, False, {"model": 1.0, "words": 0.25, "taste": 0.0}, ("h",))
+    assert explain(entry, user, bundle, "news") == (  # type: ignore[arg-type]
+        'like "Comet returns", which you read in March 2026; shares space; the model says yes (0.82); words +0.25'
+    )
+    unread = dataclasses.replace(entry, parts={"words": 0.0}, because=())
+    assert explain(unread, user, bundle, "news") == "nothing in the history speaks for it or against it"  # type: ignore[arg-type]
+
+
+def test_the_model_alone_says_its_own_score(make_recommender: Make, news_user: User) -> None:
+    recommender = make_recommender()
+    entry = recommender.recommend(news_user).recommendations[0]
+    said = "yes" if entry.score >= 0.5 else "no"
+    assert explain(entry, news_user, recommender.bundle, "news") == f"the model says {said} ({entry.score:.2f})"
