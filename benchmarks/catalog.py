@@ -31,9 +31,9 @@ from benchmarks.measure import report
 from trsr_lite import Catalog, Item, Recommender, Retrieval
 from trsr_lite.catalog import build as changes
 from trsr_lite.catalog import retrieval
+from trsr_lite.datasets import data_options
 from trsr_lite.datasets import dataset as datasets
-from trsr_lite.datasets import options as data_options
-from trsr_lite.datasets.options import DataOptions
+from trsr_lite.datasets.data_options import DataOptions
 
 VOCABULARY, TITLE, DESCRIPTION = 50_000, 8, 40  # words
 SIZES = (0.25, 0.5, 1.0)  # of the items asked for
@@ -99,7 +99,7 @@ def build(source: Path, target: Path) -> dict[str, float]:
         "use = resource.getrusage(resource.RUSAGE_SELF)\n"
         "unit = 1 if sys.platform == 'darwin' else 1024\n"
         "print(json.dumps({'seconds': time.perf_counter() - start, 'processor': time.process_time(),\n"
-        "    'memory': use.ru_maxrss * unit, 'items': done.changes.new}))\n"
+        "    'memory': use.ru_maxrss * unit, 'items': done.new}))\n"
     )
     done = subprocess.run([sys.executable, "-c", code, source, target], check=True, capture_output=True, text=True)
     found: dict[str, float] = json.loads(done.stdout)

@@ -23,7 +23,7 @@ import platformdirs
 from benchmarks.measure import in_turns, report
 from trsr_lite.conversion import comparison, gguf, llama_cpp_scripts, merge
 from trsr_lite.conversion.convert import Conversion
-from trsr_lite.conversion.options import ConvertOptions
+from trsr_lite.conversion.convert_options import ConvertOptions
 from trsr_lite.conversion.verify import held_out, reference
 from trsr_lite.engine.llama import LlamaEngine
 from trsr_lite.io import files as disk

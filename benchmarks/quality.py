@@ -24,14 +24,14 @@ from benchmarks.measure import RESULTS
 from trsr_lite import Recommender, Settings
 from trsr_lite.bench.machine import facts
 from trsr_lite.datasets import dataset as datasets
-from trsr_lite.datasets.options import DataOptions
+from trsr_lite.datasets.data_options import DataOptions
 from trsr_lite.evaluation import lists as made
 from trsr_lite.evaluation import open_systems
 from trsr_lite.evaluation.evaluate import evaluate
-from trsr_lite.evaluation.options import ALL_BASELINES
+from trsr_lite.evaluation.evaluate_options import ALL_BASELINES
 from trsr_lite.prompts.templates import PROMPT_VERSION
 from trsr_lite.training import run_dir, train, trainer
-from trsr_lite.training.options import TrainOptions
+from trsr_lite.training.train_options import TrainOptions
 
 FILE = RESULTS / "quality.json"
 SETS: dict[str, dict[str, Any]] = {

@@ -22,14 +22,14 @@ from typing import Any
 from benchmarks import quality
 from trsr_lite import Recommender, __version__
 from trsr_lite.bench.machine import facts
+from trsr_lite.datasets import data_options
 from trsr_lite.datasets import dataset as datasets
-from trsr_lite.datasets import options as data_options
-from trsr_lite.datasets.options import DataOptions
+from trsr_lite.datasets.data_options import DataOptions
 from trsr_lite.errors import SettingsError
 from trsr_lite.evaluation import lists as made
 from trsr_lite.evaluation import open_systems
 from trsr_lite.evaluation.evaluate import Evaluation, evaluate
-from trsr_lite.evaluation.options import ALL_BASELINES
+from trsr_lite.evaluation.evaluate_options import ALL_BASELINES
 from trsr_lite.evaluation.systems import BundleSystem, System
 from trsr_lite.results import Progress
 from trsr_lite.settings import STRATEGIES

@@ -21,18 +21,17 @@ from typing import Any
 
 import click
 
-from trsr_lite.cli import fields
+from trsr_lite.cli import flags
 from trsr_lite.datasets import dataset as datasets
-from trsr_lite.datasets import options as data_options
+from trsr_lite.datasets.data_options import DataOptions
 from trsr_lite.datasets.dataset import Dataset
-from trsr_lite.datasets.options import DataOptions
 
 MODEL = Path(__file__).with_name("sasrec_model.py")
 PACKAGES = ("rectools[torch]==0.19.0", "torch==2.13.0")
 
 
 @click.command(help=__doc__)
-@fields.options(DataOptions, choices=data_options.CHOICES)
+@flags.fields(DataOptions)
 @click.option("--env", type=click.Path(path_type=Path), required=True, help="Where its environment is, or is made.")
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="The file of scores.")
 @click.option("--epochs", type=int, default=100, show_default=True, help="Epochs at most.")

@@ -23,9 +23,9 @@ from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from benchmarks.measure import in_turns, ratio, report
 from trsr_lite.training import base_model, lora
 from trsr_lite.training.losses import Objective, margins
-from trsr_lite.training.options import TrainOptions
 from trsr_lite.training.packing import PackedRow, pack
 from trsr_lite.training.train import BATCH_TOKENS
+from trsr_lite.training.train_options import TrainOptions
 from trsr_lite.training.trainer import forward
 
 DEFAULT = "smollm2"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import inspect
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +41,86 @@ def test_public_names_are_exactly_what_resolves() -> None:
     for name in trsr_lite.__all__:
         assert getattr(trsr_lite, name) is not None
     assert dir(trsr_lite) == trsr_lite.__all__
+
+
+PUBLIC = {
+    "run": ["Recommender", "run_async", "Settings", "EngineOptions", "Retrieval", "Catalog", "Cancellation"],
+    "commands": ["train", "convert", "verify", "evaluate"],
+    "options": ["TrainOptions", "PairOptions", "DataOptions", "ConvertOptions", "EvaluateOptions"],
+    "data": ["Item", "User", "read_candidates", "read_user", "read_users"],
+    "results": [
+        "Result", "Recommendation", "SummaryNode", "Summary", "Stats", "Skipped", "Progress", "TrainResult", "Bundle",
+        "ModelFile", "Calibration", "Evaluation", "EvalLists", "Example", "ListOutcome", "CatalogChange",
+    ],
+    "errors": [
+        "TrsrError", "Cancelled", "Closed", "DataError", "ModelError", "SettingsError", "StoreError",
+        "VerificationError",
+    ],
+    "tests": ["FakeEngine"],
+    "version": ["__version__"],
+}  # fmt: skip
+"""The whole surface: whoever changes it changes this list, and CHANGELOG.md says so."""
+
+
+def test_the_public_surface_is_this() -> None:
+    assert sorted(name for names in PUBLIC.values() for name in names) == trsr_lite.__all__
+
+
+def test_what_a_public_function_returns_is_public() -> None:
+    """So that a program can name the type of whatever it gets, and read what its fields are."""
+    functions = [getattr(trsr_lite, name) for name in PUBLIC["commands"]]
+    functions += [method for kind in (trsr_lite.Recommender, trsr_lite.Catalog) for method in vars(kind).values()]
+    seen = set()
+    for function in functions:
+        function = getattr(function, "__func__", getattr(function, "fget", function))
+        if callable(function) and not function.__name__.startswith("_"):
+            seen |= set(re.findall(r"\b[A-Z]\w+", str(function.__annotations__.get("return"))))
+    assert {"TrainResult", "Bundle", "Evaluation", "Result", "Catalog", "CatalogChange"} <= seen
+    inside = {"CallQueue", "Call"}  # of `Recommender.queue`, which the server and tests of a host look at
+    assert seen - {"None", "Any", "Iterator", *inside} <= set(trsr_lite.__all__)
+
+
+def test_a_result_that_is_public_says_what_its_fields_are() -> None:
+    for name in PUBLIC["results"]:
+        kind = getattr(trsr_lite, name)
+        text = inspect.getdoc(kind) or ""
+        if dataclasses.is_dataclass(kind) and name not in ("ModelFile", "Calibration", "EvalLists", "Example"):
+            assert len(text) > 40, name
+
+
+@pytest.mark.parametrize(
+    ("call", "near"),
+    [
+        (lambda: trsr_lite.train("run", dataset="mind", data="x", learning_rat=1), "learning_rate"),
+        (lambda: trsr_lite.convert("run", "bundle", recommender_typ="F16"), "recommender_type"),
+        (lambda: trsr_lite.verify("bundle", "run", max_margn=1), "max_margin"),
+        (lambda: trsr_lite.evaluate("bundle", dataset="mind", dta="x"), "data"),
+        (lambda: trsr_lite.Recommender.load("nowhere.gguf", strategi="none"), "strategy"),
+    ],
+    ids=["train", "convert", "verify", "evaluate", "load"],
+)
+def test_a_wrong_keyword_suggests_the_nearest(call: Callable[[], object], near: str) -> None:
+    with pytest.raises(trsr_lite.SettingsError, match=r"^there is no (option|setting) ") as caught:
+        call()
+    assert caught.value.hint == f"did you mean `{near}`?"
+
+
+def test_a_result_is_a_sequence_of_its_recommendations() -> None:
+    entries = tuple(
+        trsr_lite.Recommendation(rank, trsr_lite.Item(f"i{rank}", {"title": "A"}), 0.5, 0.0, 1.0, False)
+        for rank in (1, 2, 3)
+    )
+    made = {"user_id": "u", "strategy": "none", "summary": None, "nodes": (), "model": {}, "stats": trsr_lite.Stats()}
+    result = trsr_lite.Result(**made, recommendations=entries)
+    assert (len(result), list(result), result[0], result[-1]) == (3, list(entries), entries[0], entries[2])
+    assert (result[:2], result[5:], entries[1] in result, result.index(entries[2])) == (entries[:2], (), True, 2)
+    assert [entry.rank for entry in reversed(result)] == [3, 2, 1]
+    with pytest.raises(IndexError):
+        result[3]
+    empty = trsr_lite.Result(**made, recommendations=())
+    assert (bool(result), bool(empty), len(empty)) == (True, True, 0), "a summary alone is a result too"
+    assert result == trsr_lite.Result(**made, recommendations=entries) != empty
+    assert result != entries
 
 
 def test_type_checkers_see_the_same_names() -> None:

@@ -5,9 +5,9 @@ Invariant: plain data; `to_dict` is the JSON that `trsr-lite recommend --json` p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 from trsr_lite.records import Item
 
@@ -94,6 +94,10 @@ class Progress(NamedTuple):
 
 OnProgress = Callable[[Progress], None]
 
+OnEvent = Callable[[Mapping[str, Any]], None]
+"""Called with `data` (what was read, in lines), then, in training, with each line of the log: `step` and `loss`, or
+`step` and validation metrics."""
+
 
 @dataclass(frozen=True)
 class Stats:
@@ -135,8 +139,11 @@ class Skipped:
 
 
 @dataclass(frozen=True)
-class Result:
-    """A summary, and a ranking where candidates were given.
+class Result(Sequence[Recommendation]):
+    """A ranking, best first, and the summary that it was made with.
+
+    It is a sequence of its recommendations: `len(result)`, `result[0].item.title`, `for entry in result[:3]`. A result
+    counts as true also without any, because its summary is one; two are equal where all their parts are.
 
     Attributes
     ----------
@@ -155,6 +162,23 @@ class Result:
     stats: Stats
     hint: str | None = None
     skipped: Skipped | None = None
+
+    def __len__(self) -> int:
+        return len(self.recommendations)
+
+    def __bool__(self) -> bool:
+        return True
+
+    @overload
+    def __getitem__(self, place: int) -> Recommendation: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Recommendation, ...]: ...
+    def __getitem__(self, place: int | slice) -> Recommendation | tuple[Recommendation, ...]:
+        """The recommendation at a place, from 0; those of a slice as a tuple."""
+        return self.recommendations[place]
+
+    def __iter__(self) -> Iterator[Recommendation]:
+        return iter(self.recommendations)
 
     def to_dict(self, *, explain: bool = False) -> dict[str, Any]:
         """The JSON of `trsr-lite recommend --json`; `explain` adds the block summaries."""

@@ -1,68 +1,74 @@
-"""How a preference is built and asked for: the numbers that belong to a model and travel with it.
+"""How summaries and prompts are made: the settings that belong to a model and travel with it.
 
 Invariant: each default is written here and nowhere else. The machine's side (threads, GPU layers) is `EngineOptions`.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from trsr_lite.errors import SettingsError
-from trsr_lite.options import check
+from trsr_lite.options import check, known_options, make, option, refuse_unknown
 
 STRATEGIES = ("hierarchical", "recurrent", "none")
 DOMAINS = ("item", "news", "product")
-CHOICES = {"domain": DOMAINS, "strategy": STRATEGIES}
-LEAST = {"fan_in": 2, "item_tokens": 8, "summary_tokens": 8, "prompt_tokens": 256, "no_repeat_ngram": 0, "rerank": 0}
-
-
-NEWER: Mapping[str, Any] = {"signals": ["all"], "rerank": 0}
+NEWER: Mapping[str, Any] = {"signals": ["all"], "rerank": 0}  # what older versions of a bundle do not know
 FRAME_TOKENS = 128  # kept free in a summarizing prompt for the task and the model's chat template
 LINE_TOKENS = 4  # what one more line costs beside its text
 LEAST_TOKENS = 8  # a text shortened to less says nothing
-TOP = 10  # recommendations that a command or a request shows
+_HEADING = "Prompts and summaries"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a summary and a scoring prompt are made of.
+    """What a summary and a scoring prompt are made of."""
 
-    Attributes
-    ----------
-    domain: the noun of the prompts: `item`, `news` or `product`.
-    attributes: item attributes shown to the model, in order; empty means all, title first.
-    strategy: how block summaries become one: `hierarchical`, `recurrent`, or `none` for recent items only.
-    block_size: items in a block.
-    recent_items: newest items given to the recommender as text.
-    fan_in: summaries merged by one hierarchical prompt.
-    item_tokens: budget of one item's text, in tokens.
-    summary_tokens: most tokens generated for one summary.
-    prompt_tokens: budget of a whole prompt, the answer or summary included.
-    no_repeat_ngram: while summarizing, no run of this many tokens appears twice; 0 allows repetition.
-    ragged: whether items beyond the last complete block are summarized too, as the paper does.
-    signals: what ranks: `all` that the bundle weighs, `model` alone, or some by name.
-    rerank: the model scores so many of the candidates, the best by the other signals; 0 is all.
-    """
-
-    domain: str = "item"
-    attributes: tuple[str, ...] = ()
-    strategy: str = "hierarchical"
-    block_size: int = 5
-    recent_items: int = 5
-    fan_in: int = 4
-    item_tokens: int = 120
-    summary_tokens: int = 64
-    prompt_tokens: int = 2048
-    no_repeat_ngram: int = 4
-    ragged: bool = False
-    signals: tuple[str, ...] = ("all",)
-    rerank: int = 0
+    domain: str = option(
+        "What the items are; it decides the nouns in the prompts.", default="item", choices=DOMAINS, heading=_HEADING
+    )
+    attributes: tuple[str, ...] = option(
+        "Item attributes that the model sees, in this order.",
+        default=(),
+        unset="all, the title first",
+        metavar="A,B,…",
+    )
+    strategy: str = option(
+        "How block summaries become one summary; `none` shows the model recent items only.",
+        default="hierarchical",
+        choices=STRATEGIES,
+    )
+    block_size: int = option("Items in a block; each block gets a summary.", default=5)
+    recent_items: int = option("Newest items that the recommender reads as text.", default=5)
+    fan_in: int = option("Summaries that one prompt of the hierarchical strategy merges.", default=4, at_least=2)
+    item_tokens: int = option(
+        "Most tokens of one item's text; a longer text is cut.", default=120, at_least=LEAST_TOKENS
+    )
+    summary_tokens: int = option("Most tokens of one summary.", default=64, at_least=LEAST_TOKENS)
+    prompt_tokens: int = option(
+        "Most tokens of a whole prompt, the answer or summary included.",
+        default=2048,
+        at_least=256,
+    )
+    no_repeat_ngram: int = option(
+        "A summary never repeats this many tokens in a row; 0 allows repetition.",
+        default=4,
+        at_least=0,
+    )
+    ragged: bool = option("Summarize the last, incomplete block too, as the paper does.", default=False)
+    signals: tuple[str, ...] = option(
+        "What ranks: `all` signals that the bundle weighs, `model` alone, or signals by name.",
+        default=("all",),
+        metavar="A,B,…",
+        heading="Ranking",
+    )
+    rerank: int = option(
+        "Candidates that the model scores: the best by the other signals. 0 means all.", default=0, at_least=0
+    )
 
     def __post_init__(self) -> None:
-        check(self, least=LEAST, choices=CHOICES)
+        check(self)
         check_cut(self.block_size, self.recent_items, ragged=self.ragged)
         if not self.signals:
             raise SettingsError("signals are empty", hint="choose `all`, `model` or names of signals")
@@ -89,18 +95,7 @@ class Settings:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Settings:
         """Settings from parsed JSON; an unknown name is an error that suggests the nearest."""
-        names = [field.name for field in fields(cls)]
-        for name in data:
-            if name not in names:
-                near = difflib.get_close_matches(name, names, 1)
-                raise SettingsError(
-                    f"there is no setting {name!r}", hint=f"did you mean `{near[0]}`?" if near else None
-                )
-        values = dict(data)
-        for name in ("attributes", "signals"):
-            if isinstance(values.get(name), list):
-                values[name] = tuple(values[name])
-        return cls(**values)
+        return make(cls, data, "setting")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `from_dict` reads them back.
@@ -116,8 +111,20 @@ class Settings:
         return {"block_size": self.block_size, "recent_items": self.recent_items, "ragged": self.ragged}
 
     def updated(self, **changes: Any) -> Settings:
-        """A copy with every change that is not None."""
+        """A copy with every change that is not None; raises `SettingsError` for a name that there is not."""
+        refuse_unknown(changes, known_options(Settings), "setting")
         return replace(self, **{name: value for name, value in changes.items() if value is not None})
+
+
+@dataclass(frozen=True)
+class RankOptions:
+    """How one list is ranked."""
+
+    k: int = option("Number of recommendations.", default=10, at_least=1, metavar="N", flag="top", short="-k")
+    exact: bool = option("Score one candidate at a time: slower, and the same to the bit in every run.", default=False)
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
 def check_cut(block_size: int, recent_items: int, *, ragged: bool = False) -> None:

@@ -21,7 +21,7 @@ import click
 
 from trsr_lite import EngineOptions, Settings
 from trsr_lite.datasets import dataset
-from trsr_lite.datasets.options import DataOptions, domain_of
+from trsr_lite.datasets.data_options import DataOptions, domain_of
 from trsr_lite.engine.llama import LlamaEngine
 from trsr_lite.io.digests import file_digest
 from trsr_lite.models.bundle import ModelFile, load

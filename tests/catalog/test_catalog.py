@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.commands import Run, runner
-from trsr_lite import Catalog, DataError, Item, Retrieval, SettingsError, StoreError
+from trsr_lite import Catalog, CatalogChange, DataError, Item, Retrieval, SettingsError, StoreError
 from trsr_lite.catalog import build as changes
 from trsr_lite.catalog import database, terms, writer
 from trsr_lite.catalog.similarity import Folding, diverse
@@ -153,7 +153,7 @@ def test_changes_are_counted_by_what_they_were(build: Build, tmp_path: Path) -> 
         {"id": "p6", "title": "Hoe"},
     ]
     outcome = changes.add([write(tmp_path / "new.jsonl", rows)], path)
-    assert outcome.changes == writer.Changes(new=1, replaced=1, same=2)
+    assert (outcome.new, outcome.replaced, outcome.same, outcome.removed) == (1, 1, 2, 0)
 
 
 def test_of_rows_with_one_id_the_last_counts(build: Build) -> None:
@@ -280,7 +280,7 @@ def test_a_bad_row_of_csv_is_named_by_its_line(tmp_path: Path, text: Any, line: 
     path = tmp_path / "items.csv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     outcome = changes.build([path], tmp_path / "c")
-    assert (outcome.changes.new, outcome.rejected) == (1, 1)
+    assert (outcome.new, outcome.rejected) == (1, 1)
     kept = json.loads(outcome.rejects.read_text())
     assert kept["where"] == f"{path}:{line}" and reason in kept["reason"]
 
@@ -369,7 +369,7 @@ def test_every_line_that_an_open_quote_takes_along_is_counted_and_kept(tmp_path:
     rows[49] = 'p49,"Title 49'
     (tmp_path / "items.csv").write_text("\n".join(["id,title", *rows, ""]))
     outcome = changes.build([tmp_path / "items.csv"], tmp_path / "c")
-    assert (outcome.changes.new, outcome.rejected) == (49, 151)
+    assert (outcome.new, outcome.rejected) == (49, 151)
     kept = [json.loads(line) for line in outcome.rejects.read_text().splitlines()]
     assert [row["row"] for row in kept] == rows[49:]
     assert kept[0]["where"].endswith("items.csv:51") and "up to line 201" in kept[0]["reason"]
@@ -380,7 +380,7 @@ def test_a_line_without_end_is_one_bad_row(tmp_path: Path, monkeypatch: pytest.M
     huge = json.dumps({"id": "p2", "title": "x" * 450})
     source = write(tmp_path / "items.jsonl", [{"id": "p1", "title": "One"}, huge, {"id": "p3", "title": "Three"}])
     outcome = changes.build([source], tmp_path / "c")
-    assert (outcome.changes.new, outcome.rejected) == (2, 1)
+    assert (outcome.new, outcome.rejected) == (2, 1)
     assert "jsonl:2" in outcome.rejects.read_text() and "is longer than" in outcome.rejects.read_text()
 
 
@@ -588,7 +588,7 @@ def test_a_fault_while_adding_leaves_the_catalog_as_it_was(build: Build, tmp_pat
     with pytest.raises(DataError, match="no item has the id 'p9'; nothing was removed"):
         changes.remove(["p1", "p9"], path)
     assert path.read_bytes() == before
-    assert changes.remove(["p1", "p9"], path, missing_ok=True).changes.removed == 1
+    assert changes.remove(["p1", "p9"], path, missing_ok=True).removed == 1
 
 
 @pytest.mark.parametrize("change", ["build", "add"])
@@ -668,7 +668,7 @@ def test_seen_items_and_their_near_duplicates_are_never_found(build: Build) -> N
 
 def test_at_most_as_many_as_asked_for(build: Build) -> None:
     assert len(found(build(), "garden desk lamp", options=3)) == 3
-    with pytest.raises(SettingsError, match="retrieve is 0"):
+    with pytest.raises(SettingsError, match="count is 0"):
         found(build(name="other"), "lamp", options=0)
 
 
@@ -901,7 +901,7 @@ def test_a_file_of_ids_may_begin_with_a_mark_and_must_be_text(build: Build, run:
 def test_an_id_that_is_named_twice_is_removed_once(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(changes, "TOGETHER", 2)
     path = build()
-    assert changes.remove(["p1", "p2", "p3", "p1"], path).changes.removed == 3
+    assert changes.remove(["p1", "p2", "p3", "p1"], path).removed == 3
 
 
 def test_a_name_that_no_file_can_have_is_said(run: Run, tmp_path: Path) -> None:
@@ -921,3 +921,27 @@ def test_what_cannot_be_ends_with_its_code_and_a_hint(run: Run, tmp_path: Path) 
         outcome = run(*arguments)
         assert (outcome.code, outcome.out) == (code, ""), arguments
         assert outcome.err.startswith("Error: "), arguments
+
+
+# The class
+
+
+def test_the_class_builds_changes_and_reads_a_catalog(tmp_path: Path) -> None:
+    source = write(tmp_path / "shop.jsonl", [*SHOP, {"id": "bad"}])
+    with Catalog.build(source, tmp_path / "shop.catalog") as catalog:
+        assert catalog.change == CatalogChange(new=5, rejected=1, rejects=tmp_path / "shop.catalog.rejects.jsonl")
+        assert [one.id for one in catalog.retrieve([item("h", "Desk lamp")])] == ["p1", "p2"]
+        before = catalog.digest
+        more = write(tmp_path / "more.jsonl", [{"id": "p6", "title": "Copper desk lamp"}])
+        assert catalog.add([more]) == CatalogChange(new=1)
+        assert len(catalog) == 6, "an open catalog sees what was added"
+        assert catalog.remove(["p6"]) == CatalogChange(removed=1)
+        assert (len(catalog), catalog.digest) == (5, before)
+        with pytest.raises(DataError, match="no item has the id 'p6'"):
+            catalog.remove(["p6"])
+        assert catalog.remove(["p6"], missing_ok=True) == CatalogChange()
+    with pytest.raises(SettingsError, match="already exists"):
+        Catalog.build(source, tmp_path / "shop.catalog")
+    assert Catalog.build([source], tmp_path / "shop.catalog", force=True).digest == before
+    with Catalog(tmp_path / "shop.catalog") as opened:
+        assert opened.change is None

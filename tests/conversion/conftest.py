@@ -152,7 +152,7 @@ Convert = Callable[..., Any]
 def convert(converter: Any, tiny: Path) -> Convert:
     """`convert(run, target, force=…, on_step=…, **options)`: F16 with the tiny GGUF as summarizer; the `Bundle`."""
     from trsr_lite.conversion.convert import Conversion
-    from trsr_lite.conversion.options import ConvertOptions
+    from trsr_lite.conversion.convert_options import ConvertOptions
 
     def run(source: Path, target: Path, **changes: Any) -> Any:
         given = {name: changes.pop(name) for name in ("force", "on_step") if name in changes}

@@ -205,7 +205,7 @@ def test_auto_takes_the_fastest_type_that_passes_and_reports_all_rates(
     staged: Any, convert: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from trsr_lite.conversion import convert as pipeline
-    from trsr_lite.conversion.options import AUTO_TYPES
+    from trsr_lite.conversion.convert_options import AUTO_TYPES
 
     rates = {name: float(number) for number, name in enumerate(["F16", "BF16", "Q6_K", "Q8_0", "IQ4_NL", "Q4_0"])}
 
@@ -247,9 +247,9 @@ def test_a_run_that_was_trained_to_rank_is_no_summarizer(
 @pytest.fixture(scope="session")
 def summarizer_run(runs: dict[str, Path], tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of `--role summarizer` on the base of `runs["llama"]`."""
-    from trsr_lite.training.options import PairOptions
     from trsr_lite.training.pairs import Pair, append
     from trsr_lite.training.train import train
+    from trsr_lite.training.train_options import PairOptions
 
     place = tmp_path_factory.mktemp("summarizer")
     for word in ("goal", "cup", "team", "match"):

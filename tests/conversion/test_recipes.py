@@ -13,9 +13,8 @@ from click.testing import CliRunner
 
 from tests.conftest import PACKAGE_PARENT, ROOT
 from trsr_lite import cli
-from trsr_lite.cli import fields as generated
-from trsr_lite.cli import train
-from trsr_lite.training.options import TrainOptions
+from trsr_lite.cli import config, train
+from trsr_lite.training.train_options import TrainOptions
 
 FOLDER = ROOT / "convert"
 RECIPES = sorted((FOLDER / "recipes").glob("*.toml"))
@@ -30,7 +29,7 @@ def test_there_is_a_recipe_for_each_base_that_the_project_names() -> None:
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_a_recipe_has_only_known_options_with_values_that_can_be(path: Path) -> None:
-    named = generated.read_toml(str(path), train.command)
+    named = config.of_command(path, train.command)
     outer = click.Context(cli.group, **cli.group.context_settings)
     params = train.command.make_context("train", ["--config", str(path), "--output", "RUN"], parent=outer).params
     values = {name: params[name] for name in named}

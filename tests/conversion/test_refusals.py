@@ -90,7 +90,7 @@ def test_a_scorer_computes_nothing_on_a_base_that_changed(run: Path) -> None:
 
 def test_a_base_of_the_hub_is_that_of_the_training_whatever_its_branch_has_now() -> None:
     from trsr_lite.training.base_model import of_run
-    from trsr_lite.training.options import TrainOptions
+    from trsr_lite.training.train_options import TrainOptions
 
     options = TrainOptions(base="user/base", revision="main")
     record = {"base": {"name": "user/base", "revision": "0123abc"}}
@@ -206,7 +206,7 @@ def test_force_replaces_a_bundle(made: Any, convert: Any, staged: Any, name: str
 
 
 def test_a_type_that_does_not_exist_is_refused() -> None:
-    from trsr_lite.conversion.options import ConvertOptions
+    from trsr_lite.conversion.convert_options import ConvertOptions
 
     with pytest.raises(SettingsError, match="recommender_type is 'Q9_0'"):
         ConvertOptions(recommender_type="Q9_0")

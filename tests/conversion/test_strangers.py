@@ -223,7 +223,7 @@ def test_a_base_with_code_of_its_own_goes_from_training_to_a_bundle_and_none_of_
     tiny_base: Path, converter: Any, tiny: Path, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from trsr_lite.conversion.convert import Conversion
-    from trsr_lite.conversion.options import ConvertOptions
+    from trsr_lite.conversion.convert_options import ConvertOptions
     from trsr_lite.training.train import train
 
     folder = spoiled(tiny_base, tmp_path / "stranger")

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from trsr_lite.datasets import amazon_m2
 from trsr_lite.datasets.corpus import Corpus
+from trsr_lite.datasets.data_options import DataOptions
 from trsr_lite.datasets.dataset import load
-from trsr_lite.datasets.options import DataOptions
 from trsr_lite.datasets.report import Report
 from trsr_lite.datasets.sources import find
 from trsr_lite.errors import DataError

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from trsr_lite.datasets.data_options import NEGATIVES, DataOptions, paper
 from trsr_lite.datasets.dataset import Dataset, Example, load
-from trsr_lite.datasets.options import NEGATIVES, DataOptions, paper
 from trsr_lite.datasets.report import Report
 from trsr_lite.errors import Closed, DataError, SettingsError
 
@@ -110,7 +110,8 @@ def test_the_hash_seed_of_python_decides_nothing(
 ) -> None:
     write(tmp_path, walks())
     code = (
-        "import sys\nfrom trsr_lite.datasets.dataset import load\nfrom trsr_lite.datasets.options import DataOptions\n"
+        "import sys\nfrom trsr_lite.datasets.dataset import load\n"
+        "from trsr_lite.datasets.data_options import DataOptions\n"
         "with load(DataOptions('jsonl', sys.argv[1], negatives='popularity')) as found:\n"
         "    print([[item.id for item in one.candidates] for one in found.examples('train', epoch=1)])"
     )
@@ -423,9 +424,9 @@ def test_too_few_items_for_the_candidates_are_an_error(tmp_path: Path) -> None:
         ({"max_items": 2}, "max_items is 2, less than min_items 3"),
         ({"max_users": 0}, "max_users is 0; it must be at least 1"),
         ({"seed": -1}, "seed is -1; it must be at least 0"),
-        ({"validation": -0.1}, "validation is -0.1; it must be a fraction"),
-        ({"test": 1.5}, "test is 1.5; it must be a fraction"),
-        ({"test": float("nan")}, "test is nan; it must be a fraction"),
+        ({"validation": -0.1}, "validation is -0.1; it must be from 0 to 1"),
+        ({"test": 1.5}, "test is 1.5; it must be from 0 to 1"),
+        ({"test": float("nan")}, "test is nan; it must be from 0 to 1"),
         ({"validation": 0.6, "test": 0.6}, "validation 0.6 and test 0.6 are more than all users"),
         ({"targets": 1.5}, "targets is 1.5, which is not a whole number"),
         ({"targets": True}, "targets is True, which is not a whole number"),

@@ -7,7 +7,7 @@ import pytest
 
 from trsr_lite.datasets import mind
 from trsr_lite.datasets.corpus import Corpus
-from trsr_lite.datasets.options import DataOptions
+from trsr_lite.datasets.data_options import DataOptions
 from trsr_lite.datasets.report import Report
 from trsr_lite.datasets.sources import find
 from trsr_lite.errors import DataError

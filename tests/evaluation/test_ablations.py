@@ -17,8 +17,8 @@ from trsr_lite.errors import Cancelled, DataError, SettingsError
 from trsr_lite.evaluation import ablations, candidate_recall
 from trsr_lite.evaluation.baselines import TfIdf
 from trsr_lite.evaluation.evaluate import Evaluation, evaluate
+from trsr_lite.evaluation.evaluate_options import STUDIES as NAMES
 from trsr_lite.evaluation.lists import EvalLists
-from trsr_lite.evaluation.options import STUDIES as NAMES
 from trsr_lite.evaluation.scores_file import ScoresFileSystem
 from trsr_lite.evaluation.studies import STUDIES, TUNING
 from trsr_lite.evaluation.systems import BaselineSystem, BundleSystem, System
@@ -67,7 +67,7 @@ def test_every_study_can_be_named_and_has_its_reference() -> None:
     assert TUNING.reference == "LoRA"
 
 
-@pytest.mark.parametrize(("name", "hint"), [("strategie", "`strategy`"), ("xyz", "choose of strategy, ")])
+@pytest.mark.parametrize(("name", "hint"), [("strategie", "`strategy`"), ("xyz", "choose from strategy, ")])
 def test_an_unknown_study_suggests_the_nearest(name: str, hint: str) -> None:
     with pytest.raises(SettingsError, match=name) as caught:
         ablations.check([name])

@@ -18,7 +18,7 @@ from tests.commands import Run, runner
 from trsr_lite import cli
 from trsr_lite.datasets import dataset as datasets
 from trsr_lite.datasets import origin
-from trsr_lite.datasets.options import DataOptions
+from trsr_lite.datasets.data_options import DataOptions
 from trsr_lite.engine.llama import LlamaEngine
 from trsr_lite.errors import StoreError
 from trsr_lite.evaluation import lists
@@ -527,13 +527,16 @@ def test_a_list_that_a_model_cannot_see_is_counted_and_said(run: Run, asked: lis
         (["--dataset", "jsonl"], "which data? `--data` is missing"),
         (["--preset", "paper"], "`--preset` needs `--dataset`"),
         (["--dataset", "jsonl", "--data", "x", "--preset", "paper"], "the paper has no values for 'jsonl'"),
-        (["--dataset", "jsonl", "--data", "x", "--lists", "f"], "`--lists` is data enough: leave `--dataset` away"),
-        (["--data", "x", "--lists", "f"], "`--lists` is data enough: leave `--data` away"),
-        (["--lists", "f", "--max-users", "9"], "`--lists` is data enough: leave `--max-users` away"),
-        (["--lists", "f", "--test-negatives", "9"], "`--lists` is data enough: leave `--test-negatives` away"),
+        (
+            ["--dataset", "jsonl", "--data", "x", "--lists", "f"],
+            "`--lists` brings all data, so `--dataset` changes nothing",
+        ),
+        (["--data", "x", "--lists", "f"], "`--lists` brings all data, so `--data` changes nothing"),
+        (["--lists", "f", "--max-users", "9"], "`--lists` brings all data, so `--max-users` changes nothing"),
+        (["--lists", "f", "--test-negatives", "9"], "`--lists` brings all data, so `--test-negatives` changes nothing"),
         (["--dataset", "movielens", "--data", "x"], "movielens"),
         (["--dataset", "jsonl", "--data", "x", "--part", "train"], "train"),
-        (["--dataset", "jsonl", "--data", "x", "--test", "2"], "test is 2.0; it must be a fraction"),
+        (["--dataset", "jsonl", "--data", "x", "--test", "2"], "Invalid value for '--test': 2.0 must be from 0 to 1"),
         (["--dataset", "jsonl", "--data", "x", "--max-users", "0"], "--max-users"),
     ],
 )
@@ -592,7 +595,7 @@ def test_an_unknown_baseline_is_exit_code_2_with_those_that_are_known(run: Run, 
     assert (code, out) == (2, "")
     assert err.splitlines()[-2:] == [
         "Error: there is no baseline 'sasrec'",
-        "hint: choose of random, popularity, attributes, tfidf, bm25, embeddings",
+        "hint: choose from random, popularity, attributes, tfidf, bm25, embeddings",
     ]
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from trsr_lite.datasets.data_options import DataOptions
 from trsr_lite.datasets.dataset import Dataset, Example, load
-from trsr_lite.datasets.options import DataOptions
 from trsr_lite.errors import DataError, SettingsError
 from trsr_lite.evaluation import lists, open_systems
 from trsr_lite.evaluation.lists import EvalLists
@@ -173,7 +173,7 @@ def test_popularity_is_left_out_of_a_file_and_said(write: Write) -> None:
 def test_an_unknown_baseline_is_refused_with_those_that_are_known(write: Write) -> None:
     with pytest.raises(SettingsError, match="no baseline 'sasrec'") as caught:
         open_systems.simple(("sasrec",), lists.of_file(str(write(line()))), seed=0)
-    assert caught.value.hint == "choose of random, popularity, attributes, tfidf, bm25, embeddings"
+    assert caught.value.hint == "choose from random, popularity, attributes, tfidf, bm25, embeddings"
 
 
 @pytest.mark.parametrize("name", ["tfidf", "bm25"])

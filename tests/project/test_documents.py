@@ -15,7 +15,7 @@ import pytest
 
 from trsr_lite import EngineOptions, Recommender, cli, read_user
 from trsr_lite.catalog import build
-from trsr_lite.cli.options import CONFIGURABLE
+from trsr_lite.cli.flags import CONFIGURABLE
 
 ROOT = Path(__file__).parents[2]
 SITE = sorted((ROOT / "docs").rglob("*.md"))

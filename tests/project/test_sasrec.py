@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from trsr_lite.datasets import dataset as datasets
-from trsr_lite.datasets.options import DataOptions
+from trsr_lite.datasets.data_options import DataOptions
 
 sasrec = pytest.importorskip("benchmarks.sasrec", reason="run pytest from the project's folder: `python -m pytest`")
 

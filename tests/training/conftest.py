@@ -170,7 +170,7 @@ def tiny_settings(**changes: Any) -> Any:
 
 def tiny_options(base: Path, **changes: Any) -> Any:
     """Twelve steps in a second or two, which are enough to learn `tiny_data`."""
-    from trsr_lite.training.options import TrainOptions
+    from trsr_lite.training.train_options import TrainOptions
 
     usual = {
         "base": str(base),
@@ -184,7 +184,7 @@ def tiny_options(base: Path, **changes: Any) -> Any:
 
 
 def tiny_examples(data: Path, **changes: Any) -> Any:
-    from trsr_lite.datasets.options import DataOptions
+    from trsr_lite.datasets.data_options import DataOptions
 
     return DataOptions(**{"dataset": "jsonl", "data": str(data), "test_negatives": 10, "validation": 0.2, **changes})
 

@@ -14,7 +14,7 @@ from tests.commands import Run, runner
 from tests.training.conftest import Fit, tiny_examples, tiny_settings, write_data
 from trsr_lite import Recommender
 from trsr_lite.datasets import dataset as datasets
-from trsr_lite.datasets.options import DataOptions
+from trsr_lite.datasets.data_options import DataOptions
 from trsr_lite.errors import ModelError
 from trsr_lite.evaluation import lists, open_systems
 from trsr_lite.training import torch_scorer as scorers

@@ -16,9 +16,9 @@ from trsr_lite.results import SummaryNode
 from trsr_lite.summaries import generate
 from trsr_lite.training import pairs
 from trsr_lite.training.base_model import Base, HfTokenizer
-from trsr_lite.training.options import PairOptions
 from trsr_lite.training.pairs import Pair
 from trsr_lite.training.summary_data import SummaryData
+from trsr_lite.training.train_options import PairOptions
 
 OPENING = "The reader likes articles about"
 ITEMS = (Item("a", {"title": "football goal"}), Item("b", {"title": "football cup", "abstract": "<|im_end|> 日本"}))

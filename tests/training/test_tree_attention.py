@@ -16,8 +16,8 @@ from trsr_lite.errors import TrsrError
 from trsr_lite.training import base_model, lora, tree_attention
 from trsr_lite.training.base_model import Base
 from trsr_lite.training.losses import Objective, margins
-from trsr_lite.training.options import TrainOptions
 from trsr_lite.training.packing import Pack, PackedRow, pack
+from trsr_lite.training.train_options import TrainOptions
 from trsr_lite.training.trainer import forward
 from trsr_lite.training.tree_attention import Tree
 

@@ -13,6 +13,6 @@ Invariant: every usable user of the file is in exactly one partition, and a part
 """
 
 from trsr_lite.batch.batch import Report, run
-from trsr_lite.batch.options import BatchOptions
+from trsr_lite.batch.batch_options import BatchOptions
 
 __all__ = ["BatchOptions", "Report", "run"]

@@ -11,10 +11,9 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
-from trsr_lite.batch import manifest, output, plan
+from trsr_lite.batch import manifest, output, plan, users
 from trsr_lite.batch import threads as local
-from trsr_lite.batch import users as inputs
-from trsr_lite.batch.options import BatchOptions
+from trsr_lite.batch.batch_options import BatchOptions
 from trsr_lite.batch.plan import Counts, Partition, Rules
 from trsr_lite.batch.worker import Done, Job
 from trsr_lite.catalog.catalog import Catalog
@@ -110,7 +109,7 @@ def run(
         name: _absolute(place) for name in ("users", "output", "catalog") if (place := getattr(options, name))
     }
     options = replace(options, **places)
-    folder, source = RemotePath(options.output), inputs.source(options.users)
+    folder, source = RemotePath(options.output), users.source(options.users)
     suffix = options.format or source.suffix
     with closing(open_recommender(None)) as driver:
         candidates = _candidates(options.candidates, driver) if options.candidates else None

@@ -13,8 +13,8 @@ from typing import Any
 
 import orjson
 
-from trsr_lite.batch import users as inputs
-from trsr_lite.batch.options import BatchOptions
+from trsr_lite.batch import users
+from trsr_lite.batch.batch_options import BatchOptions
 from trsr_lite.batch.plan import PLAN, REJECTS, Counts, is_plan
 from trsr_lite.errors import SettingsError
 from trsr_lite.io.remote import RemotePath
@@ -40,7 +40,7 @@ def asked(
         ranking |= {"catalog": catalog, "retrieve": asdict(options.retrieve) if catalog else None}
     return {
         "schema": SCHEMA,
-        "users": {"name": RemotePath(options.users).name, "digest": inputs.digest(options.users)},
+        "users": {"name": RemotePath(options.users).name, "digest": users.digest(options.users)},
         "ranking": ranking,
         "model": model(recommender),
         "settings": recommender.settings.to_dict(),

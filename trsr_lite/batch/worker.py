@@ -11,9 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from trsr_lite.batch import manifest, output, plan
-from trsr_lite.batch import users as inputs
-from trsr_lite.batch.options import BatchOptions
+from trsr_lite.batch import manifest, output, plan, users
+from trsr_lite.batch.batch_options import BatchOptions
 from trsr_lite.batch.plan import Partition, Rules
 from trsr_lite.cancellation import Cancellation
 from trsr_lite.catalog.catalog import Catalog
@@ -66,7 +65,7 @@ class Worker:
     def __init__(self, job: Job, threads: int | None = None) -> None:
         self._job = job
         self._folder = RemotePath(job.options.output)
-        self._source = inputs.source(job.options.users)
+        self._source = users.source(job.options.users)
         self._catalog = Catalog(job.options.catalog) if job.options.catalog else None
         self._recommender = job.open(threads)
         found = manifest.model(self._recommender)
@@ -84,18 +83,18 @@ class Worker:
         """
         start = time.perf_counter()
         self._check_catalog()
-        users = plan.users(self._source, partition, self._job.rules)
-        histories, ids = [user.history for user in users], [user.user_id for user in users]
+        ranked = plan.users(self._source, partition, self._job.rules)
+        histories, ids = [user.history for user in ranked], [user.user_id for user in ranked]
         self._recommender.summaries(histories, user_ids=ids, cancel=cancel, deterministic=True)
         lines = []
-        for user in users:
+        for user in ranked:
             lines.append(self._line(user, cancel))
             if on_user:
                 on_user()
         self._check_catalog()  # nothing that was ranked from another state of it is kept
         output.write(lines, self._folder, partition.number, self._job.suffix)
         failed = sum(line["error"] is not None for line in lines)
-        return Done(partition.number, len(users), failed, time.perf_counter() - start)
+        return Done(partition.number, len(ranked), failed, time.perf_counter() - start)
 
     def close(self) -> None:
         """Free the model."""

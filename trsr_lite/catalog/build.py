@@ -30,15 +30,28 @@ BUILDING = ("building", "whole")  # what files are called on their way
 
 @dataclass(frozen=True)
 class CatalogChange:
-    """What a change did: `rejected` rows lie in `rejects`, which is None where there were none."""
+    """What a change did, in items.
 
-    changes: Changes
+    Attributes
+    ----------
+    new: items that came for the first time.
+    replaced: items that got another text.
+    same: items that were there already.
+    removed: items that were taken out.
+    rejected: bad rows.
+    rejects: the file of the bad rows; None where there are none.
+    """
+
+    new: int = 0
+    replaced: int = 0
+    same: int = 0
+    removed: int = 0
     rejected: int = 0
     rejects: Path | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {**vars(self.changes), "rejected": self.rejected, "rejects": str(self.rejects) if self.rejects else None}
+        return {**vars(self), "rejects": str(self.rejects) if self.rejects else None}
 
 
 def build(
@@ -117,7 +130,7 @@ def remove(ids: Iterable[str], path: str | Path, *, missing_ok: bool = False) ->
                     f"{path}: no item has the id {missing[0]!r}; nothing was removed",
                     hint="leave unknown ids out with `--missing-ok`",
                 )
-    return CatalogChange(writer.changes)
+    return CatalogChange(**vars(writer.changes))
 
 
 def items(sources: Sequence[str | Path], rejects: Rejects, progress: OnProgress | None = None) -> Iterator[Item]:
@@ -191,7 +204,8 @@ def _same(path: Path, other: Path) -> bool:
 
 
 def _outcome(writer: Writer, rejected: Rejects) -> CatalogChange:
-    return CatalogChange(writer.changes, rejected.count, rejected.path if rejected.count else None)
+    rejects = rejected.path if rejected.count else None
+    return CatalogChange(**vars(writer.changes), rejected=rejected.count, rejects=rejects)
 
 
 def _empty(sources: Sequence[str | Path], rejected: Rejects) -> DataError:

@@ -1,23 +1,25 @@
-"""`Catalog`: the items of one file, asked by programs and by the command line.
+"""`Catalog`: the items of one file, used by programs and by the command line.
 
-Invariant: it only reads. Every answer comes from one state of the file, also while another process changes it.
+Invariant: every answer comes from one state of the file, also while a process changes it. Only `build` writes files.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from trsr_lite.catalog import content, database, retrieval
+from trsr_lite.catalog import build, content, database, retrieval
+from trsr_lite.catalog.build import CatalogChange
 from trsr_lite.catalog.retrieval import Retrieval
 from trsr_lite.catalog.terms import Tokenizer
 from trsr_lite.errors import Closed, SettingsError, StoreError
 from trsr_lite.io.process import Owner
 from trsr_lite.records import Item
+from trsr_lite.results import OnProgress
 
 SHOWN = 20  # attributes that are named; a catalog may have any number
 
@@ -25,15 +27,65 @@ SHOWN = 20  # attributes that are named; a catalog may have any number
 class Catalog:
     """The catalog in the file `path`; usable from any thread; a context manager.
 
-    `trsr_lite.catalog.build` makes and changes one. Raises `DataError` where the file is no catalog or one of another
-    version, and `StoreError` where it cannot be read.
+        with Catalog.build(["items.jsonl"], "items.catalog") as catalog:
+            result = recommender.recommend(user, catalog=catalog)
+
+    Raises `DataError` where the file is no catalog or one of another version, and `StoreError` where it cannot be read.
+
+    Attributes
+    ----------
+    path: the file.
+    change: what `build` did with the items; None of a catalog that was opened.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self.change: CatalogChange | None = None
         self._owner = Owner(f"the catalog {self.path}")
         self._closed = False
         self._open()
+
+    @classmethod
+    def build(
+        cls,
+        sources: str | Path | Sequence[str | Path],
+        path: str | Path,
+        *,
+        rejects: str | Path | None = None,
+        strict: bool = False,
+        force: bool = False,
+        progress: OnProgress | None = None,
+    ) -> Catalog:
+        """A new catalog in the file `path`, which appears whole, of the items in all sources.
+
+        A source is a `.jsonl`, `.ndjson`, `.csv` or `.parquet` file; `-` is JSON Lines on stdin. Bad rows go to the
+        file `rejects` (default: `<path>.rejects.jsonl`); `strict` makes the first an error. Of rows with one id the
+        last counts. Raises `SettingsError` where `path` or `rejects` exists without `force`, `DataError` where no item
+        can be used, `StoreError` where the file cannot be written.
+        """
+        change = build.build(_several(sources), path, rejects=rejects, strict=strict, force=force, progress=progress)
+        catalog = cls(path)
+        catalog.change = change
+        return catalog
+
+    def add(
+        self,
+        sources: str | Path | Sequence[str | Path],
+        *,
+        rejects: str | Path | None = None,
+        strict: bool = False,
+        force: bool = False,
+        progress: OnProgress | None = None,
+    ) -> CatalogChange:
+        """Put the items of all sources in; an id that is there already gets its new text.
+
+        `force` is for a file of `rejects` that exists. Raises as `build` does; then the catalog is as it was.
+        """
+        return build.add(_several(sources), self.path, rejects=rejects, strict=strict, force=force, progress=progress)
+
+    def remove(self, ids: Iterable[str], *, missing_ok: bool = False) -> CatalogChange:
+        """Take items out by their ids; raises `DataError` for an unknown one unless `missing_ok`."""
+        return build.remove(ids, self.path, missing_ok=missing_ok)
 
     def __len__(self) -> int:
         """How many items there are."""
@@ -150,6 +202,10 @@ class Catalog:
                     yield self._connection
                 finally:
                     self._connection.execute("ROLLBACK")
+
+
+def _several(sources: str | Path | Sequence[str | Path]) -> Sequence[str | Path]:
+    return [sources] if isinstance(sources, str | Path) else sources
 
 
 def _asked(options: Retrieval | int | None) -> Retrieval:

@@ -16,7 +16,7 @@ from typing import Any
 from trsr_lite.catalog import content
 from trsr_lite.catalog.similarity import LOOKED_AT, Folding, diverse
 from trsr_lite.catalog.terms import Tokenizer, quoted, spaced
-from trsr_lite.errors import SettingsError
+from trsr_lite.options import check, option
 from trsr_lite.records import Item
 
 # Measured with `python -m benchmarks.catalog --data …`; see benchmarks/README.md. On another catalog they are a start.
@@ -34,7 +34,7 @@ CHUNK = 200  # items loaded at once
 
 @dataclass(frozen=True)
 class Retrieval:
-    """What is asked of a catalog.
+    """Which items of a catalog are candidates.
 
     Attributes
     ----------
@@ -46,17 +46,16 @@ class Retrieval:
     fold: whether of near-duplicates only the best is kept.
     """
 
-    count: int = 50
+    count: int = option("Most items of the catalog to rank.", default=50, at_least=1, flag="retrieve", metavar="N")
     filters: Mapping[str, Sequence[str]] = field(default_factory=dict)
     newer_than: float | None = None
-    diversity: float = 0.0
+    diversity: float = option(
+        "How much to avoid items that are alike; 1 is the most.", default=0.0, at_least=0, at_most=1, metavar="0…1"
+    )
     fold: bool = True
 
     def __post_init__(self) -> None:
-        if self.count < 1:
-            raise SettingsError(f"retrieve is {self.count}; it must be at least 1")
-        if not 0 <= self.diversity <= 1:
-            raise SettingsError(f"diversity is {self.diversity}; it must be from 0 to 1")
+        check(self)
 
     def admits(self, item: Item) -> bool:
         """Whether the item passes the filters."""

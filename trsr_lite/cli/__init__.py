@@ -18,30 +18,40 @@ from typing import Any
 import click
 
 from trsr_lite import __version__
+from trsr_lite.cli import manual
 from trsr_lite.errors import Cancelled, TrsrError
 from trsr_lite.io import files
 
-COMMANDS: Mapping[str, str] = {
-    "batch": "Summarize and rank for every user of a file.",
-    "bench": "Measure how fast a model is here, and say what helps.",
-    "cache": "Show, measure or clear the stored summaries.",
-    "catalog": "Index many items in one file, to recommend from them.",
-    "convert": "Turn a training run into a verified bundle.",
-    "doctor": "Check this machine and say what is missing.",
-    "evaluate": "Compare models with simple systems on held-out lists.",
-    "inspect": "Show what a model or bundle is.",
-    "prompt": "Show exactly what the models see; loads no weights.",
-    "pull": "Fetch a bundle or GGUF from the Hugging Face hub.",
-    "push": "Publish a bundle on the Hugging Face hub.",
-    "recommend": "Rank candidates for a user.",
-    "serve": "Serve another program on stdin and stdout, in JSON-RPC.",
-    "summarize": "Summarize what a user likes.",
-    "train": "Fine-tune a model on histories; needs the extra `train`.",
+SECTIONS: Mapping[str, Mapping[str, str]] = {
+    "Recommend": {
+        "recommend": "Rank candidates for a user.",
+        "summarize": "Summarize what a user likes.",
+        "prompt": "Show exactly what the models see.",
+        "batch": "Summarize and rank for every user of a file.",
+        "serve": "Serve another program on stdin and stdout.",
+    },
+    "Items and summaries": {
+        "catalog": "Index many items in one file.",
+        "cache": "Show, count or delete the stored summaries.",
+    },
+    "Models": {
+        "inspect": "Show what a model is.",
+        "pull": "Fetch a model from the Hugging Face hub.",
+        "push": "Publish a bundle on the Hugging Face hub.",
+        "train": "Fine-tune a model on histories.",
+        "convert": "Turn a training run into a verified bundle.",
+        "evaluate": "Compare models on held-out lists.",
+    },
+    "This machine": {
+        "doctor": "Check this machine and say what is missing.",
+        "bench": "Measure how fast a model is on this machine.",
+    },
 }
+COMMANDS: Mapping[str, str] = {name: text for section in SECTIONS.values() for name, text in section.items()}
 INTERRUPTED = 130
 
 
-class LazyGroup(click.Group):
+class LazyGroup(manual.Group):
     """A group that knows its commands' one-line helps, and imports a command when it is run."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -58,23 +68,35 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of `--help`, without importing any command."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, COMMANDS[name]) for name in self.list_commands(ctx)])
+        """The lists of `--help`, without importing any command."""
+        there = self.list_commands(ctx)
+        width = max(map(len, COMMANDS))  # the same in every list
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{name:{width}}", text) for name, text in commands.items() if name in there])
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="trsr-lite")
-@click.option("--config", metavar="FILE", envvar="TRSR_LITE_CONFIG", help="Defaults for options, as TOML.")
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="""Recommend from long, text-rich histories, with a small language model on this machine.
+
+    Start with `trsr-lite doctor`, then rank the example below. Every command has examples: `trsr-lite COMMAND --help`.
+
+    Set flags for good in the environment, as TRSR_LITE_NAME, or in a config file: those of the model, the machine and
+    the folders. What you type counts first.
+    """,
+    examples="""
+    trsr-lite doctor
+    trsr-lite recommend --user examples/news_reader.json
+    """,
+)
+@click.version_option(__version__, prog_name="trsr-lite", help="Show the version and exit.")
+@click.option("--config", metavar="FILE", envvar="TRSR_LITE_CONFIG", help="File of options, as TOML.")
 @click.option("--verbose", is_flag=True, help="Show the log of trsr-lite and llama.cpp on stderr.")
 @click.option("--debug", is_flag=True, expose_value=False, help="Show a traceback with an error.")  # `run` looks for it
 @click.pass_context
 def group(ctx: click.Context, config: str | None, verbose: bool) -> None:
-    """Recommend from long, text-rich histories, with a small language model on this machine.
-
-    Options of the model, the machine and the folders can also be set as TRSR_LITE_NAME in the environment or in the
-    config file; the command line wins.
-    """
     from trsr_lite.cli.config import read_config, set_up_logging
 
     set_up_logging(verbose)
@@ -109,7 +131,7 @@ def run(arguments: list[str] | None = None) -> int:
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as error:
-        error.show()
+        manual.show(error)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort, Cancelled) as stop:
         if debug:

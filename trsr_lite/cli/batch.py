@@ -3,54 +3,67 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from trsr_lite.batch.options import FORMATS, BatchOptions
-from trsr_lite.cli import options, retrieval
+from trsr_lite.batch.batch_options import BatchOptions
+from trsr_lite.cli import flags, manual, retrieval
 from trsr_lite.io.files import granted
+from trsr_lite.options import Option
 
-_defaults = BatchOptions(users="", output="")
 
+@manual.command(
+    "batch",
+    """Summarize and rank for every user of a file.
 
-@click.command("batch")
-@click.option("--users", required=True, metavar="FILE", help="Users: *.jsonl or *.parquet, local or s3://….")
-@click.option("--output", required=True, metavar="DIR", help="The folder of the results, local or s3://….")
-@options.candidates
-@retrieval.options
-@click.option("--summaries-only", is_flag=True, help="Make the summaries, rank nothing.")
-@options.model
-@options.top
-@options.settings
-@click.option("--exact", is_flag=True, help="One candidate at a time: reproducible to the bit, slower.")
-@click.option("--sort-history", is_flag=True, help="Order histories by time instead of requiring that order.")
-@click.option("--format", type=click.Choice(FORMATS), help="Of the results [default: that of the users]")
-@click.option(
-    "--partition-users",
-    type=click.IntRange(min=1),
-    default=_defaults.partition_users,
+    The users' file is read once before any model runs. Bad rows and repeated users go to DIR/rejects.jsonl. Each file
+    DIR/part-… appears whole. Add --resume to continue a batch that was stopped.
+    """,
+    examples="""
+    trsr-lite batch --users users.jsonl --output results
+    trsr-lite batch --users users.parquet --catalog items.catalog --output results --workers 2
+    trsr-lite batch --users users.jsonl --output results --resume
+    """,
+)
+@flags.fields(BatchOptions, "users", "output", "summaries_only", "sort_history", "strict", "format", "partition_users")
+@flags.flag("--resume", is_flag=True, help="Continue the batch in DIR.")
+@flags.model
+@flags.fields(BatchOptions, "candidates")
+@flags.top
+@flags.exact
+@retrieval.flags
+@flags.settings
+@flags.flag(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
     show_default=True,
-    help="Users in one file of the results; it is worked and resumed as a whole.",
+    help="Where workers run.",
+    heading="Workers",
 )
-@click.option("--strict", is_flag=True, help="Stop at the first row or user that cannot be used.")
-@click.option("--resume", is_flag=True, help="Go on with the batch in DIR.")
-@click.option(
-    "--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="Where workers run."
-)
-@click.option(
+@flags.flag(
     "--workers",
-    type=click.IntRange(min=1),
+    type=flags.Number(int, Option("", at_least=1)),
     default=1,
-    show_default=True,
-    help="Engines at work; --threads is for each of them.",
+    metavar="N",
+    help="Workers at once; each uses --threads.  [default: 1]",
+    heading="Workers",
 )
-@click.option("--gpus", type=click.FloatRange(min=0), default=0.0, help="GPUs of each Ray worker; a part of one, too.")
-@options.machine
-@options.folders
-@options.as_json
+@flags.flag(
+    "--gpus",
+    type=flags.Number(float, Option("", at_least=0)),
+    default=0.0,
+    metavar="N",
+    help="GPUs for each Ray worker, such as 0.5.  [default: 0]",
+    heading="Workers",
+)
+@flags.machine
+@flags.folders
+@flags.as_json
 def command(
     resume: bool,
     engine: str,
@@ -59,26 +72,12 @@ def command(
     as_json: bool,
     **chosen: Any,
 ) -> None:
-    """Summarize and rank for every user of a file.
-
-    The whole file is read once before any model runs: rows that cannot be used, and users that come a second time, are
-    written to DIR/rejects.jsonl. Each file DIR/part-… appears whole; a batch that was stopped goes on with --resume.
-    """
     from trsr_lite.batch import run
     from trsr_lite.cli import session, tables
 
     with retrieval.opened(chosen) as found:
         catalog = {"catalog": str(found["catalog"].path), "retrieve": found["retrieve"]} if found else {}
-    asked = BatchOptions(
-        candidates=chosen["candidate_file"],
-        **catalog,
-        **{
-            name: chosen.pop(name)
-            for name in (
-                "users output summaries_only k exact sort_history format partition_users strict".split()  # noqa: SIM905
-            )
-        },
-    )
+    asked = replace(flags.taken(BatchOptions, chosen), **catalog)
     with (
         session.interruptible("finished files are kept, and `--resume` goes on"),
         session.reporting(log=True) as progress,

@@ -7,25 +7,35 @@ from typing import Any
 
 import click
 
-from trsr_lite.cli import options
+from trsr_lite.cli import flags, manual
 
 
-@click.command("bench")
-@click.argument("new", required=False, metavar="[NEW]")
-@options.model
-@click.option("--quick", is_flag=True, help="Fewer rounds: sooner, and less sure.")
-@click.option(
-    "--compare", "old", metavar="OLD", help="Compare with OLD, a file of --json: a fresh run, or the file NEW."
-)
-@options.machine
-@options.data_dir
-@options.as_json
-def command(new: str | None, old: str | None, quick: bool, as_json: bool, **chosen: Any) -> None:
+@manual.command(
+    "bench",
     """Measure how fast a model is on this machine, and say what helps.
 
-    Loading, prefill, decoding, scoring, summaries, `recommend`, memory and, where it can be read, energy; a few minutes
-    for a small model. Your cache is left alone. `--json > FILE` keeps the figures; `--compare FILE` compares with them.
-    """
+    It measures loading, reading, writing, scoring, summaries, memory and, where it can, energy. A small model takes a
+    few minutes. Your stored summaries are not touched.
+    """,
+    examples="""
+    trsr-lite bench --quick
+    trsr-lite bench --json > before.json
+    trsr-lite bench --compare before.json
+    """,
+)
+@click.argument("new", required=False, metavar="[NEW]")
+@flags.model
+@flags.flag("--quick", is_flag=True, help="Measure fewer rounds: faster, less certain.")
+@flags.flag(
+    "--compare",
+    "old",
+    metavar="OLD",
+    help="Compare with OLD, the output of an earlier `bench --json`. NEW is such a file too; without it, measure now.",
+)
+@flags.machine
+@flags.data_dir
+@flags.as_json
+def command(new: str | None, old: str | None, quick: bool, as_json: bool, **chosen: Any) -> None:
     if new and not old:
         raise click.UsageError("NEW is for `--compare OLD NEW`")
     from trsr_lite.bench.comparison import compare
@@ -54,7 +64,7 @@ def _measured(chosen: dict[str, Any], quick: bool) -> dict[str, Any]:
     with session.reporting() as progress:
         return run(
             chosen["model"],
-            options=EngineOptions(chosen["threads"], chosen["gpu_layers"], chosen["ctx_size"]),
+            options=flags.taken(EngineOptions, chosen),
             data_dir=chosen["data_dir"],
             offline=chosen["offline"],
             quick=quick,

@@ -7,29 +7,37 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from trsr_lite.cli import options
+from trsr_lite.cli import flags, manual
 
 if TYPE_CHECKING:
     from trsr_lite.summaries.store import SummaryStore
 
 
-@click.group("cache")
+@manual.group(
+    "cache",
+    """Show, count or delete the stored summaries.
+
+    Summaries tell what a user likes. They are stored on this machine only.
+    """,
+    examples="""
+    trsr-lite cache info
+    trsr-lite cache clear --user-id alice
+    """,
+)
 def command() -> None:
-    """The stored summaries: where they are, how many, and how to forget them."""
+    pass
 
 
-@command.command("path")
-@options.cache_dir
+@command.command("path", help="Print the file that holds the summaries.", examples="trsr-lite cache path")
+@flags.cache_dir
 def path(cache_dir: str | None) -> None:
-    """Print the file that holds the summaries."""
     click.echo(_store(cache_dir).path)
 
 
-@command.command("info")
-@options.cache_dir
-@options.as_json
+@command.command("info", help="Count summaries, users and bytes.", examples="trsr-lite cache info --json")
+@flags.cache_dir
+@flags.as_json
 def info(cache_dir: str | None, as_json: bool) -> None:
-    """Count summaries, users and bytes."""
     store = _store(cache_dir)
     facts: dict[str, Any] = {"path": str(store.path), **store.info()}
     store.close()
@@ -44,11 +52,21 @@ def info(cache_dir: str | None, as_json: bool) -> None:
     tables.print_facts("Summaries", facts.items(), tables.console())
 
 
-@command.command("clear")
-@options.cache_dir
-@click.option("--user-id", metavar="ID", help="Forget one user only.")
+@command.command(
+    "clear",
+    help="""Delete all summaries, or those of one user.
+
+    Without --user-id, damaged stores that were set aside are deleted too. With it, summaries that another user's
+    history needs as well stay.
+    """,
+    examples="""
+    trsr-lite cache clear --user-id alice
+    trsr-lite cache clear
+    """,
+)
+@flags.cache_dir
+@flags.flag("--user-id", metavar="ID", help="Delete the summaries of this user only.")
 def clear(cache_dir: str | None, user_id: str | None) -> None:
-    """Delete all summaries, and damaged stores that were set aside; or those that only one user's history rests on."""
     store = _store(cache_dir)
     gone = store.clear(user_id)
     store.close()

@@ -2,92 +2,116 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from trsr_lite.cli import options
+from trsr_lite.cli import flags, manual
 from trsr_lite.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
     from trsr_lite.catalog.build import CatalogChange
+    from trsr_lite.catalog.catalog import Catalog
 
-F = TypeVar("F", bound=Callable[..., Any])
 
+@manual.group(
+    "catalog",
+    """Index many items in one file.
 
-@click.group("catalog")
+    Start with `catalog build`. Then `recommend --catalog FILE` finds each user's candidates in it.
+
+    Items come from JSON Lines, CSV (its first line names the columns) or Parquet. Each item needs an `id` and some
+    text, such as a `title`; a `time` is optional.
+    """,
+    examples="""
+    trsr-lite catalog build items.jsonl
+    trsr-lite recommend --user me.json --catalog items.catalog
+    """,
+)
 def command() -> None:
-    """An index of items in one file, from which `recommend --catalog FILE` takes its candidates.
-
-    Items come from JSON Lines, CSV (the first line names the columns) or Parquet; each needs an `id` and some text,
-    such as a `title`, and may have a `time`.
-    """
+    pass
 
 
-def _reading(function: F) -> F:
-    """What building and adding have in common."""
-    for decorator in (
-        options.as_json,
-        click.option(
-            "--rejects", metavar="FILE", help="Where bad rows go [default: CATALOG.rejects.jsonl]; a new file"
-        ),
-        click.option("--strict", is_flag=True, help="Stop at the first bad row."),
-    ):
-        function = decorator(function)
-    return function
+reading = flags.together(
+    flags.flag("--strict", is_flag=True, help="Stop at the first bad row."),
+    flags.flag("--rejects", metavar="FILE", help="New file for bad rows.  [default: CATALOG.rejects.jsonl]"),
+    flags.as_json,
+)
 
 
-@command.command("build")
+@command.command(
+    "build",
+    help="""Make a catalog of the items in FILE…
+
+    `-` reads JSON Lines from stdin. Of several rows with one id, the last one counts.
+    """,
+    examples="""
+    trsr-lite catalog build items.jsonl
+    trsr-lite catalog build books.csv films.csv --output shop.catalog
+    """,
+)
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
-@click.option("--output", metavar="CATALOG", help="Where it goes [default: the first FILE, ending in .catalog]")
-@click.option("--force", is_flag=True, help="Replace an existing catalog and file of rejects.")
-@_reading
+@flags.flag("--output", metavar="CATALOG", help="File of the catalog.  [default: the first FILE, ending in .catalog]")
+@flags.flag("--force", is_flag=True, help="Replace an existing catalog, and its file of bad rows.")
+@reading
 def build(
     files: Sequence[str], output: str | None, force: bool, rejects: str | None, strict: bool, as_json: bool
 ) -> None:
-    """Make a catalog of the items in FILE…; `-` is JSON Lines on stdin."""
-    from trsr_lite.catalog import build as changes
+    from trsr_lite.catalog.build import SUFFIX
+    from trsr_lite.catalog.catalog import Catalog
     from trsr_lite.cli import session
 
     if output is None and files[0] == "-":
         raise SettingsError("`--output` is missing", hint="items from stdin need a name for their catalog")
-    path = output or str(Path(files[0]).with_suffix(changes.SUFFIX))
+    path = output or str(Path(files[0]).with_suffix(SUFFIX))
     with session.reporting(log=True) as progress:
-        outcome = changes.build(files, path, rejects=rejects, strict=strict, force=force, progress=progress)
-    _print(path, outcome, as_json=as_json)
+        built = Catalog.build(files, path, rejects=rejects, strict=strict, force=force, progress=progress)
+    with built as catalog:
+        _print(path, catalog, catalog.change, as_json=as_json)
 
 
-@command.command("add")
+@command.command(
+    "add",
+    help="Put the items in FILE… into CATALOG. An id that is there already gets its new text.",
+    examples="trsr-lite catalog add items.catalog new_items.jsonl",
+)
 @click.argument("catalog")
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
-@click.option("--force", is_flag=True, help="Replace an existing file of rejects.")
-@_reading
+@flags.flag("--force", is_flag=True, help="Replace an existing file of bad rows.")
+@reading
 def add(catalog: str, files: Sequence[str], force: bool, rejects: str | None, strict: bool, as_json: bool) -> None:
-    """Put the items in FILE… into CATALOG; an id that is there already gets its new text."""
-    from trsr_lite.catalog import build as changes
+    from trsr_lite.catalog.catalog import Catalog
     from trsr_lite.cli import session
 
-    with session.reporting(log=True) as progress:
-        outcome = changes.add(files, catalog, rejects=rejects, strict=strict, force=force, progress=progress)
-    _print(catalog, outcome, as_json=as_json)
+    with Catalog(catalog) as opened:
+        with session.reporting(log=True) as progress:
+            change = opened.add(files, rejects=rejects, strict=strict, force=force, progress=progress)
+        _print(catalog, opened, change, as_json=as_json)
 
 
-@command.command("remove")
+@command.command(
+    "remove",
+    help="Take items out of CATALOG by their ids.",
+    examples="""
+    trsr-lite catalog remove items.catalog n12 n13
+    trsr-lite catalog remove items.catalog --ids sold.txt --missing-ok
+    """,
+)
 @click.argument("catalog")
 @click.argument("ids", nargs=-1, metavar="[ID…]")
-@click.option("--ids", "file", metavar="FILE", type=click.File("rb"), help="One id a line; `-` is stdin.")
-@click.option("--missing-ok", is_flag=True, help="Pass over ids that are not there.")
-@options.as_json
+@flags.flag("--ids", "file", metavar="FILE", type=click.File("rb"), help="File with one id a line; `-` is stdin.")
+@flags.flag("--missing-ok", is_flag=True, help="Ignore ids that are not in the catalog.")
+@flags.as_json
 def remove(catalog: str, ids: Sequence[str], file: Any, missing_ok: bool, as_json: bool) -> None:
-    """Take items out of CATALOG by their ids."""
-    from trsr_lite.catalog import build as changes
+    from trsr_lite.catalog.catalog import Catalog
 
     wanted = [*ids, *_lines(file)] if file else list(ids)
     if not wanted:
         raise SettingsError("no id is given", hint="name them, or give a file of them with `--ids`")
-    _print(catalog, changes.remove(wanted, catalog, missing_ok=missing_ok), as_json=as_json)
+    with Catalog(catalog) as opened:
+        _print(catalog, opened, opened.remove(wanted, missing_ok=missing_ok), as_json=as_json)
 
 
 def _lines(file: IO[bytes]) -> list[str]:
@@ -99,11 +123,14 @@ def _lines(file: IO[bytes]) -> list[str]:
     return [line for line in map(str.strip, text.split("\n")) if line]
 
 
-@command.command("info")
+@command.command(
+    "info",
+    help="Show what CATALOG holds: items, attributes, sizes and its digest.",
+    examples="trsr-lite catalog info items.catalog",
+)
 @click.argument("catalog")
-@options.as_json
+@flags.as_json
 def info(catalog: str, as_json: bool) -> None:
-    """Show how many items CATALOG has, what it takes and its digest."""
     from trsr_lite.catalog.catalog import Catalog
     from trsr_lite.cli import tables
 
@@ -115,18 +142,16 @@ def info(catalog: str, as_json: bool) -> None:
         tables.print_facts("Catalog", facts.items(), tables.console())
 
 
-def _print(path: str, outcome: CatalogChange, *, as_json: bool) -> None:
+def _print(path: str, catalog: Catalog, change: CatalogChange | None, *, as_json: bool) -> None:
     """What was changed on stdout; what was wrong with the input on stderr."""
-    from trsr_lite.catalog.catalog import Catalog
     from trsr_lite.cli import tables
 
-    with Catalog(path) as opened:
-        facts = {"path": path, "items": len(opened), "digest": opened.digest}
-    found = outcome.to_dict()
+    facts = {"path": path, "items": len(catalog), "digest": catalog.digest}
+    found = change.to_dict() if change else {}
     if as_json:
         tables.print_json({"schema": 1, **facts, **found})
     else:
         changed = {name: number for name, number in found.items() if number and name != "rejects"}
         tables.print_facts("Catalog", {**facts, **changed}.items(), tables.console())
-    if outcome.rejected:
-        click.echo(f"{outcome.rejected:,} bad rows were left out: see {outcome.rejects}", err=True)
+    if change and change.rejected:
+        click.echo(f"{change.rejected:,} bad rows were left out: see {change.rejects}", err=True)

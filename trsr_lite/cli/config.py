@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trsr_lite.cli.options import CONFIGURABLE
+import click
+
+from trsr_lite.cli.flags import CONFIGURABLE
 from trsr_lite.errors import SettingsError
+from trsr_lite.options import refuse_unknown
 
 
 def read_config(path: str | None) -> dict[str, Any]:
@@ -21,18 +23,19 @@ def read_config(path: str | None) -> dict[str, Any]:
     return read_options(file, CONFIGURABLE)
 
 
+def of_command(file: Path, command: click.Command) -> dict[str, str]:
+    """Options of one command from a flat TOML file, as they would be typed; a name may have `_` for `-`."""
+    names = [str(parameter.name) for parameter in command.params]
+    return read_options(file, {spelled: name for name in names for spelled in (name, name.replace("_", "-"))})
+
+
 def read_options(file: Path, known: Mapping[str, str]) -> dict[str, str]:
     """Values by parameter, as a person would type them, of a flat TOML file with names that are `known`.
 
-    Another name is an error that suggests the nearest.
+    Raises `SettingsError` for another name; its hint suggests the nearest.
     """
     data = _load(file)
-    for name in data:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            raise SettingsError(
-                f"{file}: there is no option {name!r}", hint=f"did you mean `{near[0]}`?" if near else None
-            )
+    refuse_unknown(data, known, where=f"{file}: ")
     return {known[name]: _as_typed(value) for name, value in data.items()}
 
 

@@ -2,155 +2,199 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import click
 
-from trsr_lite.cli import fields, options
-from trsr_lite.conversion.options import CHOICES, ConvertOptions
+from trsr_lite.cli import flags, manual
+from trsr_lite.conversion import request
+from trsr_lite.conversion.convert_options import FLOATS, ConvertOptions
 from trsr_lite.engine.interface import FILE_TYPES
-from trsr_lite.errors import SettingsError, VerificationError
-from trsr_lite.io import files
+from trsr_lite.errors import VerificationError
+from trsr_lite.options import nearest
 
 WHOLE = "bundle"
 WHAT = ("recommender_type", "summarizer", "summarizer_type", "adapter_only")  # all but the limits of verification
 
 
-class StepGroup(click.Group):
+class StepGroup(manual.Group):
     """`convert RUN …` is `convert bundle RUN …`; a step is named first."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put the default command before anything that is not a step."""
+        """Put the default command before anything that is not a step; what is nearly a step's name is no run."""
         if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            near = nearest(args[0], self.commands)
+            if near and not os.path.lexists(args[0]):
+                raise manual.Unknown(f"No such step or run {args[0]!r}.", near, ctx)
             args = [WHOLE, *args]
         return super().parse_args(ctx, args)
 
 
-@click.group("convert", cls=StepGroup)
-def command() -> None:
-    """Turn a training run into a bundle: merge, GGUF, quantize, verify.
+@manual.group(
+    "convert",
+    """Turn a training run into a verified bundle.
 
-    `trsr-lite convert RUN --output BUNDLE` does everything; each step is a command of its own, too.
-    """
-
-
-llama_cpp = click.option(
-    "--llama-cpp", metavar="DIR", help="A llama.cpp checkout whose converter is used [default: the installed version's]"
+    `trsr-lite convert RUN --output BUNDLE` does everything: it merges the adapter, writes GGUF, quantizes, and checks
+    that the ranking survived. Each step is also a command of its own.
+    """,
+    examples="""
+    trsr-lite convert runs/news --output news_bundle
+    trsr-lite convert verify news_bundle --run runs/news
+    """,
+    cls=StepGroup,
 )
-output = click.option("--output", required=True, metavar="PATH", help="What is written.")
-force = click.option("--force", is_flag=True, help="Replace an existing output.")
+def command() -> None:
+    pass
 
 
-@command.command(WHOLE)
+llama_cpp = flags.flag(
+    "--llama-cpp",
+    metavar="DIR",
+    help="llama.cpp checkout whose converter is used.  [default: that of the installed version]",
+)
+output = flags.flag("--output", required=True, metavar="PATH", help="File or folder to write.")
+force = flags.flag("--force", is_flag=True, help="Replace an existing output.")
+
+
+@command.command(
+    WHOLE,
+    help="""Convert RUN to a bundle and verify it.
+
+    Stopped? The same command continues after the last finished step.
+    """,
+    examples="""
+    trsr-lite convert runs/news --output news_bundle
+    trsr-lite convert runs/news --output news_bundle --recommender-type auto
+    """,
+)
 @click.argument("run")
 @output
 @force
-@fields.options(ConvertOptions, choices=CHOICES)
+@flags.fields(ConvertOptions)
 @llama_cpp
-@options.folders
-@options.offline
-@options.as_json
+@flags.folders
+@flags.offline
+@flags.as_json
 def whole(run: str, output: str, force: bool, llama_cpp: str | None, as_json: bool, **chosen: Any) -> None:
-    """Convert RUN to a bundle and verify it; finished steps are kept if it is stopped."""
-    import platformdirs
-
     from trsr_lite.cli import session, tables
 
-    folders = {name: chosen.pop(name) for name in ("cache_dir", "data_dir", "offline")}
-    convert, asked = _library("convert"), _given(chosen)
+    os.environ.setdefault("TQDM_DISABLE", "1")
     with (
         session.interruptible("finished steps are kept, and the same command goes on"),
         session.reporting(log=True),
+        _failed_report(as_json),
     ):
-        conversion = convert.Conversion(
-            Path(run),
-            Path(output),
-            lambda: _converter(llama_cpp, folders),
-            asked,
+        bundle = request.convert(
+            run,
+            output,
             force=force,
-            offline=folders["offline"],
-            data_dir=Path(folders["data_dir"] or platformdirs.user_data_dir("trsr-lite", False)),
+            llama_cpp=llama_cpp,
+            on_plan=_plan,
             on_step=lambda step: click.echo(f"… {step}", err=True),
+            **flags.given(chosen),
         )
-        for number, step in enumerate(conversion.steps(), 1):
-            click.echo(f"{number}. {step}", err=True)
-        with _failed_report(as_json):
-            bundle = conversion.convert()
     if as_json:
         tables.print_json(bundle.to_dict())
     else:
         tables.print_conversion(bundle, tables.console())
 
 
-@command.command("merge")
+@command.command(
+    "merge",
+    help="""Merge the adapter of RUN into its base.
+
+    The result is a Hugging Face folder, in float32.
+    """,
+    examples="trsr-lite convert merge runs/news --output merged",
+)
 @click.argument("run")
 @output
 @force
-@options.offline
+@flags.offline
 def merge(run: str, output: str, force: bool, offline: bool) -> None:
-    """Merge the adapter of RUN into its base, in float32, as a Hugging Face folder."""
-    target = _free(output, force, model_folder=True)
-    merging = _library("merge")
-    with files.checked(target):
-        merging.merge_run(Path(run), target, offline=offline)
-    click.echo(target)
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    click.echo(request.merge(run, output, force=force, offline=offline))
 
 
-@command.command("gguf")
+@command.command(
+    "gguf",
+    help="""Write a Hugging Face folder as GGUF.
+
+    MODEL is the folder. llama.cpp's own converter does the work.
+    """,
+    examples="trsr-lite convert gguf merged --output merged-F16.gguf",
+)
 @click.argument("model")
 @output
 @force
-@click.option(
+@flags.flag(
     "--type",
     "file_type",
-    type=click.Choice(["F16", "BF16", "F32"]),
+    type=click.Choice(FLOATS),
     default="F16",
     show_default=True,
     help="Floating-point type of the tensors.",
 )
 @llama_cpp
-@options.folders
-@options.offline
-def gguf(model: str, output: str, force: bool, file_type: str, llama_cpp: str | None, **folders: Any) -> None:
-    """Write the Hugging Face folder MODEL as GGUF with llama.cpp's own converter."""
-    target, step = _free(output, force), _library("gguf")
-    step.check_folder(Path(model))
-    converter = _converter(llama_cpp, folders)
-    with files.checked(target):
-        step.convert(converter, Path(model), target, file_type)
-    click.echo(target)
+@flags.folders
+@flags.offline
+def gguf(model: str, output: str, **chosen: Any) -> None:
+    del chosen["data_dir"]  # no default model is used here
+    click.echo(request.write_gguf(model, output, **flags.given(chosen)))
 
 
-@command.command("quantize")
+@command.command(
+    "quantize",
+    help="""Write a GGUF with another tensor type.
+
+    MODEL has floating-point tensors. The types of the new file's tensors are printed.
+    """,
+    examples="trsr-lite convert quantize merged-F16.gguf --type Q8_0 --output merged-Q8_0.gguf",
+)
 @click.argument("model")
 @output
 @force
-@click.option("--type", "file_type", type=click.Choice(FILE_TYPES), required=True, help="Tensor type, such as Q8_0.")
+@flags.flag(
+    "--type",
+    "file_type",
+    type=click.Choice(list(FILE_TYPES)),
+    required=True,
+    metavar="TYPE",
+    help=f"Tensor type: {', '.join(FILE_TYPES)}.",
+)
 def quantize(model: str, output: str, force: bool, file_type: str) -> None:
-    """Write the floating-point GGUF MODEL with another tensor type, and show the types of its tensors."""
     from trsr_lite.cli import tables
 
-    target, step = _free(output, force), _library("gguf")
-    with files.checked(target):
-        step.quantize(Path(model), target, file_type)
-    tables.print_facts(str(target), step.tensor_types(target).items(), tables.console())
+    types = request.quantize(model, output, file_type, force=force)
+    tables.print_facts(output, types.items(), tables.console())
 
 
-@command.command("verify")
+@command.command(
+    "verify",
+    help="""Check that the ranking of MODEL survived.
+
+    MODEL is a bundle or a .gguf file. It is compared with the run that it was made from. The command exits with 5
+    where the ranking did not survive.
+    """,
+    examples="trsr-lite convert verify news_bundle --run runs/news",
+)
 @click.argument("model")
-@click.option("--run", required=True, metavar="RUN", help="The run that MODEL was made from.")
-@fields.options(ConvertOptions, choices=CHOICES, skip=WHAT)
-@options.offline
-@options.as_json
-def verify(model: str, run: str, offline: bool, as_json: bool, **limits: Any) -> None:
-    """Compare the ranking of MODEL (a bundle or a .gguf file) with that of RUN; exit 5 if it did not survive."""
-    verification = _library("verify")
+@flags.flag("--run", required=True, metavar="RUN", help="Run that MODEL was made from.")
+@flags.fields(ConvertOptions, skip=WHAT)
+@flags.offline
+@flags.as_json
+def verify(model: str, run: str, as_json: bool, **chosen: Any) -> None:
+    os.environ.setdefault("TQDM_DISABLE", "1")
     with _failed_report(as_json):
-        report = verification.prove(Path(model), Path(run), _given(limits), offline=offline)
+        report = request.verify(model, run, **flags.given(chosen))
     _print_report(report, as_json)
+
+
+def _plan(steps: Sequence[str]) -> None:
+    click.echo("\n".join(f"{number}. {step}" for number, step in enumerate(steps, 1)), err=True)
 
 
 @contextmanager
@@ -171,48 +215,3 @@ def _print_report(report: Mapping[str, Any], as_json: bool) -> None:
         tables.print_json({"schema": 1, **report})
     else:
         tables.print_comparisons(report["steps"], tables.console())
-
-
-def _given(chosen: Mapping[str, Any]) -> ConvertOptions:
-    """Options that were given; the others have their defaults."""
-    return ConvertOptions(**{name: value for name, value in chosen.items() if value is not None})
-
-
-def _library(name: str) -> Any:
-    """A module of `conversion`, or how to get what it needs."""
-    import importlib
-    import os
-
-    os.environ.setdefault("TQDM_DISABLE", "1")
-    try:
-        return importlib.import_module(f"trsr_lite.conversion.{name}")
-    except ImportError as error:
-        raise SettingsError(f"conversion needs {error.name}", hint="pip install 'trsr-lite[train]'") from error
-
-
-def _converter(folder: str | None, folders: dict[str, Any]) -> Any:
-    import platformdirs
-
-    cache = Path(folders["cache_dir"] or platformdirs.user_cache_dir("trsr-lite", False))
-    return _library("llama_cpp_scripts").find(Path(folder) if folder else None, cache, offline=folders["offline"])
-
-
-def _is_model(folder: Path) -> bool:
-    """Whether a folder is what `merge` writes; `config.json` alone may be anybody's."""
-    return all((folder / name).is_file() for name in ("config.json", "tokenizer_config.json")) and any(
-        folder.glob("*.safetensors")
-    )
-
-
-def _free(path: str, force: bool, *, model_folder: bool = False) -> Path:
-    """An output that may be written; `--force` replaces what this step writes, and nothing else."""
-    target = Path(path)
-    with files.granted(target, "looked at", hint="name another"):
-        if not target.exists():
-            return target
-        if not force:
-            raise SettingsError(f"{path}: already exists", hint="replace it with `--force`, or name another")
-        if not (_is_model(target) if model_folder else target.is_file()):
-            what = "a model folder" if model_folder else "a file"
-            raise SettingsError(f"{path}: is not {what}, so `--force` does not replace it", hint="name another")
-        return target

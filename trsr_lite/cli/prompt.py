@@ -6,19 +6,28 @@ from typing import Any
 
 import click
 
-from trsr_lite.cli import options
+from trsr_lite.cli import flags, manual
 
 
-@click.command("prompt")
-@options.user
-@options.candidates
-@options.model
-@options.settings
-@options.machine
-@options.folders
-@options.as_json
+@manual.command(
+    "prompt",
+    """Show exactly what the models see.
+
+    It prints the summarizer's prompts, and the recommender's prompt with each candidate. No weights are loaded.
+    """,
+    examples="""
+    trsr-lite prompt --user examples/news_reader.json
+    trsr-lite prompt --user me.json --attributes title,category
+    """,
+)
+@flags.user
+@flags.candidates
+@flags.model
+@flags.settings
+@flags.machine
+@flags.folders
+@flags.as_json
 def command(as_json: bool, **chosen: Any) -> None:
-    """Show exactly what the models see: the summarizer's prompts, and the recommender's with each candidate."""
     from trsr_lite.cli import session, tables
     from trsr_lite.prompts.templates import fold
 

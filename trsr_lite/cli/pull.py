@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import click
 
-from trsr_lite.cli import options
+from trsr_lite.cli import flags, manual
 
 
-@click.command("pull")
+@manual.command(
+    "pull",
+    """Fetch a model from the Hugging Face hub, and print where it is.
+
+    REFERENCE is user/repo of a bundle, or user/repo:TYPE for one GGUF file, such as :Q8_0. Add @revision for a branch,
+    tag or commit. Downloads are kept in the hub's cache; what is there is not fetched again.
+    """,
+    examples="""
+    trsr-lite pull user/my-bundle
+    trsr-lite pull user/some-model-gguf:Q8_0
+    """,
+)
 @click.argument("reference")
-@options.offline
-@options.as_json
+@flags.offline
+@flags.as_json
 def command(reference: str, offline: bool, as_json: bool) -> None:
-    """Fetch REFERENCE from the Hugging Face hub, once, and print where it is.
-
-    REFERENCE is user/repo of a bundle, or user/repo:TYPE for one GGUF file, such as :Q8_0; @revision names a branch,
-    tag or commit. What the hub's cache on this machine already has is not asked for again, unless this trsr-lite
-    cannot use it.
-    """
     from trsr_lite.cli import session, tables
     from trsr_lite.errors import SettingsError
     from trsr_lite.models import hub

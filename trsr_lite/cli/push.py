@@ -6,19 +6,24 @@ from pathlib import Path
 
 import click
 
-from trsr_lite.cli import options
+from trsr_lite.cli import flags, manual
 
 
-@click.command("push")
+@manual.command(
+    "push",
+    """Publish a bundle on the Hugging Face hub, and print its address.
+
+    Log in first with `hf auth login`, or set HF_TOKEN. The folder may hold nothing but the bundle.
+    """,
+    examples="""
+    trsr-lite push my_bundle user/my-bundle --private
+    """,
+)
 @click.argument("bundle")
 @click.argument("repository")
-@click.option("--private", is_flag=True, help="Only you may see it; refused if it exists and is public.")
-@options.as_json
+@flags.flag("--private", is_flag=True, help="Only you may see it. An existing public repository is refused.")
+@flags.as_json
 def command(bundle: str, repository: str, private: bool, as_json: bool) -> None:
-    """Publish the folder BUNDLE as REPOSITORY (user/repo) on the Hugging Face hub and print its address.
-
-    Everything in the folder must belong to the bundle. Log in with `hf auth login`, or set HF_TOKEN.
-    """
     from trsr_lite.cli import session, tables
     from trsr_lite.models import push
 

@@ -4,32 +4,40 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
+from trsr_lite.cli import flags, manual, retrieval
+from trsr_lite.settings import RankOptions
 
-from trsr_lite.cli import options, retrieval
 
-
-@click.command("recommend")
-@options.user
-@options.candidates
-@retrieval.options
-@options.model
-@options.top
-@options.settings
-@click.option("--exact", is_flag=True, help="One candidate at a time: reproducible to the bit, slower.")
-@click.option("--explain", is_flag=True, help="Show every summary and whether it was cached or made now.")
-@options.machine
-@options.folders
-@options.as_json
-def command(k: int, exact: bool, explain: bool, as_json: bool, **chosen: Any) -> None:
+@manual.command(
+    "recommend",
     """Rank candidates for a user, best first.
 
-    The user file holds `history` (oldest first) and, unless --candidates is given, `candidates`; each item needs an
-    `id` and some text, such as a `title`. With --catalog the candidates are what it finds for the newest items and the
-    summary: a search of the words of titles, seen items and near-duplicates left out.
-    """
+    The user file holds `history`, oldest first, and `candidates`. Each item needs an `id` and some text, such as a
+    `title`. Candidates can also come from a file (--candidates) or from many items (--catalog).
+
+    The first run for a user writes summaries, which takes a while. Later runs reuse them.
+    """,
+    examples="""
+    trsr-lite recommend --user examples/news_reader.json
+    trsr-lite recommend --user me.json --candidates new_items.jsonl --top 5
+    trsr-lite recommend --user me.json --catalog items.catalog --json
+    """,
+)
+@flags.user
+@flags.candidates
+@flags.model
+@flags.top
+@flags.exact
+@flags.flag("--explain", is_flag=True, help="Show each summary, and whether it is new or from the cache.")
+@retrieval.flags
+@flags.settings
+@flags.machine
+@flags.folders
+@flags.as_json
+def command(explain: bool, as_json: bool, **chosen: Any) -> None:
     from trsr_lite.cli import session
 
+    rank = flags.taken(RankOptions, chosen)
     user, candidates = session.read_input(chosen)
     with (
         session.interruptible(),
@@ -38,7 +46,7 @@ def command(k: int, exact: bool, explain: bool, as_json: bool, **chosen: Any) ->
         session.load(chosen, progress) as recommender,
         session.naming(chosen),
     ):
-        result = recommender.recommend(user, candidates, k=k, exact=exact, progress=progress, **asked)
+        result = recommender.recommend(user, candidates, k=rank.k, exact=rank.exact, progress=progress, **asked)
     from trsr_lite.cli import tables
 
     if as_json:

@@ -2,65 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-import click
-
+from trsr_lite.catalog.retrieval import Retrieval
+from trsr_lite.cli.flags import fields, flag, given, together
 from trsr_lite.errors import SettingsError
 
 if TYPE_CHECKING:
     from trsr_lite.catalog.catalog import Catalog
-    from trsr_lite.catalog.retrieval import Retrieval
 
-F = TypeVar("F", bound=Callable[..., Any])
+_NEED_CATALOG = {  # parameter: flag
+    "count": "retrieve",
+    "filters": "filter",
+    "newer_than": "newer-than",
+    "diversity": "diversity",
+    "keep_duplicates": "keep-duplicates",
+}
 
-_NEED_CATALOG = ("retrieve", "filters", "newer_than", "diversity", "keep_duplicates")
+_HEADING = "Catalog"
 
-catalog = click.option("--catalog", metavar="FILE", help="Rank what fits of a catalog: see `trsr-lite catalog build`.")
-retrieve = click.option(
-    "--retrieve", type=click.IntRange(min=1), metavar="N", help="Items of it that are ranked [default: 50]"
-)
-
-
-def options(function: F) -> F:
-    """`--catalog` and what narrows it."""
-    for decorator in reversed(_OPTIONS):
-        function = decorator(function)
-    return function
-
-
-_OPTIONS = (
-    catalog,
-    retrieve,
-    click.option(
+flags = together(
+    flag(
+        "--catalog",
+        metavar="FILE",
+        help="Take candidates from this catalog; `trsr-lite catalog build` makes one.",
+        heading=_HEADING,
+    ),
+    fields(Retrieval, "count", heading=_HEADING),
+    flag(
         "--filter",
         "filters",
         multiple=True,
         metavar="NAME=TEXT",
-        help="Only items whose attribute has this text; a name twice: either text; two names: both.",
+        help="Only items whose attribute NAME has this text. Repeat a NAME to allow several texts.",
+        heading=_HEADING,
     ),
-    click.option("--newer-than", metavar="TIME", help="Only items with a later `time`, such as 2026-01-02."),
-    click.option(
-        "--diversity", type=click.FloatRange(0, 1), metavar="0…1", help="How much to avoid items alike [default: 0]"
-    ),
-    click.option("--keep-duplicates", is_flag=True, default=None, help="Keep near-duplicates too."),
+    flag("--newer-than", metavar="TIME", help="Only items with a later `time`, such as 2026-01-02.", heading=_HEADING),
+    fields(Retrieval, "diversity", heading=_HEADING),
+    flag("--keep-duplicates", is_flag=True, default=None, help="Keep near-duplicates too.", heading=_HEADING),
 )
+"""`--catalog` and what narrows it."""
 
 
 @contextmanager
 def opened(chosen: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The arguments `catalog` and `retrieve` of `Recommender.recommend`; none where no catalog is given."""
     if chosen["catalog"] is None:
-        if given := [name for name in _NEED_CATALOG if chosen[name] not in (None, ())]:
-            option = {"filters": "filter"}.get(given[0], given[0].replace("_", "-"))
+        if unused := [name for name in _NEED_CATALOG if chosen[name] not in (None, ())]:
             raise SettingsError(
-                f"`--{option}` needs `--catalog`", hint="make one: `trsr-lite catalog build items.jsonl`"
+                f"`--{_NEED_CATALOG[unused[0]]}` needs `--catalog`",
+                hint="make one: `trsr-lite catalog build items.jsonl`",
             )
         yield {}
         return
-    if chosen.get("candidate_file"):
+    if chosen.get("candidate_file") or chosen.get("candidates"):
         raise SettingsError("give `--candidates` or `--catalog`, not both")
     from trsr_lite.catalog.catalog import Catalog
 
@@ -71,24 +68,22 @@ def opened(chosen: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _wanted(chosen: dict[str, Any]) -> Retrieval:
-    from trsr_lite.catalog.retrieval import Retrieval
     from trsr_lite.records import parse_time
 
-    newer = chosen["newer_than"]
+    newer, known = chosen["newer_than"], {"count": chosen["count"], "diversity": chosen["diversity"]}
     if newer == "":
         raise SettingsError("`--newer-than` is empty", hint="give it a time, such as 2026-01-02")
     return Retrieval(
-        count=chosen["retrieve"] or Retrieval.count,
         filters=_filters(chosen["filters"]),
         newer_than=None if newer is None else parse_time(newer, "--newer-than"),
-        diversity=chosen["diversity"] or 0.0,
         fold=not chosen["keep_duplicates"],
+        **given(known),
     )
 
 
-def _filters(given: Sequence[str]) -> dict[str, list[str]]:
+def _filters(texts: Sequence[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for one in given:
+    for one in texts:
         name, equals, text = one.partition("=")
         if not name.strip() or not equals or not text.strip():
             raise SettingsError(f"--filter {one!r} is not NAME=TEXT", hint="such as `--filter category=Garden`")

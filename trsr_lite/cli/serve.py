@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from trsr_lite.cli import options
+from trsr_lite.cli import flags, manual
 from trsr_lite.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -19,18 +19,26 @@ CHUNK = 1 << 16
 STDIN, STDOUT, STDERR = 0, 1, 2
 
 
-@click.command("serve")
-@options.model
-@options.settings
-@options.machine
-@options.unload_after
-@options.folders
-def command(**chosen: Any) -> None:
-    """Serve another program: JSON-RPC 2.0, one message a line, on stdin and stdout.
+@manual.command(
+    "serve",
+    """Serve another program on stdin and stdout.
 
-    Options are the defaults of requests. It ends when stdin is closed and all is answered, when `shutdown` is asked
-    for, or when the program that started it ends. The protocol is docs/reference/protocol.md.
-    """
+    Each line is one JSON-RPC 2.0 message; see docs/reference/protocol.md. Flags are the defaults of requests.
+
+    The server ends after `shutdown`, or when stdin is closed and all is answered. It also ends with the program that
+    started it.
+    """,
+    examples="""
+    trsr-lite serve
+    trsr-lite serve -m my_bundle --unload-after 300
+    """,
+)
+@flags.model
+@flags.settings
+@flags.machine
+@flags.unload_after
+@flags.folders
+def command(**chosen: Any) -> None:
     from trsr_lite.cli import session
     from trsr_lite.serve import parent
     from trsr_lite.serve.recommenders import Recommenders

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from trsr_lite.cli.options import SETTING_NAMES
+from trsr_lite.cli import flags
 from trsr_lite.engine.interface import EngineOptions
 from trsr_lite.errors import Cancelled, DataError
 from trsr_lite.recommender.recommender import Recommender
@@ -45,13 +45,13 @@ def load(options: dict[str, Any], progress: OnProgress | None = None) -> Recomme
     """A recommender as the options say."""
     return Recommender.load(
         options["model"],
-        options=EngineOptions(options["threads"], options["gpu_layers"], options["ctx_size"]),
+        options=flags.taken(EngineOptions, dict(options)),
         cache_dir=options["cache_dir"],
         data_dir=options["data_dir"],
         offline=options["offline"],
         unload_after=options.get("unload_after"),
         progress=progress,
-        **{name: options[name] for name in SETTING_NAMES},
+        **{name: options[name] for name in flags.SETTING_NAMES},
     )
 
 

@@ -7,30 +7,39 @@ from typing import Any
 
 import click
 
-from trsr_lite.cli import options
+from trsr_lite.cli import flags, manual
 from trsr_lite.errors import SettingsError
 
 
-@click.command("summarize")
-@options.user
-@options.model
-@options.settings
-@click.option("--show-blocks", is_flag=True, help="Show every summary and whether it was cached or made now.")
-@click.option(
+@manual.command(
+    "summarize",
+    """Summarize what a user likes.
+
+    Summaries are kept: a second run writes only those that new items need.
+    """,
+    examples="""
+    trsr-lite summarize --user examples/news_reader.json
+    trsr-lite summarize --user me.json --show-blocks
+    """,
+)
+@flags.user
+@flags.model
+@flags.flag("--show-blocks", is_flag=True, help="Show each summary, and whether it is new or from the cache.")
+@flags.flag(
     "--pairs-out",
     metavar="FILE",
-    help="Append what every summary of every user in the file was made from, for `train --role summarizer`.",
+    help="Append training pairs of all users in the file, for `train --role summarizer`.",
 )
-@options.machine
-@options.folders
-@options.as_json
+@flags.settings
+@flags.machine
+@flags.folders
+@flags.as_json
 def command(show_blocks: bool, pairs_out: str | None, as_json: bool, **chosen: Any) -> None:
-    """Summarize what a user likes; only what the cache lacks is generated."""
     from trsr_lite.cli import session
 
     if pairs_out:
         if show_blocks:
-            raise SettingsError("`--show-blocks` changes nothing with `--pairs-out`", hint="leave it away")
+            raise SettingsError("`--show-blocks` changes nothing with `--pairs-out`", hint="remove it")
         _write_pairs(pairs_out, as_json, chosen)
         return
     user, _ = session.read_input(chosen)

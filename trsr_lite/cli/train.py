@@ -4,152 +4,97 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
-from trsr_lite.cli import fields as generated
-from trsr_lite.cli import options
-from trsr_lite.datasets import options as data_options
-from trsr_lite.datasets.options import DataOptions
+from trsr_lite.cli import config, flags, manual
+from trsr_lite.datasets.data_options import DataOptions
 from trsr_lite.engine.interface import EngineOptions
-from trsr_lite.errors import SettingsError
-from trsr_lite.settings import CHOICES, Settings
-from trsr_lite.training import options as hyper
-from trsr_lite.training import run_dir
-from trsr_lite.training.options import TrainOptions
+from trsr_lite.settings import Settings
+from trsr_lite.training.request import PRESETS, train
+from trsr_lite.training.train_options import PairOptions, TrainOptions
 
 OWN = "trsr_lite.train.config"  # names of the options that `train --config` sets
-PAPER_SETTINGS = {"ragged": True, "fan_in": 8}  # the authors merge all block summaries in one prompt
-OF_LISTS = ("summarizer", "objective", "answer_weight", "drop_summaries", "content_free", "whole_text")
 IN_FRONT = ("step", "steps", "seconds")  # of a line of the log: shown otherwise, or not at all
-PAPER_ATTRIBUTES = {"mind": ("category", "subcategory", "title")}  # of Amazon-M2, all
 
 
 def _configure(context: click.Context, _: click.Parameter, path: str | None) -> None:
     if path:
-        values = generated.read_toml(path, context.command)
+        values = config.of_command(Path(path), context.command)
         context.default_map = {**(context.default_map or {}), **values}
         context.meta[OWN] = values.keys()
 
 
-@click.command("train")
-@click.option(
-    "--config", is_eager=True, expose_value=False, callback=_configure, metavar="F.toml", help="Options, as TOML."
-)
-@click.option("--output", required=True, metavar="RUN", help="Folder of the run.")
-@click.option("--resume", is_flag=True, help="Continue a stopped run; its options need not be repeated.")
-@click.option("--force", is_flag=True, help="Replace an existing run.")
-@click.option("--preset", type=click.Choice(["paper"]), help="The authors' protocol and hyper-parameters.")
-@generated.options(DataOptions, choices=data_options.CHOICES, skip=["seed"])
-@click.option("--pairs", metavar="FILE", help="Pairs for `--role summarizer`, as JSON Lines.")
-@generated.options(TrainOptions, choices=hyper.CHOICES)
-@generated.options(Settings, choices=CHOICES)
-@options.machine
-@options.folders
-@options.as_json
-def command(output: str, resume: bool, force: bool, as_json: bool, **chosen: Any) -> None:
-    """Fine-tune the recommender, or the summarizer, on one GPU, several, or a CPU.
+@manual.command(
+    "train",
+    """Fine-tune a model on histories: a recommender, or a summarizer.
 
-    --data is a folder in the raw layout of MIND or Amazon-M2, or one with items.jsonl and interactions.jsonl.
-    """
-    folders = {name: chosen.pop(name) for name in ("cache_dir", "data_dir", "offline")}
-    machine = EngineOptions(*(chosen.pop(name) for name in ("threads", "gpu_layers", "ctx_size")))
-    given = {name: value for name, value in chosen.items() if value is not None}
-    if resume:
-        config = run_dir.read(Path(output))["config"]
-        given = {name: value for name, value in given.items() if _is_asked(name)}
-        given = {**config["options"], **config["settings"], **config["data"], **given}
-    _refuse(given)
-    os.environ.setdefault("TQDM_DISABLE", "1")  # transformers draws bars that cannot be turned off otherwise
-    try:
-        from trsr_lite.training import train as run
-    except ImportError as error:
-        raise SettingsError(f"training needs {error.name}", hint="pip install 'trsr-lite[train]'") from error
-    train, settings, data = _resolve(given, hyper.PairOptions)
+    It runs on a CPU, on one GPU or on several, and needs the extra `train`. Give --output, --dataset and --data to
+    begin; everything else has a default. --data is a folder in the raw layout of MIND or Amazon-M2, or one with
+    items.jsonl and interactions.jsonl.
+
+    Then `trsr-lite convert RUN` makes a model that laptops can use.
+    """,
+    examples="""
+    trsr-lite train --dataset mind --data mind/train --output runs/news
+    trsr-lite train --config recipe.toml --dataset jsonl --data mine --output runs/mine
+    trsr-lite train --output runs/news --resume
+    """,
+)
+@flags.flag("--output", required=True, metavar="RUN", help="Folder of the run.")
+@flags.flag(
+    "--config",
+    is_eager=True,
+    expose_value=False,
+    callback=_configure,
+    metavar="F.toml",
+    help="File of options, as TOML. What you type counts instead.",
+)
+@flags.flag("--preset", type=click.Choice(PRESETS), help="Protocol and hyper-parameters of the paper's authors.")
+@flags.flag("--resume", is_flag=True, help="Continue a stopped run. It keeps its own options.")
+@flags.flag("--force", is_flag=True, help="Replace an existing run.")
+@flags.fields(TrainOptions, "role")
+@flags.fields(DataOptions, skip=["seed"], required=False)
+@flags.fields(PairOptions, "pairs", required=False)
+@flags.fields(TrainOptions, skip=["role"])
+@flags.fields(Settings)
+@flags.machine
+@flags.folders
+@flags.as_json
+def command(output: str, as_json: bool, preset: str | None, resume: bool, force: bool, **chosen: Any) -> None:
     from trsr_lite.cli import session, tables
 
+    os.environ.setdefault("TQDM_DISABLE", "1")  # transformers draws bars that cannot be turned off otherwise
+    folders = {name: chosen.pop(name) for name in ("cache_dir", "data_dir", "offline")}
+    machine = flags.taken(EngineOptions, chosen)
+    options, defaults = flags.apart(chosen)
+    if resume:  # a run goes on with its own options, not with the user's
+        own = click.get_current_context().meta.get(OWN, ())
+        defaults = {name: value for name, value in defaults.items() if name in own}
     with (
         session.interruptible("checkpoints are kept, and `--resume` goes on"),
         session.reporting(log=True) as progress,
     ):
-        outcome = run.train(
-            train,
-            settings,
-            data,
+        result = train(
             output,
+            preset=preset,
             resume=resume,
             force=force,
             machine=machine,
+            defaults=defaults,
             progress=progress,
             on_event=_show,
             **folders,
+            **options,
         )
     if os.environ.get("RANK", "0") != "0":  # torchrun: one process speaks
         return
     if as_json:
-        tables.print_json(outcome.to_dict())
+        tables.print_json(result.to_dict())
     else:
-        tables.print_facts(f"Run {output}", [("steps", outcome.steps), *outcome.best.items()], tables.console())
-
-
-def _is_asked(name: str) -> bool:
-    """Whether an option was typed or is of this command's own file: a run goes on with its own, not with the user's."""
-    context = click.get_current_context()
-    is_default = context.get_parameter_source(name) is ParameterSource.DEFAULT_MAP
-    return not is_default or name in context.meta.get(OWN, ())
-
-
-def _refuse(given: Mapping[str, Any]) -> None:
-    """Raise `SettingsError` for an option that was typed and would change nothing."""
-    of_lists = {field.name for field in fields(DataOptions)} - {"seed", "validation"}
-    objective = given.get("objective", TrainOptions.objective)
-    idle = [
-        (given.get("role") == "summarizer", {*of_lists, *OF_LISTS}, "`--role summarizer`, which learns from pairs"),
-        (given.get("full"), {"rank", "alpha", "dropout", "layers"}, "`--full`, which makes no adapter"),
-        (given.get("whole_text"), {"objective", "answer_weight"}, "`--whole-text`, which is an objective of its own"),
-        (objective != "both", {"answer_weight"}, f"`--objective {objective}`, which has one loss: it is for `both`"),
-    ]
-    for applies, names, why in idle:
-        if applies and (found := [name for name in given if name in names and options.typed(name)]):
-            raise SettingsError(f"`--{found[0].replace('_', '-')}` changes nothing with {why}", hint="leave it away")
-
-
-def _resolve(given: Mapping[str, Any], pair_options: type) -> tuple[TrainOptions, Settings, Any]:
-    """The options of hyper-parameters, settings and data: preset below what was given."""
-    given = dict(given)
-    preset, pairs = given.pop("preset", None), given.get("pairs")
-    if given.get("role") == "summarizer":
-        if not pairs or "dataset" in given:
-            raise SettingsError("`--role summarizer` learns from `--pairs FILE`, and from no data set")
-    elif pairs or not ("dataset" in given and "data" in given):
-        raise SettingsError(
-            "a recommender learns from `--dataset` and `--data`" + (", not from `--pairs`" if pairs else ""),
-            hint="a summarizer is trained with `--role summarizer --pairs FILE`",
-        )
-    if preset:
-        if pairs:
-            raise SettingsError("the preset `paper` is for recommenders")
-        attributes = PAPER_ATTRIBUTES.get(given["dataset"], ())
-        given = {
-            **data_options.paper(given["dataset"]),
-            **hyper.paper(),
-            "whole_text": "objective" not in given,
-            **PAPER_SETTINGS,
-            "attributes": attributes,
-            **given,
-        }
-    if not pairs and "domain" not in given:
-        given["domain"] = data_options.domain_of(given["dataset"])
-    data_kind = pair_options if pairs else DataOptions
-    train, settings, data = (
-        {field.name: given[field.name] for field in fields(kind) if field.name in given}
-        for kind in (TrainOptions, Settings, data_kind)
-    )
-    return TrainOptions(**train), Settings.from_dict(settings), data_kind(**data)
+        tables.print_facts(f"Run {output}", [("steps", result.steps), *result.best.items()], tables.console())
 
 
 def _show(line: Mapping[str, Any]) -> None:

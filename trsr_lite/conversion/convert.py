@@ -19,13 +19,13 @@ import torch
 
 from trsr_lite import __version__
 from trsr_lite.conversion import comparison, gguf, merge, model_card, staging, summarizer_source
+from trsr_lite.conversion.convert_options import AUTO, AUTO_TYPES, ROOM, ConvertOptions
 from trsr_lite.conversion.llama_cpp_scripts import Converter
-from trsr_lite.conversion.options import AUTO, AUTO_TYPES, ROOM, ConvertOptions
 from trsr_lite.conversion.staging import AGAIN, Staging
 from trsr_lite.conversion.verify import Verification, describe, held_out, reference
 from trsr_lite.datasets import origin
 from trsr_lite.errors import SettingsError, TrsrError, VerificationError
-from trsr_lite.io import files as disk
+from trsr_lite.io import files
 from trsr_lite.io.digests import file_digest
 from trsr_lite.models import bundle
 from trsr_lite.models.bundle import Bundle, ModelFile
@@ -33,9 +33,9 @@ from trsr_lite.models.calibration import Calibration
 from trsr_lite.models.speed import measure
 from trsr_lite.prompts import fingerprint
 from trsr_lite.training import base_model, lora, run_dir
-from trsr_lite.training.options import TrainOptions
 from trsr_lite.training.ranking_data import RankingExample
 from trsr_lite.training.torch_scorer import Scorer
+from trsr_lite.training.train_options import TrainOptions
 
 OnStep = Callable[[str], None]
 REPORT, CARD = "report.json", "README.md"
@@ -92,9 +92,9 @@ class Conversion:
             data_dir=data_dir,
             offline=offline,
         )
-        files = [*sorted(self.trained.iterdir()), run / run_dir.LISTS]
+        inputs = [*sorted(self.trained.iterdir()), run / run_dir.LISTS]
         self._inputs = {
-            "run": {path.name: file_digest(path) for path in files},
+            "run": {path.name: file_digest(path) for path in inputs},
             "options": {name: value for name, value in asdict(options).items() if not name.startswith(AFTERWARDS)},
             "converter": self.converter.digest,
             "trsr_lite": __version__,
@@ -291,11 +291,11 @@ class Conversion:
             verified={name: report[name] for name in ("reference", "lists", "thresholds", "steps")},
             versions={**self.record["versions"], **_versions(), "converter": self.converter.digest},
         )
-        with disk.checked(self.staging.folder, hint=AGAIN):
+        with files.checked(self.staging.folder, hint=AGAIN):
             made.write(self.staging.folder)
             (self.staging.folder / CARD).write_text(model_card.text(made, self.record), encoding="utf-8")
-        files = {file.path.name for role in (recommender, summaries) for file in (role, role.adapter) if file}
-        self.staging.finish([*sorted(files), bundle.MANIFEST, CARD, REPORT])
+        names = {file.path.name for role in (recommender, summaries) for file in (role, role.adapter) if file}
+        self.staging.finish([*sorted(names), bundle.MANIFEST, CARD, REPORT])
         return replace(made, recommender=self._placed(recommender), summarizer=self._placed(summaries))
 
     def _placed(self, file: ModelFile) -> ModelFile:

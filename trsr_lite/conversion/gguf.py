@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from trsr_lite.conversion import rank_padding
+from trsr_lite.conversion.convert_options import FLOATS
 from trsr_lite.conversion.llama_cpp_scripts import LORA_SCRIPT, MODEL_SCRIPT, Converter
-from trsr_lite.conversion.options import FLOATS
 from trsr_lite.engine import model as native
 from trsr_lite.engine.interface import FILE_TYPES
 from trsr_lite.engine.threads import default_threads

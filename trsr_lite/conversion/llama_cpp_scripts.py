@@ -24,7 +24,7 @@ from pathlib import Path, PurePosixPath
 
 from trsr_lite.engine import model
 from trsr_lite.errors import ModelError
-from trsr_lite.io import files as disk
+from trsr_lite.io import files
 
 PACKAGE = "llama-cpp-python"
 MODEL_SCRIPT = "convert_hf_to_gguf.py"
@@ -117,7 +117,7 @@ def _fetch(version: str, target: Path) -> None:
     """Download the source distribution and unpack the scripts alone, in one step."""
     with contextlib.ExitStack() as opened:
         other = "choose another folder with `--cache-dir`"
-        opened.enter_context(disk.checked(target, hint=f"make room, or {other}", otherwise=other))
+        opened.enter_context(files.checked(target, hint=f"make room, or {other}", otherwise=other))
         target.parent.mkdir(parents=True, exist_ok=True)
         place = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix=".fetch-", dir=target.parent)))
         archive, reason = _download(version, place, _without_building(version, place / "backend"))
@@ -133,7 +133,7 @@ def _fetch(version: str, target: Path) -> None:
 
 
 def _complete(folder: Path) -> bool:
-    with disk.granted(folder):
+    with files.granted(folder):
         return all((folder / part).exists() for part in PARTS)
 
 
@@ -188,9 +188,9 @@ def _unpack(archive: Path, target: Path) -> None:
 
 def _digest(folder: Path) -> str:
     digest = hashlib.blake2b(digest_size=20)
-    files = [folder / MODEL_SCRIPT, folder / LORA_SCRIPT, *sorted((folder / "conversion").glob("*.py"))]
-    with disk.granted(folder):
-        for path in files:
+    scripts = [folder / MODEL_SCRIPT, folder / LORA_SCRIPT, *sorted((folder / "conversion").glob("*.py"))]
+    with files.granted(folder):
+        for path in scripts:
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return f"b2:{digest.hexdigest()}"
 

@@ -17,7 +17,7 @@ from trsr_lite.errors import ModelError
 from trsr_lite.io import files
 from trsr_lite.training import base_files, base_model, lora, run_dir
 from trsr_lite.training.base_model import TOKENIZER_FILES, Base
-from trsr_lite.training.options import LAYERS, TrainOptions
+from trsr_lite.training.train_options import LAYERS, TrainOptions
 
 ALLOWED = frozenset(LAYERS)
 

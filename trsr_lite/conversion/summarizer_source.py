@@ -16,8 +16,8 @@ import orjson
 import torch
 
 from trsr_lite.conversion import gguf, merge
+from trsr_lite.conversion.convert_options import FLOATS, ROOM, ConvertOptions
 from trsr_lite.conversion.llama_cpp_scripts import Converter
-from trsr_lite.conversion.options import FLOATS, ROOM, ConvertOptions
 from trsr_lite.conversion.staging import remove
 from trsr_lite.errors import ModelError, SettingsError
 from trsr_lite.io.digests import file_digest
@@ -25,7 +25,7 @@ from trsr_lite.models import bundle, default, reference, resolve
 from trsr_lite.models.bundle import ModelFile
 from trsr_lite.settings import Settings
 from trsr_lite.training import base_model, lora, run_dir
-from trsr_lite.training.options import TrainOptions
+from trsr_lite.training.train_options import TrainOptions
 
 
 @dataclass(frozen=True)

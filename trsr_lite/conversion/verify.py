@@ -14,7 +14,7 @@ import torch
 
 from trsr_lite.conversion import comparison, gguf
 from trsr_lite.conversion.comparison import Comparison, Margins
-from trsr_lite.conversion.options import STRICT, ConvertOptions
+from trsr_lite.conversion.convert_options import STRICT, ConvertOptions
 from trsr_lite.engine.llama import LlamaEngine
 from trsr_lite.errors import DataError, VerificationError
 from trsr_lite.io import files

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from trsr_lite.datasets import items
 from trsr_lite.datasets.corpus import Corpus
-from trsr_lite.datasets.options import DataOptions
+from trsr_lite.datasets.data_options import DataOptions
 from trsr_lite.datasets.report import Report
 from trsr_lite.datasets.sources import NOT_TEXT, Source
 from trsr_lite.errors import DataError

@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 from trsr_lite.datasets import amazon_m2, jsonl, mind, sources
 from trsr_lite.datasets.corpus import Case, Corpus
+from trsr_lite.datasets.data_options import DataOptions
 from trsr_lite.datasets.negatives import Sampler
-from trsr_lite.datasets.options import DataOptions
 from trsr_lite.datasets.report import Report
 from trsr_lite.datasets.selection import Selection, select
 from trsr_lite.datasets.splits import ranked

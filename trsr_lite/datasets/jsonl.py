@@ -16,7 +16,7 @@ import orjson
 
 from trsr_lite.datasets import impressions, items
 from trsr_lite.datasets.corpus import Case, Corpus, scratch
-from trsr_lite.datasets.options import DataOptions
+from trsr_lite.datasets.data_options import DataOptions
 from trsr_lite.datasets.report import Report
 from trsr_lite.datasets.sources import NOT_TEXT, Source
 from trsr_lite.errors import DataError

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from trsr_lite.datasets import impressions, items
 from trsr_lite.datasets.corpus import Case, Corpus
-from trsr_lite.datasets.options import DataOptions
+from trsr_lite.datasets.data_options import DataOptions
 from trsr_lite.datasets.report import Report
 from trsr_lite.datasets.sources import NOT_TEXT, Source
 from trsr_lite.records import Item, is_text

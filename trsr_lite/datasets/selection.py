@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trsr_lite.datasets.corpus import Case, Corpus
-from trsr_lite.datasets.options import DataOptions
+from trsr_lite.datasets.data_options import DataOptions
 from trsr_lite.datasets.report import Report
 from trsr_lite.datasets.splits import Numbers, ranked, split
 from trsr_lite.errors import DataError

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from trsr_lite.cancellation import Cancellation
+from trsr_lite.options import check, option
 
 OnProgress = Callable[[int, int], None]
 """Called with (done, total), in tokens."""
@@ -42,18 +43,20 @@ class Margin(NamedTuple):
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """The machine's side of running a model.
+    """The machine's side of running a model; with `ctx_size` None, a context grows to the model's own size at most."""
 
-    Attributes
-    ----------
-    threads: CPU threads; None means the physical cores this process may use.
-    gpu_layers: layers kept on a GPU; None means all where the build supports offloading, else 0; -1 means all.
-    ctx_size: most tokens of KV cache one context may hold; None means what the work needs, up to the model's own.
-    """
+    threads: int | None = option(
+        "CPU threads.", default=None, at_least=1, unset="the physical cores this process may use", metavar="N"
+    )
+    gpu_layers: int | None = option(
+        "Layers on the GPU; -1 means all.", default=None, at_least=-1, unset="all, where a GPU can be used", metavar="N"
+    )
+    ctx_size: int | None = option(
+        "Most tokens of context.", default=None, at_least=256, unset="what the work needs", metavar="N"
+    )
 
-    threads: int | None = None
-    gpu_layers: int | None = None
-    ctx_size: int | None = None
+    def __post_init__(self) -> None:
+        check(self)
 
 
 class Tokenizer(Protocol):

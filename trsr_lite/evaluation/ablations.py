@@ -18,7 +18,7 @@ import numpy as np
 from trsr_lite.errors import SettingsError
 from trsr_lite.evaluation import tables as figures
 from trsr_lite.evaluation.evaluate import Evaluation, answers, failures, several
-from trsr_lite.evaluation.options import STUDIES as NAMES
+from trsr_lite.evaluation.evaluate_options import STUDIES as NAMES
 from trsr_lite.evaluation.outcomes import FOLDER, ListOutcome
 from trsr_lite.evaluation.scores_file import ScoresFileSystem
 from trsr_lite.evaluation.studies import STUDIES, TUNING, Study, Variant
@@ -54,7 +54,7 @@ def check(names: Sequence[str]) -> None:
     for name in names:
         if name not in (ALL, *NAMES):
             near = difflib.get_close_matches(name, NAMES, 1)
-            hint = f"did you mean `{near[0]}`?" if near else f"choose of {', '.join(NAMES)}, or {ALL}"
+            hint = f"did you mean `{near[0]}`?" if near else f"choose from {', '.join(NAMES)}, or {ALL}"
             raise SettingsError(f"there is no study {name!r}", hint=hint)
 
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from trsr_lite.datasets.dataset import Example
 from trsr_lite.errors import DataError, SettingsError
-from trsr_lite.evaluation.options import ALL_BASELINES
+from trsr_lite.evaluation.evaluate_options import ALL_BASELINES
 from trsr_lite.records import Item
 
 DECAY = 0.9  # weight of an item in a history, relative to the one after it
@@ -166,7 +166,7 @@ def make(name: str, items: Iterable[Item], counts: Mapping[str, int] | None, see
         return BM25(items)
     if name == "embeddings":
         return Embeddings()
-    raise SettingsError(f"there is no baseline {name!r}", hint=f"choose of {', '.join(ALL_BASELINES)}")
+    raise SettingsError(f"there is no baseline {name!r}", hint=f"choose from {', '.join(ALL_BASELINES)}")
 
 
 def _texts(items: Iterable[Item]) -> tuple[dict[str, int], list[str]]:

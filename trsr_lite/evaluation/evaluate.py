@@ -28,7 +28,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What came of it.
+    """Results of one evaluation.
 
     Attributes
     ----------
@@ -40,7 +40,8 @@ class Evaluation:
     notes: what a reader must know before believing the figures.
     preparing: system -> seconds of its work for all lists together.
     studies: name -> what a study found, as in the JSON; see `ablations`.
-    first_stage: what `first_stage.measure` found; None where it was not asked for.
+    first_stage: what `candidate_recall.measure` found; None where it was not wanted.
+    error: what kept the first stage from being measured, or None.
     """
 
     lists: EvalLists
@@ -52,6 +53,7 @@ class Evaluation:
     preparing: Mapping[str, float]
     studies: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     first_stage: Mapping[str, Any] | None = None
+    error: TrsrError | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON of `trsr-lite evaluate --json`."""

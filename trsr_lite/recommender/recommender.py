@@ -23,6 +23,7 @@ from trsr_lite.models.bundle import Bundle, ModelFile
 from trsr_lite.models.pool import ModelPool, OpenEngine, opener
 from trsr_lite.models.resolve import DEFAULT_MODEL as DEFAULT_MODEL
 from trsr_lite.models.session import ModelSession, announced
+from trsr_lite.options import known_options, refuse_unknown
 from trsr_lite.prompts import templates
 from trsr_lite.recommender.answer import PartialResult
 from trsr_lite.recommender.calls import LOAD, Calls
@@ -106,6 +107,7 @@ class Recommender:
         the most that weights and contexts take: for it contexts get smaller, and models are kept one at a time.
         Raises `ModelError` where the model is missing or broken; weights are loaded at first use.
         """
+        refuse_unknown(changes, known_options(Settings), "setting")
         store = SummaryStore.at(cache_dir)
         bundle = resolve.load(model, store.digest, data_dir=data_dir, offline=offline, progress=progress)
         return cls(

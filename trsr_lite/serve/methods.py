@@ -7,15 +7,14 @@ typed and has its default here and nowhere else. What a method answers is what t
 
 from __future__ import annotations
 
-import difflib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from trsr_lite.cancellation import Cancellation
 from trsr_lite.errors import SettingsError
-from trsr_lite.options import check
+from trsr_lite.options import again, check, make, option
 from trsr_lite.recommender.candidates import to_rank
 from trsr_lite.recommender.queue import PRIORITIES
 from trsr_lite.recommender.recommender import Recommender
@@ -23,12 +22,10 @@ from trsr_lite.records import User
 from trsr_lite.results import OnProgress
 from trsr_lite.serve.message import Id
 from trsr_lite.serve.recommenders import Recommenders
-from trsr_lite.settings import CHOICES, LEAST, TOP, Settings
+from trsr_lite.settings import RankOptions, Settings
 
 PROTOCOL = 1
 """Raised when a client that speaks an older one would break."""
-
-NAME = 64  # characters of an unknown name that are looked at: comparing takes memory for each
 
 Work = Callable[[Recommenders, Cancellation, OnProgress], Any]
 P = TypeVar("P")
@@ -36,34 +33,21 @@ P = TypeVar("P")
 
 @dataclass(frozen=True, kw_only=True)
 class Summarize:
-    """The preference summary of a user.
+    """The preference summary of a user."""
 
-    Attributes
-    ----------
-    user: as in a user file.
-    model: a reference as for `-m`; the server's own by default.
-    strategy, domain, attributes, prompt_tokens: as the options of these names.
-    sort_history: order the history by time instead of requiring that order.
-    explain: answer with every summary, and whether it was cached or made now.
-    priority: `high`, `normal` or `low`.
-    supersede: earlier unanswered requests of the same method and user are stale, and end.
-    """
-
-    user: Mapping[str, Any]
-    model: str | None = None
-    strategy: str | None = None
-    domain: str | None = None
-    attributes: tuple[str, ...] | None = None
-    prompt_tokens: int | None = None
-    sort_history: bool = False
-    explain: bool = False
-    priority: str = "normal"
-    supersede: bool = False
+    user: Mapping[str, Any] = option("The user, as in a user file.")
+    model: str | None = option("A model, as for `-m`.", default=None, unset="the server's own")
+    strategy: str | None = again(Settings, "strategy", default=None)
+    domain: str | None = again(Settings, "domain", default=None)
+    attributes: tuple[str, ...] | None = again(Settings, "attributes", default=None)
+    prompt_tokens: int | None = again(Settings, "prompt_tokens", default=None)
+    sort_history: bool = option("Sort the history by time. Without it, an unsorted history is an error.", default=False)
+    explain: bool = option("Answer with every summary, and whether it was cached or made now.", default=False)
+    priority: str = option("Which requests go first.", default="normal", choices=tuple(PRIORITIES))
+    supersede: bool = option("End earlier unanswered requests of the same method and user.", default=False)
 
     def __post_init__(self) -> None:
-        chosen = {name: allowed for name, allowed in CHOICES.items() if getattr(self, name) is not None}
-        least = {"prompt_tokens": LEAST["prompt_tokens"]}
-        check(self, least=least, choices={"priority": PRIORITIES, **chosen})
+        check(self)
         if self.model == "":
             raise SettingsError("model is empty")
 
@@ -96,24 +80,17 @@ class Summarize:
 
 @dataclass(frozen=True, kw_only=True)
 class Recommend(Summarize):
-    """The candidates of a user, best first.
+    """The candidates of a user, best first."""
 
-    Attributes
-    ----------
-    candidates: items to rank; the user's own by default.
-    k: how many to answer with.
-    exact: margins reproducible to the bit, slower.
-    budget: seconds from now, waiting included, within which to answer as well as possible.
-    """
-
-    candidates: list[Any] | None = None
-    k: int = TOP
-    exact: bool = False
-    budget: float | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check(self, least={"k": 1, "budget": 0})
+    candidates: list[Any] | None = option("Items to rank.", default=None, unset="the user's own")
+    k: int = again(RankOptions, "k")
+    exact: bool = again(RankOptions, "exact")
+    budget: float | None = option(
+        "Seconds from now, waiting included, within which to answer as well as possible.",
+        default=None,
+        at_least=0,
+        unset="no limit",
+    )
 
     def _work(self, user: User) -> Work:
         candidates = to_rank(self.candidates, user, None, None)
@@ -140,8 +117,8 @@ class Recommend(Summarize):
 class Update(Summarize):
     """The summary of a user whose history has one more `item`: what the next `recommend` then finds ready."""
 
-    item: Mapping[str, Any]
-    priority: str = "low"
+    item: Mapping[str, Any] = option("The new item.")
+    priority: str = again(Summarize, "priority", default="low")
 
     def _work(self, user: User) -> Work:
         return super()._work(user.appended(self.item))
@@ -151,7 +128,7 @@ class Update(Summarize):
 class Forget:
     """Every stored summary that only this user's history rests on is deleted; requests for this user end."""
 
-    user_id: str
+    user_id: str = option("The user.")
     priority = "high"
     supersede = False
 
@@ -169,8 +146,8 @@ class Forget:
 class Initialize:
     """Versions and what the server can do; may be asked at any time. `protocol` is what the client speaks."""
 
-    protocol: int | None = None
-    client: Mapping[str, Any] | None = None
+    protocol: int | None = option("Version of the protocol that the client speaks.", default=None)
+    client: Mapping[str, Any] | None = option("What the client calls itself.", default=None)
 
     def __post_init__(self) -> None:
         check(self)
@@ -215,13 +192,4 @@ def parse(kind: type[P], params: Any) -> P:
     """Parameters of a kind; raises `SettingsError` that names what is missing or unknown, and suggests the nearest."""
     if not isinstance(params, dict):
         raise SettingsError("params must be an object")
-    known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
-    for name in params:
-        if name not in known:
-            asked = name[:NAME]
-            near = difflib.get_close_matches(asked, known, 1)
-            raise SettingsError(f"there is no parameter {asked!r}", hint=f"did you mean `{near[0]}`?" if near else None)
-    for name, field in known.items():
-        if field.default is MISSING and name not in params:
-            raise SettingsError(f"the parameter {name!r} is missing")
-    return kind(**params)
+    return make(kind, params, "parameter")

@@ -25,7 +25,7 @@ from trsr_lite.prompts import fingerprint, templates
 from trsr_lite.records import Item
 from trsr_lite.settings import Settings
 from trsr_lite.training import base_files, memory, tree_attention
-from trsr_lite.training.options import TrainOptions
+from trsr_lite.training.train_options import TrainOptions
 
 TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",

@@ -15,7 +15,7 @@ import torch
 from accelerate import PartialState
 
 from trsr_lite.errors import SettingsError
-from trsr_lite.training.options import TrainOptions
+from trsr_lite.training.train_options import TrainOptions
 
 FSDP = "ACCELERATE_USE_FSDP"
 PATIENCE = timedelta(days=30)  # the others wait while one summarizes, for as long as it takes
@@ -53,7 +53,7 @@ def shards(options: TrainOptions, state: PartialState) -> int:
     if state.num_processes == 1:
         raise SettingsError(
             "`shard` spreads a base over several processes, and there is one",
-            hint="start with `torchrun --nproc_per_node N -m trsr_lite train …`, or leave `--shard` away",
+            hint="start with `torchrun --nproc_per_node N -m trsr_lite train …`, or remove `--shard`",
         )
     return int(state.num_processes)
 

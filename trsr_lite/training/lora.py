@@ -15,7 +15,7 @@ import torch
 from trsr_lite.errors import ModelError
 from trsr_lite.training import base_model
 from trsr_lite.training.base_model import Base
-from trsr_lite.training.options import LAYERS, TrainOptions
+from trsr_lite.training.train_options import LAYERS, TrainOptions
 
 NEEDLESS = "training_args.bin"  # a pickle, which nobody should load
 

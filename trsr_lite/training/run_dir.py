@@ -27,7 +27,7 @@ import orjson
 from trsr_lite import __version__
 from trsr_lite.errors import ModelError, SettingsError, TrsrError
 from trsr_lite.io import files, lock
-from trsr_lite.training.options import TrainOptions, difference
+from trsr_lite.training.train_options import TrainOptions, difference
 
 RUN = "run.json"
 LISTS = "lists.jsonl"

@@ -17,8 +17,8 @@ from accelerate import PartialState
 from trsr_lite.errors import TrsrError
 from trsr_lite.io import files
 from trsr_lite.training import lora, run_dir, validation
-from trsr_lite.training.options import TrainOptions
 from trsr_lite.training.packing import PackedRow
+from trsr_lite.training.train_options import TrainOptions
 from trsr_lite.training.trainable import Learner
 from trsr_lite.training.trainer import PackTrainer
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,13 +20,13 @@ import transformers
 from accelerate import PartialState
 
 from trsr_lite.datasets import dataset as datasets
-from trsr_lite.datasets.options import DataOptions
+from trsr_lite.datasets.data_options import DataOptions
 from trsr_lite.engine.interface import EngineOptions
 from trsr_lite.io import files
 from trsr_lite.prompts.templates import PROMPT_VERSION
 from trsr_lite.recommender.recommender import Recommender
 from trsr_lite.records import Item
-from trsr_lite.results import OnProgress, Progress
+from trsr_lite.results import OnEvent, OnProgress, Progress
 from trsr_lite.settings import Settings
 from trsr_lite.training import (
     base_model,
@@ -41,34 +41,15 @@ from trsr_lite.training import (
     trainer,
     validation,
 )
-from trsr_lite.training.options import PairOptions, TrainOptions
 from trsr_lite.training.ranking_data import RankingData, Summarizer
 from trsr_lite.training.schedule import Order, Schedule, check_rows
 from trsr_lite.training.summary_data import SummaryData
+from trsr_lite.training.train_options import PairOptions, TrainOptions
+from trsr_lite.training.train_result import TrainResult
 from trsr_lite.training.trainable import Learner
-from trsr_lite.training.trainer import METRIC, SHORTENED, OnEvent
+from trsr_lite.training.trainer import METRIC, SHORTENED
 
 BATCH_TOKENS = {"cpu": 2048, "gpu": 8192}  # a token of a 135M base with LoRA takes 2 MB of activations
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """A finished run: its folder, its steps, the best validation metrics, and its seconds."""
-
-    run: Path
-    steps: int
-    best: Mapping[str, float]
-    seconds: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON of `trsr-lite train --json`."""
-        return {
-            "schema": run_dir.SCHEMA,
-            "run": str(self.run),
-            "steps": self.steps,
-            "best": dict(self.best),
-            "seconds": round(self.seconds, 1),
-        }
 
 
 def train(
@@ -89,7 +70,7 @@ def train(
     """Train as the options say, into the folder `output`.
 
     `machine` is how the summarizer runs. `progress` hears of the summaries, `on_event` of the data, of every step and
-    every validation (see `trainer.OnEvent`), both in the main process alone. Started with `torchrun`, every process
+    every validation (see `results.OnEvent`), both in the main process alone. Started with `torchrun`, every process
     calls this alike. Raises `SettingsError`, `DataError`, `ModelError`, `TrsrError`.
     """
     began, state = time.perf_counter(), distributed.join()

@@ -15,8 +15,8 @@ from trsr_lite.errors import ModelError, SettingsError
 from trsr_lite.settings import Settings
 from trsr_lite.training import base_model, distributed, lora, validation
 from trsr_lite.training.losses import Objective
-from trsr_lite.training.options import TrainOptions
 from trsr_lite.training.packing import PackedRow
+from trsr_lite.training.train_options import TrainOptions
 
 PROBES = [PackedRow((1, 2, 3, 4), (first, (5, 6)), (1, 0)) for first in ((7, 8, 9), (9, 8, 7))]  # alike in shape
 APART = 0.1  # logits; equal to the last bit but for experts, whose products change their shapes with the tokens
@@ -54,7 +54,7 @@ def load(
     """
     cpu = state.device.type == "cpu"
     if options.four_bit and cpu:  # where bitsandbytes packs weights anew in each validation, with loss
-        raise SettingsError("a 4-bit base is trained on a GPU, and there is none", hint="leave `--four-bit` away")
+        raise SettingsError("a 4-bit base is trained on a GPU, and there is none", hint="remove `--four-bit`")
     shards = distributed.shards(options, state)
     located = base_model.locate(options.base, revision=options.revision, offline=offline)
     tokenizer = base_model.HfTokenizer.load(located, offline=offline)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,11 +19,12 @@ from accelerate import PartialState
 
 from trsr_lite.errors import TrsrError
 from trsr_lite.io import files
+from trsr_lite.results import OnEvent
 from trsr_lite.training import distributed, lora
 from trsr_lite.training.losses import Objective
-from trsr_lite.training.options import TrainOptions
 from trsr_lite.training.packing import Pack
 from trsr_lite.training.schedule import Schedule
+from trsr_lite.training.train_options import TrainOptions
 
 CHECKPOINTS = "checkpoints"
 COMPLETE = "complete"
@@ -33,10 +34,6 @@ SECONDS = "seconds"  # of the whole run so far
 SHORTENED = "shortened_rows"
 METRIC = "score"  # what the best checkpoint has most of
 KEPT = 2
-
-OnEvent = Callable[[Mapping[str, Any]], None]
-"""Called with `data` (what was read, in lines), then with each line of the log: `step` and `loss`, or `step` and
-validation metrics."""
 
 
 class PackTrainer(transformers.Trainer):
