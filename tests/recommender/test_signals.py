@@ -12,9 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trsr_lite import FakeEngine, Item, Recommender, Settings, SettingsError, User
+from trsr_lite import FakeEngine, Item, ModelError, Recommender, Settings, SettingsError, User
+from trsr_lite.engine.llama import LlamaEngine
+from trsr_lite.engine.tensors import Rows
 from trsr_lite.io.digests import file_digest
+from trsr_lite.models import bundle as bundles
 from trsr_lite.models import bundle_signals
+from trsr_lite.models.bundle import Bundle, ModelFile
 from trsr_lite.models.bundle_signals import BundleSignals
 from trsr_lite.models.calibration import Calibration
 from trsr_lite.recommender.queue import Call
@@ -254,3 +258,51 @@ def test_the_model_alone_says_its_own_score(make_recommender: Make, news_user: U
     entry = recommender.recommend(news_user).recommendations[0]
     said = "yes" if entry.score >= 0.5 else "no"
     assert explain(entry, news_user, recommender.bundle, "news") == f"the model says {said} ({entry.score:.2f})"
+
+
+# A real vocabulary and a real table of embeddings
+
+
+@pytest.fixture
+def tiny_bundle(tiny: Path, tmp_path: Path, news_user: User) -> Path:
+    """A bundle on a tiny model, whose statistics know the tokens of its tokenizer."""
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    model, statistics = folder / "model.gguf", folder / "statistics.npz"
+    model.write_bytes(tiny.read_bytes())
+    vocabulary = LlamaEngine(model, identity="", vocab_only=True)
+    builder = StatisticsBuilder(vocabulary, Rows(model))
+    builder.add([*news_user.history, *news_user.candidates])
+    statistics_file.save(builder.build(), statistics)
+    vocabulary.close()
+    fusion = Fusion({"tokens": Weight(1.0, scale=0.1), "recent": Weight(0.5, scale=0.1), "words": Weight(0.1)})
+    file = ModelFile(model, file_digest(model), model.stat().st_size, "F32")
+    settings = Settings(strategy="none", item_tokens=20)
+    Bundle("tiny", file, file, settings, signals=bundle_signals.make(statistics, fusion, file_digest)).write(folder)
+    return folder
+
+
+def test_token_vectors_rank_from_the_models_own_table_and_load_no_weights(
+    tiny_bundle: Path, tmp_path: Path, news_user: User
+) -> None:
+    with Recommender.load(tiny_bundle, cache_dir=tmp_path / "cache") as recommender:
+        result = recommender.recommend(news_user)
+        assert recommender.loaded == ()
+        first = result.recommendations[0]
+        assert list(first.parts) == ["tokens", "recent", "words"] and first.parts["tokens"] != 0
+        assert set(first.because) <= {item.id for item in news_user.history} and first.because
+        again = recommender.recommend(news_user, list(reversed(news_user.candidates)))
+        assert margins(again) == margins(result)
+
+
+def test_statistics_of_another_tokenizer_are_refused(tiny_bundle: Path, tmp_path: Path, news_user: User) -> None:
+    path, before = tiny_bundle / "statistics.npz", bundles.load(tiny_bundle, file_digest)
+    statistics_file.save(dataclasses.replace(statistics_file.load(path), tokenizer="b2:other"), path)
+    assert before.signals is not None
+    signals = bundle_signals.make(path, before.signals.fusion, file_digest)
+    dataclasses.replace(before, signals=signals).write(tiny_bundle)
+    with (
+        Recommender.load(tiny_bundle, cache_dir=tmp_path / "cache") as recommender,
+        pytest.raises(ModelError, match="made with another tokenizer"),
+    ):
+        recommender.recommend(news_user)

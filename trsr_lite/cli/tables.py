@@ -20,6 +20,7 @@ from rich.text import Text
 from trsr_lite.models.bundle import Bundle
 from trsr_lite.prompts.templates import fold
 from trsr_lite.results import Result
+from trsr_lite.signals.signal import MODEL
 
 WIDE = 60  # columns of a terminal that has room for margins beside titles
 
@@ -41,7 +42,9 @@ def print_json(data: Any) -> None:
 
 def print_summary(result: Result, console: Console) -> None:
     """The preference summary in a panel."""
-    if result.summary is None:
+    if result.summary is None and result.recommendations and not any(MODEL in e.parts for e in result.recommendations):
+        console.print(Panel(Text("nothing: other signals ranked", style="dim"), title="What the model knows"))
+    elif result.summary is None:
         text = "no summary: the strategy is none" if result.strategy == "none" else "no summary yet: too few items"
         console.print(Panel(Text(f"{text}; recent items only", style="dim"), title="What the model knows"))
     else:
@@ -80,6 +83,38 @@ def print_ranking(result: Result, console: Console) -> None:
     console.print(table)
     if any(entry.tied for entry in result.recommendations):
         console.print("~ too close to call: the difference is within the noise of batched scoring", style="dim")
+
+
+def print_reasons(result: Result, reasons: Sequence[str], console: Console) -> None:
+    """Why each candidate stands where it does."""
+    for entry, reason in zip(result.recommendations, reasons, strict=True):
+        console.print(Text.assemble(f"{entry.rank:3}  ", fold(entry.item.title), (f"\n     {fold(reason)}", "dim")))
+
+
+def print_skipped(result: Result, console: Console) -> None:
+    """What a budget left no time for; nothing where there was time for all."""
+    if result.skipped is None:
+        return
+    ranked = {entry.item.id for entry in result.recommendations}
+    others = any(item.id in ranked for item in result.skipped.candidates)
+    count = len(result.skipped.candidates)
+    if count:
+        what = "ranked by the other signals alone" if others else "not ranked"
+        console.print(f"no time for the model to score {count} of the candidates: {what}", style="dim")
+    if result.skipped.blocks:
+        console.print(f"no time to summarize {result.skipped.blocks} blocks of the history", style="dim")
+
+
+def print_signals(signals: Mapping[str, Any] | None, console: Console) -> None:
+    """What a bundle ranks by, and how much a deviation of each signal counts."""
+    if signals is None:
+        print_facts("Signals", [("model", "alone: this bundle has no fusion")], console)
+        return
+    fusion, statistics = signals["fusion"], signals["statistics"]
+    facts = [(name, f"{weight['weight']:.3f}") for name, weight in fusion["weights"].items()]
+    facts += [("statistics", f"{statistics['file']} ({statistics['size']} bytes, {statistics['digest']})")]
+    facts += [("fitted on", _plain(fusion["fitted_on"]) or "unknown")]
+    print_facts("Signals, and their weights", facts, console)
 
 
 def print_stats(result: Result, console: Console) -> None:
