@@ -6,8 +6,8 @@ guessed, and candidates keep their order until they are ranked.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from trsr_lite.engine.interface import Margin
 from trsr_lite.models.bundle import Bundle
@@ -35,6 +35,7 @@ class PartialResult:
     started: whether the call ran; else nothing was looked up in a catalog, and nothing scored.
     uncovered: newest complete blocks of the history that the summary does not cover.
     fused: what the signals say of the candidates, all but the model; None where the model ranks alone.
+    because: gives the ids of the nearest history items for each of some candidates.
     margins: the model's, of the first of those that it was to score.
     work: what was generated for it.
     seconds: of each stage.
@@ -47,6 +48,7 @@ class PartialResult:
     summary: Summary = field(default_factory=Summary)
     uncovered: int = 0
     fused: Fused | None = None
+    because: Callable[[Sequence[Item]], Sequence[tuple[str, ...]]] | None = None
     margins: Margins = field(default_factory=Margins)
     work: Work = field(default_factory=Work)
     seconds: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
@@ -61,7 +63,10 @@ class PartialResult:
     def result(self, bundle: Bundle, *, k: int | None = None, exact: bool = False) -> Result:
         """The best `k` of those that are ranked (all without `k`), best first; `exact` as they were scored."""
         found = dict(zip((item.id for item in self.margins.candidates), self.margins.margins, strict=False))
-        ranked = self._ranked(bundle, found, 0.0 if exact else bundle.noise_floor)
+        ranked = self._ranked(bundle, found, 0.0 if exact else bundle.noise_floor)[:k]
+        if self.because is not None:
+            near = self.because([entry.item for entry in ranked])
+            ranked = [replace(entry, because=ids) for entry, ids in zip(ranked, near, strict=True)]
         asked = {item.id for item in self.margins.candidates}
         left = tuple(item for item in self.candidates if item.id in asked and item.id not in found)
         return Result(
@@ -69,7 +74,7 @@ class PartialResult:
             strategy=self.plan.settings.strategy,
             summary=self.summary.text,
             nodes=self.summary.nodes,
-            recommendations=tuple(ranked[:k]),
+            recommendations=tuple(ranked),
             model={
                 "name": bundle.name,
                 "summarizer": bundle.summarizer.identity,

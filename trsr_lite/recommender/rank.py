@@ -62,7 +62,6 @@ def rank_fused(
                 label_mass=found.label_mass if found else None,
                 tied=False,
                 parts=parts,
-                because=fused.because[place],
             )
         )
     weight = fusion.weights.get(MODEL) if any(margins) else None

@@ -390,7 +390,9 @@ class Recommender:
     def _ask_signals(self, answer: PartialResult, names: Sequence[str]) -> None:
         """Let all signals but the model judge the candidates, unless it ranks alone or there are none."""
         if tuple(names) != (MODEL,) and answer.candidates:
-            answer.fused = self._signals.rank(self.bundle, names, answer.user.history, answer.candidates)
+            history = answer.user.history
+            answer.fused = self._signals.rank(self.bundle, names, history, answer.candidates)
+            answer.because = partial(self._signals.because, self.bundle, names, history)
 
     def _ask_model(self, answer: PartialResult, session: ModelSession, *, exact: bool, leave_out: bool) -> None:
         """Let the model score as many candidates as there is time for, the most promising first."""

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from trsr_lite.engine.interface import Engine, Margin
-from trsr_lite.errors import SettingsError
+from trsr_lite.errors import Closed, SettingsError
 from trsr_lite.models.bundle import Bundle
 from trsr_lite.models.pool import OpenEngine
 from trsr_lite.records import Item
@@ -59,21 +59,32 @@ class Signals:
         self._lock = threading.Lock()
         self._rankers: dict[tuple[str, tuple[str, ...]], SignalRanker] = {}
         self._vocabulary: Engine | None = None
+        self._closed = False
 
     def rank(self, bundle: Bundle, names: Sequence[str], history: Sequence[Item], candidates: Sequence[Item]) -> Fused:
         """What all `names` but the model say of the candidates, in their order."""
         with self._lock:
             return self._ranker(bundle, tuple(names)).rank(history, candidates)
 
-    def close(self) -> None:
-        """Forget all; a later `rank` makes it again."""
+    def because(
+        self, bundle: Bundle, names: Sequence[str], history: Sequence[Item], candidates: Sequence[Item]
+    ) -> list[tuple[str, ...]]:
+        """For each candidate the ids of the history items nearest to it, nearest first."""
         with self._lock:
+            return self._ranker(bundle, tuple(names)).because(history, candidates)
+
+    def close(self) -> None:
+        """Forget all, and refuse work from now on."""
+        with self._lock:
+            self._closed = True
             self._rankers.clear()
             if self._vocabulary is not None:
                 self._vocabulary.close()
                 self._vocabulary = None
 
     def _ranker(self, bundle: Bundle, names: tuple[str, ...]) -> SignalRanker:
+        if self._closed:
+            raise Closed("the recommender was closed")
         assert bundle.signals is not None  # noqa: S101 - `chosen` has seen it
         key = (bundle.signals.identity, names)
         if key not in self._rankers:
