@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from trsr_lite.signals.exact import UNIT, Whole
+from trsr_lite.signals.ragged import Places, Rows
 from trsr_lite.signals.signal import Numbers
-from trsr_lite.signals.word_vectors import WordRows
 
 TOP = 3
 DENSE = 256  # words that are multiplied as a matrix, the others by their lists of items
@@ -25,54 +25,58 @@ def of_vectors(history: Whole, candidates: Whole) -> Products:
     return np.asarray(candidates.astype(np.float32) @ history.astype(np.float32).T)
 
 
-def of_words(history: WordRows, candidates: WordRows, size: int) -> Products:
+def of_words(history: Rows, candidates: Rows, size: int) -> Products:
     """(candidates, history) exact products of sparse vectors over `size` words."""
-    had, asked = (np.bincount(rows.words, minlength=size) for rows in (history, candidates))
+    had, asked = (np.bincount(rows.columns, minlength=size) for rows in (history, candidates))
     work = had * asked
-    products = np.zeros((candidates.count, history.count), np.float32)
-    frequent = np.zeros(0, np.int64)
-    if work.sum() > SMALL:
-        frequent = np.argpartition(work, -min(DENSE, size))[-min(DENSE, size) :]
-        place = np.full(size, -1, np.int64)
-        place[frequent] = np.arange(len(frequent))
-        products += _dense(candidates, place, len(frequent)) @ _dense(history, place, len(frequent)).T
-        had[frequent] = 0
-    if (had * asked).any():
-        products += _sparse(history, candidates, had)
-    return products
+    if work.sum() <= SMALL:
+        return _sparse(history, candidates, had).astype(np.float32)
+    frequent = np.argpartition(work, -min(DENSE, size))[-min(DENSE, size) :]
+    place = np.full(size, -1, np.int64)
+    place[frequent] = np.arange(len(frequent))
+    products = np.asarray(_dense(candidates, place, len(frequent)) @ _dense(history, place, len(frequent)).T)
+    had[frequent] = 0
+    return products + _sparse(history, candidates, had).astype(np.float32)
 
 
 def top_mean(products: Products, count: int = TOP) -> Numbers:
-    """(candidates,) the mean of each row's `count` highest products, as cosines; there must be a history."""
-    left = products.copy()
-    rows = np.arange(len(left))
-    total = np.zeros(len(left))
-    most = min(count, left.shape[1])
-    for _ in range(most):
-        best = left.argmax(axis=1)
-        total += left[rows, best]
-        left[rows, best] = -np.inf
+    """(candidates,) the mean of each row's `count` highest products, as cosines; spends what it is given."""
+    most = min(count, products.shape[1])
+    total = np.zeros(len(products))
+    for place in highest(products, most).T:
+        total += place
     return np.asarray(total * (float(UNIT) / most), np.float32)
 
 
-def _dense(rows: WordRows, place: npt.NDArray[np.int64], width: int) -> Products:
-    columns = place[rows.words]
-    kept = columns >= 0
-    matrix = np.zeros((rows.count, width), np.float32)
-    matrix[rows.rows[kept], columns[kept]] = rows.weights[kept]
-    return matrix
+def highest(products: Products, count: int) -> Products:
+    """(candidates, count) each row's highest products, falling; spends what it is given."""
+    rows = np.arange(len(products))
+    found = np.empty((len(products), count), np.float32)
+    for place in range(count):
+        best = products.argmax(axis=1)
+        found[:, place] = products[rows, best]
+        products[rows, best] = -np.inf
+    return found
 
 
-def _sparse(history: WordRows, candidates: WordRows, had: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def _dense(rows: Rows, place: Places, width: int) -> Products:
+    columns = place[rows.columns]
+    kept = np.flatnonzero(columns >= 0)
+    matrix = np.zeros(rows.count * width, np.float32)
+    matrix[rows.rows[kept] * width + columns[kept]] = rows.weights[kept].astype(np.float32)
+    return matrix.reshape(rows.count, width)
+
+
+def _sparse(history: Rows, candidates: Rows, had: Places) -> npt.NDArray[np.float64]:
     """Products over the words that `had` counts in the history: each meets its list of the history's items."""
-    kept = np.flatnonzero(had[history.words] > 0)
-    order = kept[np.argsort(history.words[kept], kind="stable")]  # by word
-    starts = np.cumsum(had) - had
-    times = had[candidates.words]
-    entries = np.repeat(np.arange(len(times)), times)
-    within = np.arange(len(entries)) - np.repeat(np.cumsum(times) - times, times)
-    met = order[starts[candidates.words[entries]] + within]
-    weights = candidates.weights[entries].astype(np.float64) * history.weights[met]
+    kept = np.flatnonzero(had[history.columns] > 0)
+    order = kept[np.argsort(history.columns[kept], kind="stable")]  # by word
+    asked = np.flatnonzero(had[candidates.columns] > 0)
+    times = had[candidates.columns[asked]]
+    entries = np.repeat(asked, times)
+    starts = np.repeat((np.cumsum(had) - had)[candidates.columns[asked]] - np.cumsum(times) + times, times)
+    met = order[starts + np.arange(len(entries))]
+    weights = candidates.weights[entries] * history.weights[met]
     places = candidates.rows[entries] * history.count + history.rows[met]
     found = np.bincount(places, weights=weights, minlength=candidates.count * history.count)
     return np.asarray(found.reshape(candidates.count, history.count), np.float64)

@@ -43,12 +43,10 @@ class Fused:
     ----------
     scores: (candidates,) float32; more is better.
     parts: signal -> (candidates,) what it adds; they add up to the scores exactly.
-    because: for each candidate the ids of the history items nearest to it, nearest first; none where none is near.
     """
 
     scores: Numbers
     parts: Mapping[str, Numbers]
-    because: Sequence[tuple[str, ...]]
 
 
 class SignalRanker:
@@ -91,14 +89,7 @@ class SignalRanker:
         had, asked = tuple(history), tuple(candidates)
         return {signal.name: signal.numbers(had, asked) for signal in self._signals}
 
-    def rank(
-        self,
-        history: Sequence[Item],
-        candidates: Sequence[Item],
-        margins: Numbers | None = None,
-        *,
-        reasons: int = REASONS,
-    ) -> Fused:
+    def rank(self, history: Sequence[Item], candidates: Sequence[Item], margins: Numbers | None = None) -> Fused:
         """Fused scores of the candidates; `margins` (candidates,) are the model's, `NaN` where it was not asked."""
         had, asked = tuple(history), tuple(candidates)
         counting = set(self.fusion.names)
@@ -106,21 +97,23 @@ class SignalRanker:
         if margins is not None and MODEL in self._allowed:
             numbers[MODEL] = np.asarray(margins, np.float32)
         parts = self.fusion.parts(numbers)
-        return Fused(total(parts, len(asked)), parts, self.because(had, asked, reasons))
+        return Fused(total(parts, len(asked)), parts)
 
     def because(
         self, history: Sequence[Item], candidates: Sequence[Item], most: int = REASONS
     ) -> list[tuple[str, ...]]:
-        """For each candidate the ids of the `most` history items nearest to it, by token vectors, else by words."""
+        """For each candidate the ids of the `most` history items nearest to it, by token vectors, else by words.
+
+        Worth asking for the few that are shown; `rank` does not need it.
+        """
         had, asked = tuple(history), tuple(candidates)
         if not had or not asked or most < 1:
             return [()] * len(asked)
         first, second = self._store.numbers(had, asked)
         if self._tokens is not None:
-            products = nearest.of_vectors(self._tokens.of(first), self._tokens.of(second))
+            products = nearest.of_vectors(*self._tokens.of(first, second))
         else:
-            own, other = self._words.of(first, second)
-            products = nearest.of_words(own, other, self._words.size)
+            products = nearest.of_words(*self._words.of(first, second), self._words.size)
         order = _nearest(products, min(len(had), 4 * most))
         return [_ids(had, products[row], places, most) for row, places in enumerate(order.tolist())]
 

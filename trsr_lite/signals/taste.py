@@ -34,9 +34,9 @@ class Taste:
     def numbers(self, history: Sequence[Item], candidates: Sequence[Item]) -> Numbers:
         """(candidates,) −1 to 1."""
         had, asked = self._vectors.of(*self._store.numbers(history, candidates))
-        if not len(had.words) or not len(asked.words):
+        if not len(had.columns) or not len(asked.columns):
             return unknown(len(candidates))
         weights = np.where(had.empty, 0.0, DECAY ** np.arange(had.count - 1, -1, -1))
         entries = weights[had.rows] * had.weights / (weights.sum() * SCALE)
-        profile = np.bincount(had.words, weights=entries, minlength=self._vectors.size) - self._vectors.background
+        profile = np.bincount(had.columns, weights=entries, minlength=self._vectors.size) - self._vectors.background
         return np.where(asked.empty, np.float32(np.nan), (asked.dot(profile) / SCALE).astype(np.float32))

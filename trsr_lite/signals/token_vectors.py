@@ -48,18 +48,24 @@ class TokenVectors:
         self._direction = None if direction is None else direction.astype(np.float64)
         self._generation, self._known = store.generation, 0
         self._vectors = np.zeros((64, table.dimensions), np.int16)
+        self._last: tuple[Numbers, Numbers, Whole, Whole] | None = None
 
-    def of(self, numbers: Numbers) -> Whole:
-        """(items, dimensions) whole vectors of these items of the store; zeros for one without a token that counts."""
-        if self._generation != self._store.generation:
-            self._generation, self._known = self._store.generation, 0
+    def of(self, history: Numbers, candidates: Numbers) -> tuple[Whole, Whole]:
+        """(items, dimensions) whole vectors of the store's items of these numbers; zeros for one without tokens.
+
+        Those of the same two arrays again are at hand.
+        """
         items = self._store.items
+        if self._generation != self._store.generation:
+            self._generation, self._known, self._last = self._store.generation, 0, None
         while len(items) > len(self._vectors):
             self._vectors = np.concatenate([self._vectors, np.zeros_like(self._vectors)])
         for number in range(self._known, len(items)):
             self._vectors[number] = self.encoded(text_of(items[number]))
         self._known = len(items)
-        return self._vectors[numbers]
+        if self._last is None or self._last[0] is not history or self._last[1] is not candidates:
+            self._last = (history, candidates, self._vectors[history], self._vectors[candidates])
+        return self._last[2], self._last[3]
 
     def encoded(self, text: str) -> Whole:
         """(dimensions,) the whole vector of a text."""

@@ -30,7 +30,7 @@ class Tokens:
 
     def numbers(self, history: Sequence[Item], candidates: Sequence[Item]) -> Numbers:
         """(candidates,) −1 to 1."""
-        had, asked = (self._vectors.of(numbers) for numbers in self._store.numbers(history, candidates))
+        had, asked = self._vectors.of(*self._store.numbers(history, candidates))
         return _known(had, asked, lambda own: nearest.top_mean(nearest.of_vectors(own, asked)))
 
 
@@ -44,7 +44,7 @@ class Recent:
 
     def numbers(self, history: Sequence[Item], candidates: Sequence[Item]) -> Numbers:
         """(candidates,) −1 to 1."""
-        had, asked = (self._vectors.of(numbers) for numbers in self._store.numbers(history, candidates))
+        had, asked = self._vectors.of(*self._store.numbers(history, candidates))
         return _known(had, asked, lambda own: asked.astype(np.float32) @ _profile(own) * UNIT)
 
 

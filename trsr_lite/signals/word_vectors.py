@@ -7,40 +7,17 @@ item's text and the statistics alone. Source: Salton and Buckley, 1988; smoothed
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from trsr_lite.signals.counts import Keys, inverse_frequency
-from trsr_lite.signals.exact import SCALE, Whole, whole
+from trsr_lite.signals.exact import SCALE, whole
 from trsr_lite.signals.item_store import ItemStore
 from trsr_lite.signals.item_text import words_of
+from trsr_lite.signals.ragged import Places, Ragged, Rows
 from trsr_lite.signals.statistics import Statistics
-
-Places = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class WordRows:
-    """Sparse vectors, one after another: entry i says that item `rows[i]` has `words[i]` with `weights[i]`."""
-
-    rows: Places
-    words: Places
-    weights: Whole
-    count: int
-
-    def dot(self, profile: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """(items,) products with a vector over all words; each is added up in order of the item's own words."""
-        products = self.weights * profile[self.words]
-        return np.asarray(np.bincount(self.rows, weights=products, minlength=self.count), np.float64)
-
-    @property
-    def empty(self) -> npt.NDArray[np.bool_]:
-        """(items,) whether an item has no word."""
-        return np.asarray(np.bincount(self.rows, minlength=self.count) == 0)
 
 
 class WordVectors:
@@ -48,49 +25,42 @@ class WordVectors:
 
     def __init__(self, statistics: Statistics, store: ItemStore) -> None:
         self._statistics, self._store = statistics, store
+        self._sampled = len(statistics.sample)  # rows of the sample come before those of items
+        self._last: tuple[Places, Places, Rows, Rows] | None = None
         self._begin()
 
     @property
     def size(self) -> int:
         """Different words met so far: the length of a vector over all of them."""
-        return len(self._numbers)
+        return self._vectors.width
 
     @property
     def background(self) -> npt.NDArray[np.float64]:
         """(size,) the mean vector of the sample: what any item has in common with many."""
         return np.concatenate([self._background, np.zeros(self.size - len(self._background))])
 
-    def of(self, *groups: Places) -> list[WordRows]:
-        """The vectors of each group of the store's items."""
+    def of(self, history: Places, candidates: Places) -> tuple[Rows, Rows]:
+        """The vectors of the store's items of these numbers; those of the same two arrays again are at hand."""
         if self._generation != self._store.generation:
             self._begin()
-        for item in self._store.items[len(self._vectors) :]:
+        for item in self._store.items[len(self._vectors) - self._sampled :]:
             hashes, counts = np.unique(np.array(words_of(item), np.uint64), return_counts=True)
-            self._vectors.append(self._vector(hashes, counts))
-        return [_rows([self._vectors[number] for number in numbers.tolist()]) for numbers in groups]
+            self._append(hashes, counts)
+        if self._last is None or self._last[0] is not history or self._last[1] is not candidates:
+            had, asked = (self._vectors.rows(self._sampled + one) for one in (history, candidates))
+            self._last = (history, candidates, had, asked)
+        return self._last[2], self._last[3]
 
     def _begin(self) -> None:
-        self._generation = self._store.generation
-        self._numbers: dict[int, int] = {}
-        self._vectors: list[tuple[Places, Whole]] = []
-        sample = self._statistics.sample
-        bags = [sample[number] for number in range(len(sample))]
-        rows = _rows([self._vector(hashes.astype(np.uint64), counts) for hashes, counts in bags])
-        total = np.bincount(rows.words, weights=rows.weights, minlength=self.size)
-        self._background = total / (SCALE * max(len(sample), 1))
+        """Forget all items."""
+        self._generation, self._vectors, self._last = self._store.generation, Ragged(), None
+        for number in range(self._sampled):
+            hashes, counts = self._statistics.sample[number]
+            self._append(hashes.astype(np.uint64), counts)
+        rows = self._vectors.rows(np.arange(self._sampled))
+        total = np.bincount(rows.columns, weights=rows.weights, minlength=self.size)
+        self._background = total / (SCALE * max(self._sampled, 1))
 
-    def _vector(self, hashes: Keys, counts: npt.NDArray[Any]) -> tuple[Places, Whole]:
+    def _append(self, hashes: Keys, counts: npt.NDArray[Any]) -> None:
         weights = inverse_frequency(self._statistics.words.get(hashes), self._statistics.documents)
-        numbers = self._numbers
-        places = np.array([numbers.setdefault(one, len(numbers)) for one in hashes.tolist()], np.int64)
-        return places, whole((1.0 + np.log(counts)) * weights)
-
-
-def _rows(vectors: Sequence[tuple[Places, Whole]]) -> WordRows:
-    lengths = [len(words) for words, _ in vectors]
-    return WordRows(
-        np.repeat(np.arange(len(vectors)), lengths),
-        np.concatenate([np.zeros(0, np.int64), *(words for words, _ in vectors)]),
-        np.concatenate([np.zeros(0, np.int16), *(weights for _, weights in vectors)]),
-        len(vectors),
-    )
+        self._vectors.append(hashes.tolist(), whole((1.0 + np.log(counts)) * weights))

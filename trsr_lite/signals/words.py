@@ -32,10 +32,12 @@ class Words:
     def numbers(self, history: Sequence[Item], candidates: Sequence[Item]) -> Numbers:
         """(candidates,) 0 to 1."""
         had, asked = self._vectors.of(*self._store.numbers(history, candidates))
-        if not len(had.words) or not len(asked.words):
+        if not len(had.columns) or not len(asked.columns):
             return unknown(len(candidates))
         products = nearest.of_words(had, asked, self._vectors.size)
-        return np.where(asked.empty, NOT_KNOWN, nearest.top_mean(products[:, ~had.empty]))
+        kept = ~had.empty
+        products = products if kept.all() else products[:, kept]
+        return np.where(asked.empty, NOT_KNOWN, nearest.top_mean(products))
 
 
 class Specific:
@@ -49,7 +51,8 @@ class Specific:
     def numbers(self, history: Sequence[Item], candidates: Sequence[Item]) -> Numbers:
         """(candidates,) 0 for words that the sample has not, less for general ones."""
         _, asked = self._vectors.of(*self._store.numbers(history, candidates))
-        likeness = asked.dot(self._vectors.background)
-        if not self._vectors.background.any():
+        background = self._vectors.background
+        if not background.any():
             return unknown(len(candidates))
+        likeness = asked.dot(background)
         return np.where(asked.empty, NOT_KNOWN, (-likeness / SCALE).astype(np.float32))

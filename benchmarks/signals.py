@@ -1,0 +1,232 @@
+"""How well do signals rank without a language model, against the simple systems that they replace?
+
+    python -m benchmarks.signals --data DIR [--model GGUF] [--lists N]
+
+Four kinds of lists: each MIND reader's last click and each Office shopper's last product against 20 uniform others,
+what MIND readers were really shown, and each author's last paper against 20 others; a history is used whole. The
+weights of `fused` are learned on authors' and composed people's lists alone (authors are scored by weights that never
+saw them), with statistics of the lists' own items, or of authors' papers and composed texts (`shipped`), as a default
+has them.
+`fitted here` learns on the lists it ranks, cross-fitted by user: what a training run may expect. The data are not part
+of the repository.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.measure import RESULTS
+from trsr_lite import Item
+from trsr_lite.datasets import dataset as datasets
+from trsr_lite.datasets.dataset import Example
+from trsr_lite.datasets.options import DataOptions
+from trsr_lite.engine.llama import LlamaEngine
+from trsr_lite.engine.tensors import Rows
+from trsr_lite.evaluation import baselines
+from trsr_lite.metrics import intervals, ranking
+from trsr_lite.models import default
+from trsr_lite.signals.fitting import JudgedList, fit
+from trsr_lite.signals.fusion import Fusion
+from trsr_lite.signals.ranker import SignalRanker
+from trsr_lite.signals.statistics import Statistics
+from trsr_lite.signals.statistics_builder import StatisticsBuilder
+from trsr_lite.signals.token_table import TokenTable
+
+EXAMPLES = Path(__file__).parents[1] / "examples" / "default_model"
+UNIFORM = {"validation": 0.0, "test": 1.0, "test_negatives": 20}
+SETS: dict[str, dict[str, Any]] = {
+    "mind": {"dataset": "mind", "data": "mind/train", "min_items": 3, **UNIFORM},
+    "office": {"dataset": "amazon-m2", "data": "amazon-office", "min_items": 3, **UNIFORM},
+    "real": {"dataset": "mind", "data": "mind/dev", "min_items": 2, **UNIFORM, "negatives": "impressions"},
+    "authors": {"dataset": "jsonl", "data": "acl", "min_items": 3, **UNIFORM},
+}
+PEOPLE, SHOWN, FAMILIAR, SEED = 1400, 18, 3, 11  # composed people, and what each is shown besides one liked text
+SIGNALS = ("tokens", "recent", "words", "taste", "specific", "attributes")  # those that need no counted users
+SIMPLE = ("tfidf", "svm", "words", "tokens", "attributes")  # what fusion is compared with
+FIGURES: dict[str, Callable[[Any, Any], float]] = {
+    "recall@3": lambda scores, labels: ranking.recall_at(scores, labels, 3),
+    "ndcg@10": lambda scores, labels: ranking.ndcg_at(scores, labels, 10),
+    "auc": ranking.auc,
+}
+Scores = dict[str, list[np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Body:
+    """Items, and lists of them."""
+
+    items: list[Item]
+    examples: list[Example]
+
+
+class Lab:
+    """Statistics and signals of one base model."""
+
+    def __init__(self, model: Path) -> None:
+        self.tokenizer = LlamaEngine(model, identity="", vocab_only=True)
+        self.rows = Rows(model)
+
+    def statistics(self, items: Sequence[Item]) -> Statistics:
+        builder = StatisticsBuilder(self.tokenizer, self.rows)
+        builder.add(items)
+        return builder.build()
+
+    def judged(self, statistics: Statistics, body: Body) -> list[JudgedList]:
+        assert statistics.row_mean is not None
+        table = TokenTable(self.rows, statistics.row_mean)
+        ranker = SignalRanker(statistics, Fusion({}), tokenizer=self.tokenizer, table=table)
+        return [
+            JudgedList(ranker.numbers(one.history, one.candidates), one.labels, one.user_id) for one in body.examples
+        ]
+
+
+def read(data: Path, name: str, most: int | None) -> Body:
+    options = DataOptions(**{**SETS[name], "data": str(data / SETS[name]["data"])})
+    with datasets.load(options) as found:
+        numbers = found.numbers("test") if most is None else found.chosen("test", most, 0)
+        return Body(list(found.items()), [found.example(number) for number in numbers])
+
+
+def composed() -> Body:
+    """People whose interests are known: a text of one against texts of other topics."""
+    sys.path.insert(0, str(EXAMPLES))
+    from people import World, attributes
+    from texts import read as texts
+
+    world = World(texts(), held_out=False)
+    examples, items = [], {}
+    for number in range(PEOPLE):
+        person = world.person(number, SHOWN, FAMILIAR, SEED)
+        history, shown = (
+            [Item(f"t{text.number}-{person.view}", attributes(text, person.view)) for text in some]
+            for some in (person.history, person.shown)
+        )
+        items |= {item.id: item for item in (*history, *shown)}
+        labels = (1, *[0] * (len(shown) - 1))
+        examples.append(Example(person.name, tuple(history), tuple(shown), labels))
+    return Body(list(items.values()), examples)
+
+
+def simple(body: Body) -> Iterator[tuple[str, list[np.ndarray]]]:
+    tfidf = baselines.TfIdf(body.items)
+    yield "tfidf", [tfidf.score(one) for one in body.examples]
+    yield "svm", list(_machines(body))
+
+
+def _machines(body: Body) -> Iterator[np.ndarray]:
+    """A linear support vector machine a user: the history against 400 random items."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.svm import LinearSVC
+
+    texts = [" ".join(item.attributes.values()) for item in body.items]
+    vectors = TfidfVectorizer(sublinear_tf=True).fit_transform(texts)
+    row = {item.id: place for place, item in enumerate(body.items)}
+    rng = np.random.default_rng(5)
+    for one in body.examples:
+        own = list(dict.fromkeys(row[item.id] for item in one.history))
+        others = [place for place in rng.permutation(len(texts))[: 400 + len(own)].tolist() if place not in own][:400]
+        labels = [1] * len(own) + [0] * len(others)
+        machine = LinearSVC(C=0.01, class_weight="balanced", random_state=0).fit(vectors[own + others], labels)
+        yield machine.decision_function(vectors[[row[item.id] for item in one.candidates]])
+
+
+def single(judged: Sequence[JudgedList], name: str) -> list[np.ndarray]:
+    """A signal alone; what it does not know ranks as its mean."""
+    known = np.concatenate([one.numbers[name] for one in judged])
+    mean = float(known[np.isfinite(known)].mean()) if np.isfinite(known).any() else 0.0
+    return [np.nan_to_num(one.numbers[name], nan=mean) for one in judged]
+
+
+def figures(scores: Sequence[np.ndarray], body: Body) -> dict[str, np.ndarray]:
+    pairs = list(zip(scores, (one.labels for one in body.examples), strict=True))
+    return {name: np.array([figure(*pair) for pair in pairs]) for name, figure in FIGURES.items()}
+
+
+def systems(lab: Lab, bodies: dict[str, Body], people: Body) -> Iterator[tuple[str, Scores, dict[str, Any]]]:
+    """(set, system -> scores, weights) of each set."""
+    shipped = lab.statistics([*bodies["authors"].items, *people.items])
+    own = {name: lab.statistics(body.items) for name, body in [*bodies.items(), ("people", people)]}
+    teachers: dict[str, list[JudgedList]] = {}
+    for kind in ("own", "shipped"):
+        parts = [(bodies["authors"], "authors"), (people, "people")]
+        teachers[kind] = [
+            one for body, name in parts for one in lab.judged(own[name] if kind == "own" else shipped, body)
+        ]
+    fits = {kind: fit(lists, SIGNALS) for kind, lists in teachers.items()}
+    for name, body in bodies.items():
+        judged = {"own": lab.judged(own[name], body), "shipped": lab.judged(shipped, body)}
+        found: Scores = dict(simple(body))
+        found |= {signal: single(judged["own"], signal) for signal in SIGNALS}
+        for kind, lists in judged.items():
+            label = "fused" if kind == "own" else "fused, shipped"
+            found[label] = (
+                fits[kind].scores[: len(lists)]
+                if name == "authors"
+                else [fits[kind].fusion.scores(one.numbers, len(one.labels)) for one in lists]
+            )
+        found["fitted here"] = fit(judged["own"], SIGNALS).scores
+        yield name, found, {kind: one.fusion.to_json()["weights"] for kind, one in fits.items()}
+
+
+def table(results: dict[str, Any]) -> Iterator[str]:
+    names = list(results["sets"])
+    yield "| system | " + " | ".join(f"{name}, {results['sets'][name]['lists']} lists" for name in names) + " |"
+    yield "|---|" + "---|" * len(names)
+    for system in next(iter(results["sets"].values()))["systems"]:
+        cells = []
+        for name in names:
+            one = results["sets"][name]["systems"][system]
+            recall = one["recall@3"]
+            bounds = f" [{recall['low']:.3f}, {recall['high']:.3f}]" if recall["low"] is not None else ""
+            cells.append(f"{recall['value']:.3f}{bounds} / {one['ndcg@10']['value']:.3f} / {one['auc']['value']:.3f}")
+        yield f"| {system} | " + " | ".join(cells) + " |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--model", type=Path, help="a GGUF whose tokenizer and embeddings are used (default: SmolLM2)")
+    parser.add_argument("--lists", type=int, help="at most so many of each kind")
+    args = parser.parse_args()
+    lab = Lab(args.model or default.locate(offline=False))
+    start = time.perf_counter()
+    bodies = {name: read(args.data, name, args.lists) for name in SETS}
+    results: dict[str, Any] = {"sets": {}, "against": {}}
+    pooled: dict[str, list[np.ndarray]] = {"fused": [], "fused, shipped": [], "best simple": []}
+    for name, found, weights in systems(lab, bodies, composed()):
+        results["weights"] = weights
+        values = {system: figures(scores, bodies[name]) for system, scores in found.items()}
+        results["sets"][name] = {
+            "lists": len(bodies[name].examples),
+            "systems": {
+                system: {figure: intervals.mean(one).to_dict() for figure, one in by.items()}
+                for system, by in values.items()
+            },
+        }
+        best = max(SIMPLE, key=lambda system: values[system]["auc"].mean())
+        for system in ("fused", "fused, shipped"):
+            pooled[system].append(values[system]["auc"])
+            change = {figure: intervals.difference(values[system][figure], values[best][figure]) for figure in FIGURES}
+            results["against"][f"{name}: {system} − {best}"] = {key: one.to_dict() for key, one in change.items()}
+        pooled["best simple"].append(values[best]["auc"])
+    for system in ("fused", "fused, shipped"):
+        one, other = (np.concatenate(pooled[key]) for key in (system, "best simple"))
+        results["against"][f"pooled: {system} − best simple"] = {"auc": intervals.difference(one, other).to_dict()}
+    results["seconds"] = round(time.perf_counter() - start, 1)
+    (RESULTS / "signals.json").write_text(json.dumps(results, indent=1) + "\n")
+    print("\n".join(table(results)))
+    for key, one in results["against"].items():
+        print(f"{key}: " + ", ".join(f"{figure} {d['value']:+.3f} (p {d['p']:.4f})" for figure, d in one.items()))
+
+
+if __name__ == "__main__":
+    main()
