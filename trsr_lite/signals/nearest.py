@@ -43,20 +43,23 @@ def top_mean(products: Products, count: int = TOP) -> Numbers:
     """(candidates,) the mean of each row's `count` highest products, as cosines; spends what it is given."""
     most = min(count, products.shape[1])
     total = np.zeros(len(products))
-    for place in highest(products, most).T:
+    for place in highest(products, most)[1].T:
         total += place
     return np.asarray(total * (float(UNIT) / most), np.float32)
 
 
-def highest(products: Products, count: int) -> Products:
-    """(candidates, count) each row's highest products, falling; spends what it is given."""
+def highest(products: Products, count: int) -> tuple[Places, Products]:
+    """(candidates, count) columns and values of each row's highest products, falling; spends what it is given.
+
+    Of equal ones the first column comes first.
+    """
     rows = np.arange(len(products))
-    found = np.empty((len(products), count), np.float32)
+    columns, values = np.empty((len(products), count), np.int64), np.empty((len(products), count), np.float32)
     for place in range(count):
-        best = products.argmax(axis=1)
-        found[:, place] = products[rows, best]
+        columns[:, place] = best = products.argmax(axis=1)
+        values[:, place] = products[rows, best]
         products[rows, best] = -np.inf
-    return found
+    return columns, values
 
 
 def _dense(rows: Rows, place: Places, width: int) -> Products:

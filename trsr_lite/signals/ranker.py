@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from trsr_lite.engine.interface import Tokenizer
 from trsr_lite.errors import SettingsError
@@ -43,10 +42,12 @@ class Fused:
     ----------
     scores: (candidates,) float32; more is better.
     parts: signal -> (candidates,) what it adds; they add up to the scores exactly.
+    because: for each candidate the ids of the history items nearest to it, nearest first; none where none is near.
     """
 
     scores: Numbers
     parts: Mapping[str, Numbers]
+    because: Sequence[tuple[str, ...]]
 
 
 class SignalRanker:
@@ -97,25 +98,29 @@ class SignalRanker:
         if margins is not None and MODEL in self._allowed:
             numbers[MODEL] = np.asarray(margins, np.float32)
         parts = self.fusion.parts(numbers)
-        return Fused(total(parts, len(asked)), parts)
+        return Fused(total(parts, len(asked)), parts, self.because(had, asked))
 
     def because(
         self, history: Sequence[Item], candidates: Sequence[Item], most: int = REASONS
     ) -> list[tuple[str, ...]]:
-        """For each candidate the ids of the `most` history items nearest to it, by token vectors, else by words.
-
-        Worth asking for the few that are shown; `rank` does not need it.
-        """
+        """For each candidate the ids of the `most` history items nearest to it, by token vectors, else by words."""
         had, asked = tuple(history), tuple(candidates)
         if not had or not asked or most < 1:
             return [()] * len(asked)
         first, second = self._store.numbers(had, asked)
         if self._tokens is not None:
-            products = nearest.of_vectors(*self._tokens.of(first, second))
+            products = self._tokens.products(first, second)
         else:
             products = nearest.of_words(*self._words.of(first, second), self._words.size)
-        order = _nearest(products, min(len(had), 4 * most))
-        return [_ids(had, products[row], places, most) for row, places in enumerate(order.tolist())]
+        # An item that was had twice is one reason; the newest come first, so that they win where two are as near.
+        newest = {item.id: place for place, item in enumerate(had)}
+        places = np.array(sorted(newest.values(), reverse=True), np.int64)
+        columns, values = nearest.highest(products[:, places], min(most, len(places)))
+        ids = [had[place].id for place in places.tolist()]
+        return [
+            tuple(ids[column] for column, value in zip(own, near, strict=True) if value > 0)
+            for own, near in zip(columns.tolist(), values.tolist(), strict=True)
+        ]
 
 
 def _signals(statistics: Statistics, store: ItemStore, words: WordVectors, tokens: TokenVectors | None) -> list[Signal]:
@@ -126,15 +131,3 @@ def _signals(statistics: Statistics, store: ItemStore, words: WordVectors, token
     if statistics.neighbours is not None:
         found.append(Neighbours(statistics))
     return [*found, Freshness(statistics)]
-
-
-def _nearest(products: nearest.Products, most: int) -> npt.NDArray[np.int64]:
-    """(candidates, most) places in the history, nearest first; the newer of two that are as near."""
-    newest_first = products[:, ::-1]
-    order = np.argsort(-newest_first, axis=1, kind="stable")[:, :most]
-    return np.asarray(products.shape[1] - 1 - order)
-
-
-def _ids(history: Sequence[Item], products: Numbers, places: Sequence[int], most: int) -> tuple[str, ...]:
-    near = dict.fromkeys(history[place].id for place in places if products[place] > 0)
-    return tuple(near)[:most]

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from trsr_lite.engine.interface import Tokenizer
 from trsr_lite.errors import ModelError
+from trsr_lite.signals import nearest
 from trsr_lite.signals.counts import inverse_frequency
 from trsr_lite.signals.exact import Whole, whole
 from trsr_lite.signals.item_store import ItemStore
@@ -49,6 +50,7 @@ class TokenVectors:
         self._generation, self._known = store.generation, 0
         self._vectors = np.zeros((64, table.dimensions), np.int16)
         self._last: tuple[Numbers, Numbers, Whole, Whole] | None = None
+        self._products: npt.NDArray[np.float32] | None = None
 
     def of(self, history: Numbers, candidates: Numbers) -> tuple[Whole, Whole]:
         """(items, dimensions) whole vectors of the store's items of these numbers; zeros for one without tokens.
@@ -65,7 +67,15 @@ class TokenVectors:
         self._known = len(items)
         if self._last is None or self._last[0] is not history or self._last[1] is not candidates:
             self._last = (history, candidates, self._vectors[history], self._vectors[candidates])
+            self._products = None
         return self._last[2], self._last[3]
+
+    def products(self, history: Numbers, candidates: Numbers) -> npt.NDArray[np.float32]:
+        """(candidates, history) exact products of their vectors; not to be written to."""
+        had, asked = self.of(history, candidates)
+        if self._products is None:
+            self._products = nearest.of_vectors(had, asked)
+        return self._products
 
     def encoded(self, text: str) -> Whole:
         """(dimensions,) the whole vector of a text."""

@@ -6,18 +6,19 @@ filters (Billsus and Pazzani, 2000). Invariant: products are exact, so company a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from trsr_lite.records import Item
 from trsr_lite.signals import nearest
-from trsr_lite.signals.exact import SCALE, UNIT, Whole, bounded
+from trsr_lite.signals.exact import SCALE, UNIT, bounded
 from trsr_lite.signals.item_store import ItemStore
 from trsr_lite.signals.signal import Numbers, unknown
 from trsr_lite.signals.token_vectors import TokenVectors
 
 DECAY = 0.9  # weight of an item relative to the one after it
+NOT_KNOWN = np.float32(np.nan)
 
 
 class Tokens:
@@ -30,8 +31,13 @@ class Tokens:
 
     def numbers(self, history: Sequence[Item], candidates: Sequence[Item]) -> Numbers:
         """(candidates,) −1 to 1."""
-        had, asked = self._vectors.of(*self._store.numbers(history, candidates))
-        return _known(had, asked, lambda own: nearest.top_mean(nearest.of_vectors(own, asked)))
+        numbers = self._store.numbers(history, candidates)
+        had, asked = (vectors.any(axis=1) for vectors in self._vectors.of(*numbers))
+        if not had.any() or not asked.any():
+            return unknown(len(candidates))
+        products = self._vectors.products(*numbers)
+        means = nearest.top_mean(products.copy() if had.all() else products[:, had])
+        return np.where(asked, means, NOT_KNOWN)
 
 
 class Recent:
@@ -45,17 +51,9 @@ class Recent:
     def numbers(self, history: Sequence[Item], candidates: Sequence[Item]) -> Numbers:
         """(candidates,) −1 to 1."""
         had, asked = self._vectors.of(*self._store.numbers(history, candidates))
-        return _known(had, asked, lambda own: asked.astype(np.float32) @ _profile(own) * UNIT)
-
-
-def _profile(own: Whole) -> Numbers:
-    weights = DECAY ** np.arange(len(own) - 1, -1, -1)
-    return bounded((own * weights[:, None]).sum(axis=0) / (weights.sum() * SCALE))
-
-
-def _known(had: Whole, asked: Whole, numbers: Callable[[Whole], Numbers]) -> Numbers:
-    """What `numbers` says of candidates that have a vector, against history items that have one."""
-    own = had[had.any(axis=1)]
-    if not len(own) or not len(asked):
-        return unknown(len(asked))
-    return np.where(asked.any(axis=1), numbers(own), np.float32(np.nan))
+        own = had[had.any(axis=1)]
+        if not len(own):
+            return unknown(len(candidates))
+        weights = DECAY ** np.arange(len(own) - 1, -1, -1)
+        profile = bounded((own * weights[:, None]).sum(axis=0) / (weights.sum() * SCALE))
+        return np.where(asked.any(axis=1), asked.astype(np.float32) @ profile * UNIT, NOT_KNOWN)
