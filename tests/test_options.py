@@ -10,7 +10,7 @@ import pytest
 
 from trsr_lite import SettingsError
 from trsr_lite.batch.batch_options import BatchOptions
-from trsr_lite.catalog.retrieval import Retrieval
+from trsr_lite.catalog.retrieve_options import Retrieval
 from trsr_lite.conversion.convert_options import ConvertOptions
 from trsr_lite.datasets.data_options import DataOptions
 from trsr_lite.engine.interface import EngineOptions

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from trsr_lite.cancellation import Cancellation as Cancellation
     from trsr_lite.catalog.build import CatalogChange as CatalogChange
     from trsr_lite.catalog.catalog import Catalog as Catalog
-    from trsr_lite.catalog.retrieval import Retrieval as Retrieval
+    from trsr_lite.catalog.retrieve_options import Retrieval as Retrieval
     from trsr_lite.conversion.convert_options import ConvertOptions as ConvertOptions
     from trsr_lite.conversion.request import convert as convert
     from trsr_lite.conversion.request import verify as verify
@@ -91,7 +91,7 @@ _HOMES = {
     "Recommendation": "results",
     "Recommender": "recommender.recommender",
     "Result": "results",
-    "Retrieval": "catalog.retrieval",
+    "Retrieval": "catalog.retrieve_options",
     "Settings": "settings",
     "SettingsError": "errors",
     "Skipped": "results",

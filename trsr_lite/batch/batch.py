@@ -17,7 +17,7 @@ from trsr_lite.batch.batch_options import BatchOptions
 from trsr_lite.batch.plan import Counts, Partition, Rules
 from trsr_lite.batch.worker import Done, Job
 from trsr_lite.catalog.catalog import Catalog
-from trsr_lite.catalog.retrieval import Retrieval
+from trsr_lite.catalog.retrieve_options import Retrieval
 from trsr_lite.errors import DataError, SettingsError
 from trsr_lite.io import lock
 from trsr_lite.io.remote import RemotePath

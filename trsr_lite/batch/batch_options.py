@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from trsr_lite.catalog.retrieval import Retrieval
+from trsr_lite.catalog.retrieve_options import Retrieval
 from trsr_lite.errors import SettingsError
 from trsr_lite.options import again, check, option
 from trsr_lite.settings import RankOptions

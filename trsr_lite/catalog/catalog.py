@@ -14,7 +14,7 @@ from typing import Any
 
 from trsr_lite.catalog import build, content, database, retrieval
 from trsr_lite.catalog.build import CatalogChange
-from trsr_lite.catalog.retrieval import Retrieval
+from trsr_lite.catalog.retrieve_options import Retrieval
 from trsr_lite.catalog.terms import Tokenizer
 from trsr_lite.errors import Closed, SettingsError, StoreError
 from trsr_lite.io.process import Owner

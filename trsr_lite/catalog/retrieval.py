@@ -9,14 +9,13 @@ so that the time does not grow with the catalog. Items of the history, and their
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from trsr_lite.catalog import content
+from trsr_lite.catalog.retrieve_options import Retrieval
 from trsr_lite.catalog.similarity import LOOKED_AT, Folding, diverse
 from trsr_lite.catalog.terms import Tokenizer, quoted, spaced
-from trsr_lite.options import check, option
 from trsr_lite.records import Item
 
 # Measured with `python -m benchmarks.catalog --data …`; see benchmarks/README.md. On another catalog they are a start.
@@ -30,38 +29,6 @@ POSTINGS = 6_000  # index entries that all searches together may read: one to tw
 WIDER = 8  # times as many, while a filter leaves too few
 POOL = 3  # items that diversity chooses from, for each wanted one
 CHUNK = 200  # items loaded at once
-
-
-@dataclass(frozen=True)
-class Retrieval:
-    """Which items of a catalog are candidates.
-
-    Attributes
-    ----------
-    count: items at most.
-    filters: attribute -> texts of which the item must have one: as a whole, or as one entry of a list such as
-        "a, b"; case does not matter. Every attribute named must fit.
-    newer_than: seconds since the epoch (UTC); older items are left out, and so are those without a time.
-    diversity: 0 to 1: how much an item loses by being like those before it (maximal marginal relevance).
-    fold: whether of near-duplicates only the best is kept.
-    """
-
-    count: int = option("Most items of the catalog to rank.", default=50, at_least=1, flag="retrieve", metavar="N")
-    filters: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    newer_than: float | None = None
-    diversity: float = option(
-        "How much to avoid items that are alike; 1 is the most.", default=0.0, at_least=0, at_most=1, metavar="0…1"
-    )
-    fold: bool = True
-
-    def __post_init__(self) -> None:
-        check(self)
-
-    def admits(self, item: Item) -> bool:
-        """Whether the item passes the filters."""
-        if self.newer_than is not None and (item.time is None or item.time <= self.newer_than):
-            return False
-        return all(_has(item.attributes.get(name, ""), texts) for name, texts in self.filters.items())
 
 
 def retrieve(
@@ -159,8 +126,3 @@ def _loaded(connection: sqlite3.Connection, ranked: Sequence[int]) -> Iterator[I
         query = f"SELECT row, id, content FROM items WHERE row IN ({marks})"  # noqa: S608 - only question marks
         stored: dict[int, Any] = {row: rest for row, *rest in connection.execute(query, part)}
         yield from (content.item(*stored[row]) for row in part)
-
-
-def _has(text: str, wanted: Sequence[str]) -> bool:
-    entries = {text.strip().casefold(), *(entry.strip().casefold() for entry in text.split(","))}
-    return any(one.strip().casefold() in entries for one in wanted)

@@ -10,8 +10,6 @@ from typing import Any
 
 import click
 
-from trsr_lite.options import nearest
-
 HEADING = "Options"  # of flags that have no other
 
 
@@ -58,6 +56,8 @@ class Group(click.Group):
         """The command that the first argument names; raises `Unknown`."""
         name = args[0]
         if not ctx.resilient_parsing and not name.startswith("-") and self.get_command(ctx, name) is None:
+            from trsr_lite.options import nearest
+
             raise Unknown(f"No such command {name!r}.", nearest(name, self.list_commands(ctx)), ctx)
         return super().resolve_command(ctx, args)
 

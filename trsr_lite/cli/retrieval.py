@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from trsr_lite.catalog.retrieval import Retrieval
+from trsr_lite.catalog.retrieve_options import Retrieval
 from trsr_lite.cli.flags import fields, flag, given, together
 from trsr_lite.errors import SettingsError
 

@@ -17,7 +17,7 @@ import orjson
 
 from trsr_lite.catalog import build
 from trsr_lite.catalog.catalog import Catalog
-from trsr_lite.catalog.retrieval import Retrieval
+from trsr_lite.catalog.retrieve_options import Retrieval
 from trsr_lite.datasets.dataset import Example
 from trsr_lite.evaluation.lists import EvalLists
 from trsr_lite.evaluation.outcomes import ListOutcome

@@ -17,7 +17,7 @@ from trsr_lite.settings import Settings
 
 if TYPE_CHECKING:
     from trsr_lite.catalog.catalog import Catalog
-    from trsr_lite.catalog.retrieval import Retrieval
+    from trsr_lite.catalog.retrieve_options import Retrieval
 
 
 def given(candidates: Iterable[Any] | None, user: User) -> list[Item]:

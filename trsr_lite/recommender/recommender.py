@@ -43,7 +43,7 @@ from trsr_lite.summaries.summarizer import Summarizer
 
 if TYPE_CHECKING:
     from trsr_lite.catalog.catalog import Catalog
-    from trsr_lite.catalog.retrieval import Retrieval
+    from trsr_lite.catalog.retrieve_options import Retrieval
 
 TOGETHER = 64  # histories summarized at once: enough to keep every batch full
 
