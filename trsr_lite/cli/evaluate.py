@@ -29,8 +29,8 @@ _REPORT_HINT = "name another file; `--force` replaces it, and the evaluation of 
     In each list, one candidate was really chosen. The figures say how often a system ranks it high, and how sure that
     is. The first model is what the others are compared with.
 
-    Lists come from a data set (--dataset and --data), from the test users of a run (-m RUN alone), or from a file
-    (--lists).
+    Lists come from a data set: give --dataset and --data. A run brings its own test users: give -m RUN alone. Your own
+    lists come from a file: give --lists.
     """,
     examples="""
     trsr-lite evaluate -m news_bundle --dataset mind --data mind/test

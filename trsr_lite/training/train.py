@@ -19,7 +19,7 @@ import torch
 import transformers
 from accelerate import PartialState
 
-from trsr_lite.datasets import dataset as datasets
+from trsr_lite.datasets import dataset
 from trsr_lite.datasets.data_options import DataOptions
 from trsr_lite.engine.interface import EngineOptions
 from trsr_lite.io import files
@@ -171,17 +171,17 @@ def _source(
         if heard:
             heard({"data": texts.report.lines()})
         return texts
-    dataset = opened.enter_context(datasets.load(data))
+    read = opened.enter_context(dataset.load(data))
     if heard:
-        heard({"data": dataset.report.lines()})
+        heard({"data": read.report.lines()})
     summarizer = summarize if settings.strategy != "none" else None
     return RankingData(
-        dataset,
+        read,
         settings,
         tokenizer,
         summarizer,
         options.validation_users,
-        read=_order(dataset.numbers("train"), options).read(),
+        read=_order(read.numbers("train"), options).read(),
         drop_summaries=options.drop_summaries,
         content_free=options.content_free,
     )
