@@ -10,5 +10,5 @@ with Recommender.load("smollm2", domain="product") as recommender:
     result = recommender.recommend(user, k=3)
 
 print(result.summary)
-for entry in result.recommendations:
+for entry in result:
     print(f"{entry.rank}. {entry.item.title} ({entry.score:.2f})")

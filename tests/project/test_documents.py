@@ -9,13 +9,18 @@ import shutil
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import click
 import pytest
 
-from trsr_lite import EngineOptions, Recommender, cli, read_user
+import trsr_lite
+from trsr_lite import ConvertOptions, EngineOptions, Recommender, cli, read_user
 from trsr_lite.catalog import build
 from trsr_lite.cli.flags import CONFIGURABLE
+from trsr_lite.options import make
+from trsr_lite.training.request import Request as TrainRequest
 
 ROOT = Path(__file__).parents[2]
 SITE = sorted((ROOT / "docs").rglob("*.md"))
@@ -89,6 +94,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for path in (ROOT / "examples").glob("*.*"):
         shutil.copy(path, folder / "examples")
     (folder / "me.json").write_text(blocks(PAGES[START], "json")[0], encoding="utf-8")
+    lists = next(block for block in blocks(PAGES[FORMATS], "json") if '"positives"' in block)
+    (folder / "lists.jsonl").write_text(lists, encoding="utf-8")
     items = [json.loads(blocks(PAGES[START], "json")[0])["history"][0] | {"category": "space"}]
     items += json.loads((ROOT / "examples" / "news_reader.json").read_text(encoding="utf-8"))["candidates"]
     (folder / "items.jsonl").write_text("\n".join(map(json.dumps, items)), encoding="utf-8")
@@ -117,8 +124,23 @@ def tiny_model(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A tiny model in the default's place: what is typed works, whatever comes out."""
     monkeypatch.setenv("TRSR_LITE_MODEL", str(tiny))
     monkeypatch.setenv("TRSR_LITE_THREADS", "1")
-    load, options = Recommender.load, EngineOptions(threads=1)
+    load, evaluate, options = Recommender.load, trsr_lite.evaluate, EngineOptions(threads=1)
     monkeypatch.setattr(Recommender, "load", lambda _, **more: load(tiny, **{"options": options, **more}))
+    monkeypatch.setattr(trsr_lite, "evaluate", lambda _, **more: evaluate(tiny, machine=options, **more))
+    monkeypatch.setattr(trsr_lite, "train", _train)
+    monkeypatch.setattr(trsr_lite, "convert", _convert)
+
+
+def _train(output: str, **options: Any) -> Any:
+    """Checks what a run would be; other tests train."""
+    request = TrainRequest.of(output, options, {})
+    return SimpleNamespace(run=output, options=request.options, best={"recall@3": 0.4})
+
+
+def _convert(run: str, output: str, **options: Any) -> Any:
+    """Checks what a conversion would be; other tests convert."""
+    make(ConvertOptions, options)
+    return SimpleNamespace(recommender=SimpleNamespace(path=Path(output) / "recommender.gguf"))
 
 
 @pytest.mark.parametrize("call", [call for call in CALLS if is_slow(call)])
