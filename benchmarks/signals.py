@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from trsr_lite.datasets.options import DataOptions
 
 from benchmarks.measure import RESULTS
 from trsr_lite import Item
 from trsr_lite.datasets import dataset as datasets
+from trsr_lite.datasets.data_options import DataOptions
 from trsr_lite.datasets.dataset import Example
 from trsr_lite.engine.llama import LlamaEngine
 from trsr_lite.engine.tensors import Rows

@@ -61,7 +61,7 @@ def test_a_thousand_in_company_are_each_what_they_are_alone() -> None:
         assert {name: part[0] for name, part in alone.parts.items()} == {
             name: part[place] for name, part in together.parts.items()
         }
-        assert alone.because[0] == together.because[place]
+        assert ranker.because(history, candidates)[place] == ranker.because(history, [candidates[place]])[0]
 
 
 @given(some, some)
@@ -115,12 +115,12 @@ def test_without_a_history_only_the_candidates_own_numbers_are_known() -> None:
     known = {name for name, numbers in found.items() if np.isfinite(numbers).all()}
     assert known == {"specific", "popularity", "freshness"}
     assert all(np.isnan(found[name]).all() for name in set(found) - known)
-    assert worlds.ranker(STATISTICS).rank([], KNOWN[:4]).because == [()] * 4
+    assert worlds.ranker(STATISTICS).because([], KNOWN[:4]) == [()] * 4
 
 
 def test_no_candidates_are_no_scores() -> None:
-    found = worlds.ranker(STATISTICS).rank(KNOWN[:3], [])
-    assert found.scores.shape == (0,) and found.because == []
+    ranker = worlds.ranker(STATISTICS)
+    assert ranker.rank(KNOWN[:3], []).scores.shape == (0,) and ranker.because(KNOWN[:3], []) == []
 
 
 def test_a_history_of_one_item_and_one_of_ten_thousand_rank() -> None:
@@ -183,7 +183,7 @@ def test_without_a_table_the_rest_ranks() -> None:
     assert "tokens" not in ranker.names and "words" in ranker.names
     found = ranker.rank(KNOWN[:4], KNOWN[4:9])
     assert "tokens" not in found.parts and np.isfinite(found.scores).all()
-    assert all(found.because)
+    assert all(ranker.because(KNOWN[:4], KNOWN[4:9]))
 
 
 def test_because_names_the_nearest_items_of_the_history() -> None:

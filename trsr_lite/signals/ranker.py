@@ -42,12 +42,10 @@ class Fused:
     ----------
     scores: (candidates,) float32; more is better.
     parts: signal -> (candidates,) what it adds; they add up to the scores exactly.
-    because: for each candidate the ids of the history items nearest to it, nearest first; none where none is near.
     """
 
     scores: Numbers
     parts: Mapping[str, Numbers]
-    because: Sequence[tuple[str, ...]]
 
 
 class SignalRanker:
@@ -98,12 +96,15 @@ class SignalRanker:
         if margins is not None and MODEL in self._allowed:
             numbers[MODEL] = np.asarray(margins, np.float32)
         parts = self.fusion.parts(numbers)
-        return Fused(total(parts, len(asked)), parts, self.because(had, asked))
+        return Fused(total(parts, len(asked)), parts)
 
     def because(
         self, history: Sequence[Item], candidates: Sequence[Item], most: int = REASONS
     ) -> list[tuple[str, ...]]:
-        """For each candidate the ids of the `most` history items nearest to it, by token vectors, else by words."""
+        """For each candidate the ids of the `most` history items nearest to it, by token vectors, else by words.
+
+        None where none is near. Worth asking for the few that are shown; `rank` does not need it.
+        """
         had, asked = tuple(history), tuple(candidates)
         if not had or not asked or most < 1:
             return [()] * len(asked)
