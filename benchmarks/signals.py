@@ -1,6 +1,6 @@
 """How well do signals rank without a language model, against the simple systems that they replace?
 
-    python -m benchmarks.signals --data DIR [--model GGUF] [--lists N]
+    python -m benchmarks.signals --data DIR [--model GGUF] [--lists N] [--speed]
 
 Four kinds of lists: each MIND reader's last click and each Office shopper's last product against 20 uniform others,
 what MIND readers were really shown, and each author's last paper against 20 others; a history is used whole. The
@@ -8,7 +8,7 @@ weights of `fused` are learned on authors' and composed people's lists alone (au
 saw them), with statistics of the lists' own items, or of authors' papers and composed texts (`shipped`), as a default
 has them.
 `fitted here` learns on the lists it ranks, cross-fitted by user: what a training run may expect. The data are not part
-of the repository.
+of the repository. `--speed` measures time alone: a first call, and the same call again.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from trsr_lite.evaluation import baselines
 from trsr_lite.metrics import intervals, ranking
 from trsr_lite.models import default
 from trsr_lite.signals.fitting import JudgedList, fit
-from trsr_lite.signals.fusion import Fusion
+from trsr_lite.signals.fusion import Fusion, Weight
 from trsr_lite.signals.ranker import SignalRanker
 from trsr_lite.signals.statistics import Statistics
 from trsr_lite.signals.statistics_builder import StatisticsBuilder
@@ -191,13 +191,34 @@ def table(results: dict[str, Any]) -> Iterator[str]:
         yield f"| {system} | " + " | ".join(cells) + " |"
 
 
+def speed(lab: Lab, body: Body) -> None:
+    """Print how long everything but the model takes, for two sizes of a call."""
+    statistics = lab.statistics(body.items[:1500])
+    assert statistics.row_mean is not None
+    fusion = Fusion({name: Weight(1.0) for name in SIGNALS})
+    table = TokenTable(lab.rows, statistics.row_mean)
+    ranker = SignalRanker(statistics, fusion, tokenizer=lab.tokenizer, table=table)
+    for history, candidates, times in ((20, 21, 200), (500, 1000, 30)):
+        had, asked = body.items[:history], body.items[history : history + candidates]
+        taken = []
+        for _ in range(times):
+            start = time.perf_counter()
+            ranker.rank(had, asked)
+            taken.append(1e3 * (time.perf_counter() - start))
+        print(f"{candidates} candidates, {history} items: first {taken[0]:.1f} ms, then {np.median(taken[1:]):.2f} ms")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", type=Path, help="a GGUF whose tokenizer and embeddings are used (default: SmolLM2)")
     parser.add_argument("--lists", type=int, help="at most so many of each kind")
+    parser.add_argument("--speed", action="store_true", help="measure time instead of ranking")
     args = parser.parse_args()
     lab = Lab(args.model or default.locate(offline=False))
+    if args.speed:
+        speed(lab, read(args.data, "mind", 1))
+        return
     start = time.perf_counter()
     bodies = {name: read(args.data, name, args.lists) for name in SETS}
     results: dict[str, Any] = {"sets": {}, "against": {}}
