@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import re
 import shutil
@@ -137,3 +138,24 @@ def test_the_source_distribution_has_every_file_of_the_root() -> None:
     include = set(PROJECT["tool"]["hatch"]["build"]["targets"]["sdist"]["include"])
     kept = {path.name for path in ROOT.iterdir() if path.suffix in (".md", ".cff", ".yml", ".yaml", ".txt")}
     assert kept | {"LICENSE", "Makefile", "docs", "tests", "trsr_lite"} <= include
+
+
+OUTSIDE = [path for folder in ("benchmarks", "convert", "docs", "examples") for path in (ROOT / folder).rglob("*.py")]
+
+
+def test_programs_beside_the_package_import_modules_that_exist() -> None:
+    missing = []
+    for path in OUTSIDE:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "trsr_lite":
+                here = Path(*node.module.split("."))
+                if not ((ROOT / here).with_suffix(".py").is_file() or (ROOT / here / "__init__.py").is_file()):
+                    missing.append((path.name, node.module))
+    assert missing == []
+
+
+def test_every_benchmark_is_described() -> None:
+    page = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    programs = {path.stem for path in (ROOT / "benchmarks").glob("*.py") if "__main__" in path.read_text("utf-8")}
+    named = set(re.findall(r"(?:`|benchmarks[./])(\w+)", page)) | {"quality_report"}  # `make quality` starts that one
+    assert programs - named == set()
