@@ -92,8 +92,11 @@ def measure(cell: Cell, arguments: argparse.Namespace) -> dict[str, Any]:
         systems, notes = open_systems.run(
             str(place), lists, opened, Recommender.load, untrained=untrained, offline=True
         )
-        simple, _ = open_systems.simple(ALL_BASELINES, lists, seed=cell.seed)
-        scored = evaluate(lists, [*systems, *simple], output=place / "evaluation", notes=notes).to_dict()
+        signals, said = open_systems.signals_of(lists, systems, opened, Recommender.load, seed=cell.seed)
+        simple, _ = open_systems.simple(ALL_BASELINES, signals)
+        scored = evaluate(
+            lists, [*systems, *simple], output=place / "evaluation", notes=[*notes, *said], signals=signals
+        ).to_dict()
     return {
         "training_rows": record["steps"] * TRAINING["batch_rows"],
         "training_seconds": round(record["seconds"]),

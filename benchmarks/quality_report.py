@@ -101,11 +101,13 @@ def measure(name: str, values: Mapping[str, Any], arguments: argparse.Namespace)
             untrained=False,
             offline=True,
         )
-        simple, more = open_systems.simple(ALL_BASELINES, lists, seed=options.seed)
+        signals, more = open_systems.signals_of(lists, systems, opened, Recommender.load, seed=options.seed)
+        simple, left_out = open_systems.simple(ALL_BASELINES, signals)
         systems += [other for system in systems for other in beside(system, arguments.beside)]
         systems += [*simple, *open_systems.scored(sasrec(values, place, arguments), [])]
         print(f"{name}: {len(lists.examples)} lists", flush=True)
-        return evaluate(lists, systems, output=place, notes=[*notes, *more], progress=said())
+        notes = [*notes, *more, *left_out]
+        return evaluate(lists, systems, output=place, notes=notes, signals=signals, progress=said())
 
 
 def beside(system: System, strategies: Sequence[str]) -> Iterator[System]:

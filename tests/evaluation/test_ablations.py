@@ -15,7 +15,7 @@ from tests.scripted import Scripted, after, item, lists, noisy
 from trsr_lite import FakeEngine, Recommender, Settings
 from trsr_lite.errors import Cancelled, DataError, SettingsError
 from trsr_lite.evaluation import ablations, candidate_recall
-from trsr_lite.evaluation.baselines import TfIdf
+from trsr_lite.evaluation.baselines.materials import Materials
 from trsr_lite.evaluation.evaluate import Evaluation, evaluate
 from trsr_lite.evaluation.evaluate_options import STUDIES as NAMES
 from trsr_lite.evaluation.lists import EvalLists
@@ -163,12 +163,12 @@ def test_a_simple_system_knows_the_changed_texts() -> None:
     made = histories(4)
     seen: list[set[str]] = []
 
-    def make(items: Any) -> TfIdf:
-        known = list(items)
-        seen.append({one.title for one in known})
-        return TfIdf(known)
+    class Spy(BaselineSystem):
+        def with_items(self, items: Any) -> BaselineSystem:
+            seen.append({one.title for one in items})
+            return super().with_items(items)
 
-    studied("robustness", made, [BaselineSystem("tfidf", make(made.items), make=make)])
+    studied("robustness", made, [Spy("tfidf", Materials(made.items))])
     titles = {one.title for one in made.items}
     misspelt = [texts for texts in seen if texts != titles]
     assert len(misspelt) == 2  # 10 % and 30 % of the words; these items have titles alone

@@ -22,6 +22,7 @@ from trsr_lite.datasets.data_options import DataOptions
 from trsr_lite.engine.llama import LlamaEngine
 from trsr_lite.errors import StoreError
 from trsr_lite.evaluation import lists
+from trsr_lite.evaluation.evaluate_options import ALL_BASELINES
 from trsr_lite.io.digests import file_digest
 from trsr_lite.models import bundle as bundles
 from trsr_lite.prompts.templates import DOMAINS
@@ -102,7 +103,7 @@ def test_json_has_the_documented_schema_and_is_all_that_is_on_stdout(run: Run, a
     outcome = run(*asked, "--baselines", "random,popularity,tfidf,bm25", "--json")
     found = outcome.json
     assert outcome.out.startswith("{\n") and outcome.out.endswith("}\n")
-    assert list(found) == ["schema", "users", "lists", "systems", "groups", "comparisons", "notes"]
+    assert list(found) == ["schema", "users", "lists", "systems", "groups", "comparisons", "notes", "model_adds"]
     assert (found["schema"], found["users"], found["lists"], found["notes"]) == (1, 22, 22, [])
     assert list(found["systems"]) == ["tiny", "random", "popularity", "tfidf", "bm25"]
     for name, figures in found["systems"].items():
@@ -121,6 +122,12 @@ def test_json_has_the_documented_schema_and_is_all_that_is_on_stdout(run: Run, a
         assert all(list(other) == ["value", "low", "high", "p", "detectable"] for other in one["others"].values())
         assert (one["against"], one["metric"]) == ("tiny", "recall@3")
     assert sum(group["users"] for group in found["groups"].values()) == 22
+    (added,) = found["model_adds"]
+    assert list(added) == ["system", "fusion", "signals", "weights", "metrics"]
+    assert (added["system"], list(added["metrics"])) == ("tiny", ["auc", "recall@3", "ndcg@10"])
+    assert {"tokens", "words", "taste", "popularity"} <= set(added["signals"])
+    for one in added["metrics"].values():
+        assert list(one) == ["with", "without", "value", "low", "high", "p", "detectable"]
 
 
 def test_the_table_shows_the_figures_of_the_json(run: Run, asked: list[str]) -> None:
@@ -147,6 +154,9 @@ def test_the_table_shows_the_figures_of_the_json(run: Run, asked: list[str]) -> 
     said = f"Recall@3 {compared['detectable']:.3f}, AUC {area['detectable']:.3f}"
     assert " ".join(lines[last + 1 :]).startswith(f"smallest difference that these lists could show: {said}")
     assert [line.split()[0] for line in lines[-2:]] == ["warm", "cold"]
+    area = found["model_adds"][0]["metrics"]["auc"]
+    said = f"what tiny adds to the simple signals, fused: AUC {area['without']:.3f} to {area['with']:.3f}, "
+    assert said in " ".join(out.split())
     assert "│" not in err and "22 lists" not in err
     assert "read 44 users" in err
 
@@ -595,7 +605,7 @@ def test_an_unknown_baseline_is_exit_code_2_with_those_that_are_known(run: Run, 
     assert (code, out) == (2, "")
     assert err.splitlines()[-2:] == [
         "Error: there is no baseline 'sasrec'",
-        "hint: choose from random, popularity, attributes, tfidf, bm25, embeddings",
+        f"hint: choose from {', '.join(ALL_BASELINES)}",
     ]
 
 

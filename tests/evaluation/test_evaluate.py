@@ -17,7 +17,7 @@ from trsr_lite import FakeEngine, Recommender, Settings
 from trsr_lite.datasets.dataset import Example
 from trsr_lite.errors import Cancelled, Closed, DataError, ModelError, SettingsError, TrsrError
 from trsr_lite.evaluation import tables
-from trsr_lite.evaluation.baselines import Random
+from trsr_lite.evaluation.baselines.materials import Materials
 from trsr_lite.evaluation.evaluate import Evaluation, evaluate
 from trsr_lite.evaluation.lists import EvalLists
 from trsr_lite.evaluation.systems import BaselineSystem, BundleSystem
@@ -139,7 +139,7 @@ def test_the_order_of_lists_and_systems_changes_nothing(
             Scripted("good", noisy(1, 0.7)),
             Scripted("odd", failing(noisy(2), DataError("cannot"), ["u3", "u20"])),
             BundleSystem("model", make_recommender(NONE)),
-            BaselineSystem("random", Random(0)),
+            BaselineSystem("random", Materials(())),
         ]
 
     first = by_system(evaluate(made, systems()))
@@ -360,7 +360,7 @@ def test_a_model_ranks_by_its_margins_and_says_calibrated_probabilities(
     fake.margin = rating
     how = Calibration(temperature=2.0, bias=0.25)
     found = evaluate(
-        rated(), [BundleSystem("m", make_recommender(NONE, calibration=how)), BaselineSystem("random", Random())]
+        rated(), [BundleSystem("m", make_recommender(NONE, calibration=how)), BaselineSystem("random", Materials(()))]
     )
     for outcome, one in zip(found.outcomes["m"], rated().examples.values(), strict=True):
         margins = [rating(f"### Candidate\n- {candidate.title}") for candidate in one.candidates]
@@ -374,7 +374,7 @@ def test_a_model_ranks_by_its_margins_and_says_calibrated_probabilities(
 
 
 def test_only_models_have_a_label_mass_and_a_calibration_error(make_recommender: Callable[..., Recommender]) -> None:
-    found = evaluate(lists(3), [BundleSystem("m", make_recommender(NONE)), BaselineSystem("random", Random())])
+    found = evaluate(lists(3), [BundleSystem("m", make_recommender(NONE)), BaselineSystem("random", Materials(()))])
     extra = {"label_mass", "calibration_error"}
     assert extra <= set(found.systems["m"])
     assert not extra & set(found.systems["random"])

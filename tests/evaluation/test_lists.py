@@ -16,6 +16,8 @@ from trsr_lite.datasets.data_options import DataOptions
 from trsr_lite.datasets.dataset import Dataset, Example, load
 from trsr_lite.errors import DataError, SettingsError
 from trsr_lite.evaluation import lists, open_systems
+from trsr_lite.evaluation.evaluate_options import ALL_BASELINES
+from trsr_lite.evaluation.fused import ListSignals
 from trsr_lite.evaluation.lists import EvalLists
 from trsr_lite.records import Item
 
@@ -164,16 +166,21 @@ def test_facts_know_another_content_of_the_same_file(write: Write) -> None:
 
 
 def test_popularity_is_left_out_of_a_file_and_said(write: Write) -> None:
-    found, notes = open_systems.simple(("random", "popularity"), lists.of_file(str(write(line()))), seed=0)
+    found, notes = open_systems.simple(("random", "popularity"), ListSignals.of(lists.of_file(str(write(line())))))
     assert [system.name for system in found] == ["random"]
     assert notes == ["popularity is left out: there are no training users to count"]
-    assert open_systems.simple(("random",), lists.of_file(str(write(line()))), seed=0)[1] == []
+    _, notes = open_systems.simple(("tokens", "fused"), ListSignals.of(lists.of_file(str(write(line())))))
+    assert notes == [
+        "tokens is left out: there is no model whose embeddings could be read",
+        "fused is left out: its weights are learned on lists of at least 20 users",
+    ]
+    assert open_systems.simple(("random",), ListSignals.of(lists.of_file(str(write(line())))))[1] == []
 
 
 def test_an_unknown_baseline_is_refused_with_those_that_are_known(write: Write) -> None:
     with pytest.raises(SettingsError, match="no baseline 'sasrec'") as caught:
-        open_systems.simple(("sasrec",), lists.of_file(str(write(line()))), seed=0)
-    assert caught.value.hint == "choose from random, popularity, attributes, tfidf, bm25, embeddings"
+        open_systems.simple(("sasrec",), ListSignals.of(lists.of_file(str(write(line())))))
+    assert caught.value.hint == f"choose from {', '.join(ALL_BASELINES)}"
 
 
 @pytest.mark.parametrize("name", ["tfidf", "bm25"])
@@ -186,7 +193,7 @@ def test_systems_that_compare_texts_know_every_item_of_a_file(write: Write, name
         for parts in ({"history": "a", "candidates": "xy"}, {"history": "b", "candidates": "yz"})
     )
     made = lists.of_file(str(write(first, second)))
-    (system,), _ = open_systems.simple((name,), made, seed=0)
+    (system,), _ = open_systems.simple((name,), ListSignals.of(made))
     assert [system.answer(one).scores.argmax() for one in made.examples.values()] == [0, 1]
 
 
@@ -289,7 +296,9 @@ def test_where_nobody_trains_nobody_counted(tmp_path: Path) -> None:
     with data(tmp_path, test=1.0, validation=0.0) as dataset:
         found = lists.of_dataset(dataset, "test", most=None, seed=0)
     assert found.counts is None
-    assert [system.name for system in open_systems.simple(("random", "popularity"), found, seed=0)[0]] == ["random"]
+    assert [system.name for system in open_systems.simple(("random", "popularity"), ListSignals.of(found))[0]] == [
+        "random"
+    ]
 
 
 @pytest.mark.parametrize("part", ["test", "validation"])

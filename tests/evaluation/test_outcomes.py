@@ -21,11 +21,12 @@ from tests.scripted import Scripted, after, example, failing, item, lists, noisy
 from trsr_lite import FakeEngine, Recommender, Settings
 from trsr_lite.datasets.dataset import Example
 from trsr_lite.errors import DataError, SettingsError, TrsrError
-from trsr_lite.evaluation.baselines import Random
+from trsr_lite.evaluation.baselines.materials import Materials
 from trsr_lite.evaluation.evaluate import Evaluation, evaluate
 from trsr_lite.evaluation.lists import EvalLists
 from trsr_lite.evaluation.outcomes import HEAD, LINES, ListOutcome
 from trsr_lite.evaluation.systems import BaselineSystem, BundleSystem
+from trsr_lite.io import files
 
 USERS = [f"u{number}" for number in range(25)]
 
@@ -207,7 +208,7 @@ def test_a_list_that_failed_for_want_of_room_is_asked_again_and_one_that_cannot_
 def test_an_evaluation_that_was_stopped_before_its_first_answer_starts(finished: Path) -> None:
     (finished / LINES).unlink()
     assert timeless(evaluated(finished)) == timeless(evaluated(None))
-    (finished / HEAD).rename(finished / f".{HEAD}")  # as it is for a moment while it is written
+    (finished / HEAD).rename(files.beside(finished / HEAD))  # as it is for a moment while it is written
     (finished / LINES).unlink()
     assert timeless(evaluated(finished)) == timeless(evaluated(None))
 
@@ -356,7 +357,7 @@ def test_a_file_in_place_of_the_folder_is_an_error(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "text"
 
 
-@pytest.mark.parametrize("name", [f".{HEAD}", LINES])
+@pytest.mark.parametrize("name", [files.beside(Path(HEAD)).name, LINES])
 def test_a_folder_that_cannot_be_written_is_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     plain = Path.open
 
@@ -416,9 +417,9 @@ def test_a_full_disk_ends_the_evaluation_and_keeps_what_it_has(
 
 
 def test_another_seed_of_chance_is_another_evaluation(folder: Path) -> None:
-    evaluated(folder, [BaselineSystem("random", Random(0), seed=0)])
+    evaluated(folder, [BaselineSystem("random", Materials((), seed=0))])
     with pytest.raises(SettingsError, match="its random is another system"):
-        evaluated(folder, [BaselineSystem("random", Random(1), seed=1)])
+        evaluated(folder, [BaselineSystem("random", Materials((), seed=1))])
 
 
 def test_scores_that_are_no_numbers_are_the_same_after_a_stop(folder: Path) -> None:

@@ -388,6 +388,23 @@ def test_comparisons_and_groups_are_those_of_the_evaluation(whole: str) -> None:
     assert {"warm (20 lists)", "cold (20 lists)"} <= set(page.texts("th"))
 
 
+def test_what_the_model_adds_is_a_sentence_and_a_table_of_its_own(made: Made) -> None:
+    values = {"without": 0.6, "with": 0.625, "value": 0.025, "low": 0.01, "high": 0.04, "p": 0.0005, "detectable": 0.02}
+    metrics = {"auc": values, "recall@3": {**values, "p": 0.5, "detectable": None}}
+    one = {"system": f"m {EVIL}", "fusion": "cross-fitted", "signals": ["words", "taste"], "metrics": metrics}
+    found = evaluate(lists(LEAST), [best()])
+    content = made(replace(found, model_adds=[one]))
+    page = Page(content)
+    assert page.texts("h2")[1] == "What the model adds"
+    assert page.table(f"What m {EVIL} adds") == {
+        "AUC": ["0.600", "0.625", "+0.025", "+0.010 to +0.040", "< 0.001", "0.020"],
+        "Recall@3": ["0.600", "0.625", "+0.025", "+0.010 to +0.040", "0.500", "–"],
+    }
+    said = f"To the simple signals, fused, m {EVIL} adds +0.025 AUC (+0.010 to +0.040, p < 0.001)."
+    assert said in page.texts("p") and EVIL not in content
+    assert "What the model adds" not in made(found)
+
+
 def test_one_system_on_lists_that_nobody_counted_has_no_empty_tables(made: Made) -> None:
     page = Page(made(evaluate(lists(LEAST, counted=False), [best()])))
     assert page.texts("h1") == ["best on 20 lists"]

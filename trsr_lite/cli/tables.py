@@ -160,6 +160,8 @@ def print_evaluation(result: Mapping[str, Any], console: Console) -> None:
         table.add_row(Text(fold(name)), _interval(figures["recall@3"]), *rest)
     console.print(table)
     _print_comparisons(result["comparisons"], console)
+    for one in result.get("model_adds", ()):
+        console.print(Text(f"what {fold(one['system'])} adds to the simple signals, fused: {_added(one['metrics'])}"))
     for group, found in result["groups"].items():
         values = ", ".join(f"{name} {figures['recall@3']['value']:.3f}" for name, figures in found["systems"].items())
         console.print(Text(f"{group} ({found['lists']} lists), Recall@3: {values or 'none'}", style="dim"))
@@ -195,6 +197,17 @@ def _print_comparisons(comparisons: Sequence[Mapping[str, Any]], console: Consol
             ranges.append(f"{metric} {known[0] if known[0] == known[-1] else f'{known[0]} to {known[-1]}'}")
     if ranges:
         console.print(Text(f"smallest difference that these lists could show: {', '.join(ranges)}"))
+
+
+def _added(metrics: Mapping[str, Mapping[str, Any]]) -> str:
+    """How far a fusion with a model is above the one without."""
+    parts = []
+    for name, head in (("auc", "AUC"), ("recall@3", "Recall@3")):
+        found = metrics[name]
+        parts.append(
+            f"{head} {found['without']:.3f} to {found['with']:.3f}, {_interval(found, '+')}, p {found['p']:.3f}"
+        )
+    return "; ".join(parts)
 
 
 def _print_study(name: str, study: Mapping[str, Any], console: Console) -> None:

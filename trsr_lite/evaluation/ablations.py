@@ -19,6 +19,7 @@ from trsr_lite.errors import SettingsError
 from trsr_lite.evaluation import tables as figures
 from trsr_lite.evaluation.evaluate import Evaluation, answers, failures, several
 from trsr_lite.evaluation.evaluate_options import STUDIES as NAMES
+from trsr_lite.evaluation.fused import FusedSystem
 from trsr_lite.evaluation.outcomes import FOLDER, ListOutcome
 from trsr_lite.evaluation.scores_file import ScoresFileSystem
 from trsr_lite.evaluation.studies import STUDIES, TUNING, Study, Variant
@@ -29,6 +30,7 @@ from trsr_lite.settings import Settings
 
 SHOWN = ("recall@3", "recall@5", "recall@10", "mrr@10", "ndcg@10", "auc", "failed")
 ALL, TUNED = "all", "tuning"
+FIXED = (ScoresFileSystem, FusedSystem)  # they rank the lists that they were made with, no changed ones
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def _tasks(name: str, systems: Sequence[System]) -> list[Task]:
     suitable = [
         system
         for system in systems
-        if isinstance(system, Adjustable) or not (_of_settings(chosen) or isinstance(system, ScoresFileSystem))
+        if isinstance(system, Adjustable) or not (_of_settings(chosen) or isinstance(system, FIXED))
     ]
     if not suitable:
         raise SettingsError(f"study {name!r} needs a model", hint="give one with `-m`")

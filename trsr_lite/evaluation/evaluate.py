@@ -17,6 +17,7 @@ import numpy as np
 from trsr_lite.datasets.dataset import Example
 from trsr_lite.errors import Cancelled, Closed, DataError, ModelError, SettingsError, TrsrError
 from trsr_lite.evaluation import tables as figures
+from trsr_lite.evaluation.fused import ListSignals, model_adds
 from trsr_lite.evaluation.lists import EvalLists
 from trsr_lite.evaluation.outcomes import ListOutcome, Outcomes, held
 from trsr_lite.evaluation.systems import Adjustable, Answer, System
@@ -42,6 +43,7 @@ class Evaluation:
     studies: name -> what a study found, as in the JSON; see `ablations`.
     first_stage: what `candidate_recall.measure` found; None where it was not wanted.
     error: what kept the first stage from being measured, or None.
+    model_adds: for each model how far the fusion with it is above the fusion without; see `fused.model_adds`.
     """
 
     lists: EvalLists
@@ -54,6 +56,7 @@ class Evaluation:
     studies: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     first_stage: Mapping[str, Any] | None = None
     error: TrsrError | None = None
+    model_adds: Sequence[Mapping[str, Any]] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON of `trsr-lite evaluate --json`."""
@@ -65,6 +68,7 @@ class Evaluation:
             "groups": {name: dict(found) for name, found in self.groups.items()},
             "comparisons": [dict(one) for one in self.comparisons],
             "notes": list(self.notes),
+            **({"model_adds": [dict(one) for one in self.model_adds]} if self.model_adds else {}),
             **({"studies": {name: dict(found) for name, found in self.studies.items()}} if self.studies else {}),
             **({"first_stage": dict(self.first_stage)} if self.first_stage else {}),
         }
@@ -77,15 +81,17 @@ def evaluate(
     output: Path | None = None,
     force: bool = False,
     notes: Sequence[str] = (),
+    signals: ListSignals | None = None,
     progress: OnProgress | None = None,
     then: Callable[[Evaluation], Evaluation] | None = None,
 ) -> Evaluation:
     """Let every system rank every list.
 
     With `output`, answers are kept there one by one: an evaluation that was stopped goes on, and one with other systems
-    asks only those that are new. The first system is what the others are compared with. `then` makes more of it, such
-    as studies, before anybody else may work in `output`. Raises `SettingsError` where somebody does, where `output`
-    holds answers to other lists, or of another system of the same name.
+    runs only those that are new. The first system is what the others are compared with. With `signals` of the same
+    lists, the result says what each model adds to them. `then` makes more of it, such as studies, before anybody else
+    may work in `output`. Raises `SettingsError` where somebody does, where `output` holds answers to other lists, or of
+    another system of the same name.
     """
     names = [system.name for system in systems]
     if not systems or len(set(names)) < len(names):
@@ -103,6 +109,7 @@ def evaluate(
             comparisons=figures.comparisons(tables, names[0], lists.users()),
             notes=[*notes, *_few(lists), *failures(outcomes)],
             preparing=preparing,
+            model_adds=_added(signals, systems, outcomes) if signals else (),
         )
         return then(found) if then else found
 
@@ -148,6 +155,16 @@ def failures(outcomes: Mapping[str, Sequence[ListOutcome]]) -> list[str]:
                 f"{failed[0].error}"
             )
     return notes
+
+
+def _added(
+    signals: ListSignals, systems: Sequence[System], outcomes: Mapping[str, Sequence[ListOutcome]]
+) -> list[dict[str, Any]]:
+    """What each model adds to the signals; nothing where there are too few users to say."""
+    if intervals.count(signals.lists.users()) < intervals.LEAST:
+        return []
+    models = [system.name for system in systems if isinstance(system, Adjustable)]
+    return [model_adds(signals, name, outcomes[name]) for name in models]
 
 
 def _head(lists: EvalLists, systems: Sequence[System]) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from trsr_lite.options import again, check, option
 from trsr_lite.settings import RankOptions
 
 PARTS = ("test", "validation")
-BASELINES = ("random", "popularity", "attributes", "tfidf", "bm25")
-ALL_BASELINES = (*BASELINES, "embeddings")  # the last one brings a model of its own, and runs only when it is named
+BASELINES = ("random", "popularity", "attributes", "tfidf", "bm25", "svm", "tokens", "rrf", "fused")
+ALL_BASELINES = (*BASELINES, "tfidf-decay", "embeddings", "embeddings-decay")  # the last three run when they are named
 STUDIES = ("strategy", "evidence", "recent", "blocks", "length", "tuning", "robustness")
 
 

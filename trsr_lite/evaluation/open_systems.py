@@ -7,18 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from trsr_lite.datasets import origin
-from trsr_lite.errors import SettingsError
-from trsr_lite.evaluation import baselines
+from trsr_lite.errors import ModelError, SettingsError
+from trsr_lite.evaluation import fused, token_source
+from trsr_lite.evaluation.fused import FusedSystem, ListSignals
 from trsr_lite.evaluation.lists import EvalLists, origin_of
 from trsr_lite.evaluation.scores_file import ScoresFileSystem
 from trsr_lite.evaluation.systems import BaselineSystem, BundleSystem, System
+from trsr_lite.metrics import intervals
+from trsr_lite.models.resolve import DEFAULT_MODEL
 from trsr_lite.recommender.recommender import Recommender
 from trsr_lite.training import run_dir
 
@@ -115,14 +117,39 @@ def run(
     return systems, _seen(label, origin.of(record["config"]["data"], record["data"]["files"]), lists)
 
 
-def simple(names: Sequence[str], lists: EvalLists, *, seed: int) -> tuple[list[System], list[str]]:
-    """Baselines; popularity is left out, and said, where nobody counted."""
-    usable = [name for name in names if name != "popularity" or lists.counts is not None]
-    notes = [] if len(usable) == len(names) else ["popularity is left out: there are no training users to count"]
+def signals_of(
+    lists: EvalLists, systems: Sequence[System], opened: ExitStack, load: Load, *, seed: int
+) -> tuple[ListSignals, list[str]]:
+    """The signals of the lists, and what there is to say about them.
+
+    Token vectors are made of the first bundle's embeddings, or of the default model's where there is no bundle; without
+    any, the other signals go on alone.
+    """
+    tokens, notes = None, list[str]()
+    try:
+        bundles = [system.bundle for system in systems if isinstance(system, BundleSystem)]
+        file = (bundles or [opened.enter_context(load(DEFAULT_MODEL)).bundle])[0].recommender
+        tokens = token_source.of_file(file.path, file.identity, opened)
+    except ModelError as error:
+        notes.append(f"token vectors are left out: {error}")
+    return ListSignals.of(lists, seed=seed, tokens=tokens), notes
+
+
+def simple(names: Sequence[str], signals: ListSignals) -> tuple[list[System], list[str]]:
+    """Baselines; one that lacks what it needs is left out, and said."""
+    lists, materials, missing = signals.lists, signals.materials, dict[str, str]()
+    if lists.counts is None:
+        missing["popularity"] = "there are no training users to count"
+    if materials.tokens is None:
+        missing["tokens"] = "there is no model whose embeddings could be read"
+    if intervals.count(lists.users()) < intervals.LEAST:
+        missing[fused.NAME] = f"its weights are learned on lists of at least {intervals.LEAST} users"
+    notes = [f"{name} is left out: {missing[name]}" for name in names if name in missing]
     systems: list[System] = []
-    for name in usable:
-        make = partial(baselines.make, name, counts=lists.counts, seed=seed)
-        systems.append(BaselineSystem(name, make(lists.items), seed=seed, make=make))
+    for name in names:
+        if name in missing:
+            continue
+        systems.append(FusedSystem(signals) if name == fused.NAME else BaselineSystem(name, materials))
     return systems, notes
 
 

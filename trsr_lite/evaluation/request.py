@@ -112,12 +112,22 @@ def evaluate(
             summarizing=ablations.summarizing(asked.ablations),
         )
         seed = values.get("seed", DataOptions.seed)
-        simple, more = open_systems.simple(asked.baselines, ranked, seed=seed)
+        signals, said = open_systems.signals_of(ranked, systems, opened, load, seed=seed)
+        simple, more = open_systems.simple(asked.baselines, signals)
         systems += simple
         systems += open_systems.scored(asked.scores, [system.name for system in systems])
         plan = ablations.plan(asked.ablations, systems)
         then = partial(ablations.study, plan, seed=seed, output=folder, progress=progress)
-        found = rank(ranked, systems, output=folder, force=force, notes=[*notes, *more], progress=progress, then=then)
+        found = rank(
+            ranked,
+            systems,
+            output=folder,
+            force=force,
+            notes=[*notes, *said, *more],
+            signals=signals,
+            progress=progress,
+            then=then,
+        )
         return _with_first_stage(found, systems[0].name, asked, progress) if asked.retrieve else found
 
 

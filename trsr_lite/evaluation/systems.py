@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -16,16 +16,14 @@ import numpy.typing as npt
 
 from trsr_lite.datasets.dataset import Example
 from trsr_lite.errors import DataError
-from trsr_lite.evaluation import baselines
-from trsr_lite.evaluation.baselines import Ranker
+from trsr_lite.evaluation.baselines.make import OF_TOKENS, VERSIONS, make
+from trsr_lite.evaluation.baselines.materials import Materials
 from trsr_lite.prompts import templates
 from trsr_lite.prompts.templates import PROMPT_VERSION
 from trsr_lite.recommender.recommender import Recommender
 from trsr_lite.records import Item, User
 from trsr_lite.results import OnProgress
 from trsr_lite.settings import Settings
-
-Make = Callable[[Iterable[Item]], Ranker]
 
 
 @dataclass(frozen=True)
@@ -80,17 +78,22 @@ class Adjustable(System, Protocol):
 
 
 class BaselineSystem:
-    """A baseline, by its name; `seed` is what it was made with, `make` makes it anew of other items."""
+    """A baseline by its name, made of `materials`."""
 
-    def __init__(self, name: str, ranker: Ranker, *, seed: int = 0, make: Make | None = None) -> None:
-        self.name, self._ranker, self._seed, self._make = name, ranker, seed, make
-        self.identity = {"baseline": name, "version": baselines.VERSION, "seed": seed}
+    def __init__(self, name: str, materials: Materials) -> None:
+        self.name, self._materials = name, materials
+        self._ranker = make(name, materials)
+        self.identity: dict[str, Any] = {
+            "baseline": name,
+            "version": VERSIONS.get(name, 1),
+            "seed": materials.seed,
+        }
+        if name in OF_TOKENS:
+            self.identity["tokens"] = materials.tokens.identity if materials.tokens else None
 
-    def with_items(self, items: Iterable[Item]) -> BaselineSystem:
-        """The same baseline that knows these texts; itself where it knows none."""
-        if self._make is None:
-            return self
-        return BaselineSystem(self.name, self._make(items), seed=self._seed, make=self._make)
+    def with_items(self, items: Sequence[Item]) -> BaselineSystem:
+        """The same baseline, made of these items instead."""
+        return BaselineSystem(self.name, replace(self._materials, items=items))
 
     def prepare(self, examples: Sequence[Example], progress: OnProgress | None) -> float:
         """Nothing."""
@@ -111,7 +114,7 @@ class BundleSystem:
         self.name = f"{name} (exact)" if exact else name
         self.settings = recommender.settings
         self._recommender, self._exact = recommender, exact
-        bundle = recommender.bundle
+        self.bundle = bundle = recommender.bundle
         self.origin = bundle.origin
         self.identity: dict[str, Any] = {
             "recommender": bundle.recommender.identity,

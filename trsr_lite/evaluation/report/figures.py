@@ -60,7 +60,14 @@ def in_short(evaluation: Evaluation) -> list[str]:
     best = max(others, key=lambda name: reached[name], default=None)
     said = [f"Of the users' items, {first} puts {_percent(reached[first])} among its first three."]
     said += [f"The best other system, {best}, puts {_percent(reached[best])} there."] if best else []
-    return [" ".join([*said, f"Chance puts {_percent(chance)}."])]
+    sentences = [" ".join([*said, f"Chance puts {_percent(chance)}."])]
+    for one in evaluation.model_adds:
+        area = one["metrics"]["auc"]
+        sentences.append(
+            f"To the simple signals, fused, {one['system']} adds {signed(area['value'])} AUC "
+            f"({change_interval(area)}, p {probability(area['p'])})."
+        )
+    return sentences
 
 
 def systems(evaluation: Evaluation) -> Table:
@@ -97,6 +104,24 @@ def comparisons(evaluation: Evaluation) -> list[Table]:
         rows = [(one["system"], _change(one["others"][metric])) for one in found]
         tables.append(Table(f"{COLUMNS[metric]} against {first}", heads, rows))
     return tables
+
+
+def added(evaluation: Evaluation) -> list[tuple[str, Table]]:
+    """What each model adds to the other signals: a sentence, and a table of the metrics."""
+    heads = ["Metric", "Without", "With", "Difference", "95 % interval", "p", "Could be shown"]
+    found = []
+    for one in evaluation.model_adds:
+        name = one["system"]
+        said = (
+            f"The signals {', '.join(one['signals'])} need no language model. Fused, they rank these lists without "
+            f"{name}, and again with its margin as one more signal. The weights are {one['fusion']}."
+        )
+        rows = [
+            (COLUMNS[metric], [Cell(f"{values['without']:.3f}"), Cell(f"{values['with']:.3f}"), *_change(values)])
+            for metric, values in one["metrics"].items()
+        ]
+        found.append((said, Table(f"What {name} adds", heads, rows)))
+    return found
 
 
 def groups(evaluation: Evaluation) -> Table | None:
