@@ -53,6 +53,10 @@ export interface RecommendParams extends UserParams {
   exact?: boolean;
   /** Seconds, waiting included, within which to answer as well as possible. */
   budget?: number | null;
+  /** What ranks: `["all"]`, `["model"]`, or signals by name. */
+  signals?: string[] | null;
+  /** Candidates that the model scores: the best by the other signals. 0 means all. */
+  rerank?: number | null;
   priority?: Priority;
 }
 

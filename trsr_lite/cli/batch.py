@@ -37,6 +37,7 @@ from trsr_lite.options import Option
 @flags.exact
 @retrieval.flags
 @flags.settings
+@flags.ranking
 @flags.flag(
     "--engine",
     type=click.Choice(["local", "ray"]),

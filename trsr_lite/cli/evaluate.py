@@ -45,6 +45,7 @@ _REPORT_HINT = "name another file; `--force` replaces it, and the evaluation of 
 @flags.fields(EvaluateOptions, unset={"models": flags.DEFAULT_MODEL})
 @flags.fields(DataOptions, skip=["max_users"], required=False)
 @flags.settings
+@flags.ranking
 @flags.machine
 @flags.folders
 @flags.as_json

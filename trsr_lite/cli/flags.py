@@ -37,6 +37,7 @@ DEFAULT_MODEL = os.environ.get("TRSR_LITE_DEFAULT_MODEL", "smollm2")
 """A program that brings its own model says so there: what its user has chosen in any other way comes first."""
 
 SETTING_NAMES = ("strategy", "domain", "attributes", "prompt_tokens")
+RANKING_NAMES = ("signals", "rerank")  # settings of commands that rank
 SHORT = 4  # choices that stand in the flag's own line; more stand in its help
 
 
@@ -225,6 +226,12 @@ settings = fields(
         "attributes": "the model's, else all",
         "prompt_tokens": f"the model's, else {Settings.prompt_tokens}",
     },
+)
+ranking = fields(
+    Settings,
+    *RANKING_NAMES,
+    shared=True,
+    unset={"signals": "the model's, else all", "rerank": "the model's, else 0"},
 )
 top = fields(RankOptions, "k", shared=True)
 exact = fields(RankOptions, "exact")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from trsr_lite.cli import flags, manual, retrieval
+from trsr_lite.options import Option
 from trsr_lite.settings import RankOptions
 
 
@@ -16,11 +17,15 @@ from trsr_lite.settings import RankOptions
     `title`. Candidates can also come from a file (--candidates) or from many items (--catalog).
 
     The first run for a user writes summaries, which takes a while. Later runs reuse them.
+
+    A model with signals ranks by all of them together. --signals chooses among them; --signals words,taste ranks at
+    once, without loading a model.
     """,
     examples="""
     trsr-lite recommend --user examples/news_reader.json
     trsr-lite recommend --user me.json --candidates new_items.jsonl --top 5
     trsr-lite recommend --user me.json --catalog items.catalog --json
+    trsr-lite recommend --user me.json --explain --budget 2
     """,
 )
 @flags.user
@@ -28,14 +33,22 @@ from trsr_lite.settings import RankOptions
 @flags.model
 @flags.top
 @flags.exact
-@flags.flag("--explain", is_flag=True, help="Show each summary, and whether it is new or from the cache.")
+@flags.flag("--explain", is_flag=True, help="Say why each candidate stands where it does, and show each summary.")
+@flags.flag(
+    "--budget",
+    type=flags.Number(float, Option("", at_least=0)),
+    metavar="SECONDS",
+    help="Answer within this time as well as possible.  [default: no limit]",
+)
 @retrieval.flags
 @flags.settings
+@flags.ranking
 @flags.machine
 @flags.folders
 @flags.as_json
-def command(explain: bool, as_json: bool, **chosen: Any) -> None:
+def command(explain: bool, budget: float | None, as_json: bool, **chosen: Any) -> None:
     from trsr_lite.cli import session
+    from trsr_lite.recommender import reasons
 
     rank = flags.taken(RankOptions, chosen)
     user, candidates = session.read_input(chosen)
@@ -46,7 +59,10 @@ def command(explain: bool, as_json: bool, **chosen: Any) -> None:
         session.load(chosen, progress) as recommender,
         session.naming(chosen),
     ):
-        result = recommender.recommend(user, candidates, k=rank.k, exact=rank.exact, progress=progress, **asked)
+        result = recommender.recommend(
+            user, candidates, k=rank.k, exact=rank.exact, budget=budget, progress=progress, **asked
+        )
+        bundle, domain = recommender.bundle, recommender.settings.domain
     from trsr_lite.cli import tables
 
     if as_json:
@@ -57,6 +73,8 @@ def command(explain: bool, as_json: bool, **chosen: Any) -> None:
         if explain:
             tables.print_summaries(result, console)
         tables.print_ranking(result, console)
+        tables.print_skipped(result, console)
         if explain:
+            tables.print_reasons(result, [reasons.explain(entry, user, bundle, domain) for entry in result], console)
             tables.print_stats(result, console)
     session.hint(result.hint)

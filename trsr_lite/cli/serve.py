@@ -35,6 +35,7 @@ STDIN, STDOUT, STDERR = 0, 1, 2
 )
 @flags.model
 @flags.settings
+@flags.ranking
 @flags.machine
 @flags.unload_after
 @flags.folders

@@ -51,7 +51,7 @@ def load(options: dict[str, Any], progress: OnProgress | None = None) -> Recomme
         offline=options["offline"],
         unload_after=options.get("unload_after"),
         progress=progress,
-        **{name: options[name] for name in flags.SETTING_NAMES},
+        **{name: options.get(name) for name in (*flags.SETTING_NAMES, *flags.RANKING_NAMES)},
     )
 
 

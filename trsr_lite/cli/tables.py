@@ -99,8 +99,8 @@ def print_skipped(result: Result, console: Console) -> None:
     others = any(item.id in ranked for item in result.skipped.candidates)
     count = len(result.skipped.candidates)
     if count:
-        what = "ranked by the other signals alone" if others else "not ranked"
-        console.print(f"no time for the model to score {count} of the candidates: {what}", style="dim")
+        what = "ranked by the other signals" if others else "not ranked"
+        console.print(f"no time for the model: {count} candidates are {what}", style="dim")
     if result.skipped.blocks:
         console.print(f"no time to summarize {result.skipped.blocks} blocks of the history", style="dim")
 

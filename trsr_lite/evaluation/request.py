@@ -27,6 +27,7 @@ from trsr_lite.options import known_options, make, one_of, refuse_unknown
 from trsr_lite.recommender.recommender import Recommender
 from trsr_lite.results import OnEvent, OnProgress
 from trsr_lite.settings import Settings
+from trsr_lite.signals.signal import MODEL
 from trsr_lite.training import run_dir
 
 PRESETS = ("paper",)
@@ -83,6 +84,8 @@ def evaluate(
     values = {**(defaults or {}), **options, "models": tuple(map(str, named))}
     asked = make(EvaluateOptions, {name: values[name] for name in known_options(EvaluateOptions) if name in values})
     changes = {name: values[name] for name in known_options(Settings) if name in values}
+    if preset is not None:
+        changes.setdefault("signals", (MODEL,))
     ablations.check(asked.ablations)
     _refuse(asked, options)
     folder = Path(output) if output else None

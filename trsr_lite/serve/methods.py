@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from trsr_lite.cancellation import Cancellation
 from trsr_lite.errors import SettingsError
-from trsr_lite.options import again, check, make, option
+from trsr_lite.options import again, check, known_options, make, option
 from trsr_lite.recommender.candidates import to_rank
 from trsr_lite.recommender.queue import PRIORITIES
 from trsr_lite.recommender.recommender import Recommender
@@ -70,11 +70,10 @@ class Summarize:
 
     def _settings(self, recommender: Recommender) -> Settings:
         """The recommender's, with what the request changes of them."""
+        names = [name for name in known_options(Settings) if getattr(self, name, None) is not None]
+        values = {name: getattr(self, name) for name in names}
         return recommender.settings.updated(
-            strategy=self.strategy,
-            domain=self.domain,
-            attributes=tuple(self.attributes) if self.attributes is not None else None,
-            prompt_tokens=self.prompt_tokens,
+            **{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
         )
 
 
@@ -85,6 +84,8 @@ class Recommend(Summarize):
     candidates: list[Any] | None = option("Items to rank.", default=None, unset="the user's own")
     k: int = again(RankOptions, "k")
     exact: bool = again(RankOptions, "exact")
+    signals: tuple[str, ...] | None = again(Settings, "signals", default=None)
+    rerank: int | None = again(Settings, "rerank", default=None)
     budget: float | None = option(
         "Seconds from now, waiting included, within which to answer as well as possible.",
         default=None,

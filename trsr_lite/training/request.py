@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PRESETS = ("paper",)
-PAPER_SETTINGS = {"ragged": True, "fan_in": 8}  # the authors merge all block summaries in one prompt
+# The authors merge all block summaries in one prompt, and rank by the model alone.
+PAPER_SETTINGS = {"ragged": True, "fan_in": 8, "signals": ("model",)}
 PAPER_ATTRIBUTES = {"mind": ("category", "subcategory", "title")}  # of Amazon-M2, all
 NAMES = frozenset(name for kind in (TrainOptions, Settings, DataOptions, PairOptions) for name in known_options(kind))
 _OF_DATA = frozenset(known_options(DataOptions)) - {"seed", "validation"}
