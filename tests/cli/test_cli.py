@@ -119,7 +119,7 @@ def test_recommend_json_has_the_documented_keys(ranked: Run) -> None:
     assert (data["schema"], data["user_id"], data["strategy"]) == (1, "news-reader", "hierarchical")
     assert list(data["model"]) == ["name", "summarizer", "recommender", "prompt_version"]
     assert data["model"]["summarizer"].startswith("b2:")
-    keys = ["rank", "id", "title", "score", "margin", "label_mass", "tied"]
+    keys = ["rank", "id", "title", "score", "margin", "label_mass", "tied", "parts", "because"]
     assert [list(entry) for entry in data["recommendations"]] == [keys] * 10
     assert [entry["rank"] for entry in data["recommendations"]] == list(range(1, 11))
     documented = {
