@@ -124,7 +124,7 @@ def test_checks_before_a_commit_are_those_of_make_lint() -> None:
     yaml = pytest.importorskip("yaml", reason="comes with the extra docs")
     hooks = [
         hook
-        for repo in yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+        for repo in yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))["repos"]
         for hook in repo["hooks"]
     ]
     tools = {hook["entry"].split()[0].removeprefix(".venv/bin/") for hook in hooks}
