@@ -1,6 +1,7 @@
 """Reading users and candidates: what is usable comes in unchanged, and every fault is named where it is."""
 
 import json
+import pickle
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 
 from trsr_lite import DataError, Item, User, read_candidates, read_user, read_users, records
+from trsr_lite.io.notes import REASONS, Notes
+from trsr_lite.io.values import Listed
 
 TEXTS = ["Grüße aus Köln", "אבג דהו", "مرحبا بالعالم", "日本語の本", "👩‍👩‍👧 family 🏴‍☠️", "e\u0301 combining"]
 LONE = "\ud800"
@@ -145,37 +148,34 @@ def test_a_user_needs_neither_an_id_nor_candidates() -> None:
         ({"history": {"id": "n1"}}, ".history: must be a list of items, not an object"),
         ({"history": "n1"}, ".history: must be a list of items, not text"),
         ({"history": 1}, ".history: must be a list of items, not a number"),
-        (user(item(1), "n2"), ".history[1]: an item must be an object, not text"),
-        (user(item(1), None), ".history[1]: an item must be an object, not null"),
-        (user(item(1), {"title": "text"}), ".history[1].id: missing"),
-        (user(item(1), {"id": "", "title": "text"}), ".history[1].id: missing"),
-        (user(item(1), {"id": None, "title": "text"}), ".history[1].id: missing"),
-        (user(item(1), {"id": True, "title": "text"}), ".history[1].id: must be text or a whole number, not true/fal"),
-        (user(item(1), {"id": 1.5, "title": "text"}), ".history[1].id: must be text or a whole number, not a number"),
-        (user(item(1), {"id": ["n2"], "title": "text"}), ".history[1].id: must be text or a whole number, not a list"),
-        (user(item(1), {"id": "n2"}), ".history[1]: no text"),
-        (user(item(1), item(2, title="  ", tags=[], note=None)), ".history[1]: no text"),
-        (user(item(1), {"id": "n2", "time": 5}), ".history[1]: no text"),
-        (user(item(1, brand={"name": "x"})), ".history[0].brand: must be text, a number or a list of those, not an ob"),
-        (user(item(1, tags=["a", {"b": 1}])), ".history[0].tags: must be text, a number or a list of those, not an ob"),
-        (user(item(1, tags=["a", ["b"]])), ".history[0].tags: must be text, a number or a list of those, not a list"),
-        (user(item(1, tags=deep(900))), ".history[0].tags: must be text, a number or a list of those, not a list"),
+        (user("n2"), ".history[0]: an item must be an object, not text"),
+        (user(None), ".history[0]: an item must be an object, not null"),
+        (user({"title": "text"}), ".history[0].id: missing"),
+        (user({"id": "", "title": "text"}), ".history[0].id: missing"),
+        (user({"id": None, "title": "text"}), ".history[0].id: missing"),
+        (user({"id": True, "title": "text"}), ".history[0].id: must be text or a whole number, not true/fal"),
+        (user({"id": 1.5, "title": "text"}), ".history[0].id: must be text or a whole number, not a number"),
+        (user({"id": ["n2"], "title": "text"}), ".history[0].id: must be text or a whole number, not a list"),
+        (user({"id": "n2"}), ".history[0]: no text"),
+        (user(item(2, title="  ", tags=[], note=None)), ".history[0]: no text"),
+        (user({"id": "n2", "time": 5}), ".history[0]: no text"),
+        (user(item(1, brand={"name": "x"})), ".history[0]: no text"),
+        (user(item(1, brand={"name": "x"})), ".history[0].brand: an object"),
+        (user(item(1, tags=["a", {"b": 1}])), ".history[0].tags: a list with an object in it"),
+        (user(item(1, tags=["a", ["b"]])), ".history[0].tags: a list with a list in it"),
+        (user(item(1, tags=deep(900))), ".history[0].tags: a list with a list in it"),
         (user(user_id=True), ".user_id: must be text or a whole number, not true/false"),
         (user(user_id=["u1"]), ".user_id: must be text or a whole number, not a list"),
         (user(candidates={}), ".candidates: must be a list of items, not an object"),
         (user(candidates=[]), ".candidates: is empty"),
-        (user(candidates=[item(8), {"id": "n9"}]), ".candidates[1]: no text"),
-        (user(candidates=[item(8), item(9), item(8)]), ".candidates[2].id: 'n8' is already the id of "),
-        (user(item(1), item(2), item(1, title="other")), ".history[2].id: 'n1' has another text at "),
+        (user(candidates=[{"id": "n9"}, {"id": "n10"}]), ".candidates[0]: no text"),
         (timed("2026-01-02", "2026-01-01"), ".history[1].time: earlier than the item before it"),
-        (timed(1, "yesterday"), ".history[1].time: 'yesterday' is not a time"),
-        (timed(True), ".history[0].time: 'True' is not a time"),
-        (timed([2026]), ".history[0].time: '[2026]' is not a time"),
     ],
 )
 def test_a_fault_is_named_by_file_index_and_field(tmp_path: Path, data: Any, message: str) -> None:
     path = save(tmp_path, data)
-    assert f"{path}{message}" in str(refused(path))
+    error = refused(path)
+    assert f"{path}{message}" in str(error) and str(error).count("\n") == 0
 
 
 @pytest.mark.parametrize("data", [user({"id": "n1"}), {"history": []}, timed(2, 1)])
@@ -184,11 +184,6 @@ def test_a_fault_in_json_lines_is_named_by_line(tmp_path: Path, data: Any) -> No
     with pytest.raises(DataError) as caught:
         list(read_users(path))
     assert str(caught.value).startswith(f"{path}:4.history")
-
-
-def test_duplicate_candidates_name_both_places(tmp_path: Path) -> None:
-    path = save(tmp_path, user(candidates=[item(8), item(9), item(8)]))
-    assert f"{path}.candidates[2].id: 'n8' is already the id of {path}.candidates[0]" in str(refused(path))
 
 
 @pytest.mark.parametrize(
@@ -211,10 +206,18 @@ def test_what_is_not_json_lines_is_named_by_line_and_column(tmp_path: Path) -> N
         list(read_users(path))
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
-def test_another_encoding_is_refused(tmp_path: Path, encoding: str) -> None:
-    path = save(tmp_path, json.dumps(user(item(title="Köln")), ensure_ascii=False).encode(encoding))
-    assert "not valid JSON" in str(refused(path))
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])
+@pytest.mark.parametrize("name", ["user.json", "user.jsonl"])
+def test_an_encoding_that_its_mark_names_is_read(tmp_path: Path, encoding: str, name: str) -> None:
+    text = json.dumps(user(item(title="Köln 日本")), ensure_ascii=False) + "\n"
+    assert read_user(save(tmp_path, text.encode(encoding), name)).history[0].title == "Köln 日本"
+
+
+@pytest.mark.parametrize(("encoding", "said"), [("latin-1", "Windows-1252"), ("utf-16-le", "looks like UTF-16")])
+def test_another_encoding_is_refused_and_said(tmp_path: Path, encoding: str, said: str) -> None:
+    error = refused(save(tmp_path, json.dumps(user(item(title="Köln")), ensure_ascii=False).encode(encoding)))
+    assert "not valid JSON" in str(error)
+    assert encoding == "utf-16-le" or said in str(error.hint)
 
 
 @pytest.mark.parametrize("content", [b"", b" \n\t\r\n", b"\xef\xbb\xbf"])
@@ -231,44 +234,169 @@ def test_a_path_that_no_file_can_have_is_refused(tmp_path: Path) -> None:
     assert "cannot be read: embedded null byte" in str(refused(tmp_path / "a\0b.json"))
 
 
-def test_a_lone_surrogate_in_json_is_refused(tmp_path: Path) -> None:
-    path = save(tmp_path, b'{"history": [\n  {"id": "n1", "title": "\\ud800"}\n]}')
-    assert f"{path}: line 2, column" in str(refused(path))
-
-
 @pytest.mark.parametrize(
     ("data", "place"),
     [
-        (user(item(1), item(2, title=f"a{LONE}")), "user.history[1].title: character 1"),
-        (user(item(1), item(2, tags=["a", LONE])), "user.history[1].tags: character 0"),
-        (user(item(1, **{f"ab{LONE}": "text"})), "user.history[0]: character 2"),
         (user(item(LONE, title="text")), "user.history[0].id: character 1"),
         (user(user_id=LONE), "user.user_id: character 0"),
-        (user(candidates=[item(title=LONE)]), "user.candidates[0].title: character 0"),
     ],
 )
-def test_a_lone_surrogate_from_python_is_refused_by_place(data: Any, place: str) -> None:
+def test_an_id_that_is_no_text_is_refused_by_place(data: Any, place: str) -> None:
     with pytest.raises(DataError, match="lone surrogate") as caught:
         User.from_dict(data)
     assert str(caught.value).startswith(place)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_number_that_is_none_is_refused(value: float) -> None:
-    with pytest.raises(DataError, match=r"user\.history\[0\]\.price: (nan|inf)"):
-        User.from_dict(user(item(price=value)))
-    with pytest.raises(DataError, match=r"user\.history\[0\]\.time"):
-        User.from_dict(timed(value))
+# What is left out, and counted
+
+
+def noted(data: Any) -> tuple[User, str]:
+    notes = Notes()
+    return User.from_dict(data, notes=notes), "\n".join(notes.lines())
+
+
+@pytest.mark.parametrize("escaped", [True, False])
+def test_half_a_character_is_mended(tmp_path: Path, escaped: bool) -> None:
+    """As `slice` leaves it in other languages, and as a list or a name has it."""
+    data = user(item(1, title=f"Best day \U0001f600{LONE}", tags=["a", LONE], **{f"x{LONE}": "y"}))
+    found = User.from_dict(data) if not escaped else read_user(save(tmp_path, data))
+    wanted = {"title": "Best day \U0001f600\ufffd", "tags": "a, \ufffd", "x\ufffd": "y"}
+    assert found.history[0].attributes == wanted
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [("price", 10**5000), ("time", 10**400), ("time", -(10**400)), ("cover", b"bytes")],
-    ids=["digits", "time", "negative time", "bytes"],
+    ("value", "said"),
+    [
+        ({"brand": "Acme"}, "an object"),
+        ([{"thumb": "a.jpg"}], "a list with an object in it"),
+        ([["a"], ["b"]], "a list with a list in it"),
+        ([0.1] * 384, "as an embedding is"),
+        (b"\x89PNG\r\n\xff", "bytes that are no UTF-8 text"),
+        (float("inf"), "not a finite number"),
+        (10**5000, "a number of too many digits"),
+        (object(), "object"),
+    ],
+    ids=["object", "list of objects", "list of lists", "embedding", "bytes", "inf", "digits", "other"],
 )
-def test_a_value_that_only_python_has_is_refused_by_place(name: str, value: object) -> None:
-    with pytest.raises(DataError, match=rf"user\.history\[0\]\.{name}"):
-        User.from_dict(user({"id": "n1", "title": "text", name: value}))
+def test_an_attribute_that_is_no_text_costs_no_item(value: object, said: str) -> None:
+    found, notes = noted(user(*(item(n, title="text", extra=value) for n in range(5))))
+    assert [entry.attributes for entry in found.history] == [{"title": "text"}] * 5
+    assert notes.count("\n") == 0 and notes.startswith("5 × attribute 'extra' left out") and said in notes
+    assert "history[0], user.history[1], user.history[2], …" in notes
+
+
+@pytest.mark.parametrize(
+    "missing", [None, "", " ", "nan", "NaN", "NULL", "None", "N/A", "<NA>", " nan ", float("nan"), [], ["nan", None]]
+)
+def test_what_means_missing_is_absent_everywhere(missing: object) -> None:
+    assert Item.from_dict(item(title="text", price=missing)).attributes == {"title": "text"}
+    assert Item.from_dict(item(title="text", time=missing if not isinstance(missing, list) else None)).time is None
+
+
+def test_nan_in_json_loses_nothing(tmp_path: Path) -> None:
+    path = save(tmp_path, b'{"history": [{"id": "n1", "title": "NaN soup", "price": NaN, "size": -Infinity}]}')
+    assert read_user(path).history[0].attributes == {"title": "NaN soup"}
+
+
+def test_values_of_python_and_numpy_are_read() -> None:
+    import uuid
+
+    import numpy as np
+
+    found = Item.from_dict(
+        item(
+            title=b"caf\xc3\xa9",
+            price=np.float32(2.5),
+            count=np.int64(3),
+            tags=np.array(["a", "b"]),
+            day=datetime(2026, 1, 2, tzinfo=UTC),
+            key=uuid.UUID(int=1),
+            nothing=np.float64("nan"),
+            vector=np.ones(16),
+        )
+    )
+    assert found.attributes == {
+        "title": "café",
+        "price": "2.5",
+        "count": "3",
+        "tags": "a, b",
+        "day": "2026-01-02T00:00:00+00:00",
+        "key": "00000000-0000-0000-0000-000000000001",
+    }
+
+
+def test_entries_of_a_list_stay_entries() -> None:
+    tags = Item.from_dict(item(tags=["Garden", "Home, Kitchen & More"])).attributes["tags"]
+    assert tags == "Garden, Home, Kitchen & More"
+    assert isinstance(tags, Listed) and tags.entries == ("Garden", "Home, Kitchen & More")
+    assert pickle.loads(pickle.dumps(tags)).entries == tags.entries
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0", "__index_level_0__"])
+def test_row_numbers_of_pandas_are_no_attribute(name: str) -> None:
+    found, notes = noted(user(item(1, title="text", **{name: 7})))
+    assert found.history[0].attributes == {"title": "text"} and "a column of row numbers" in notes
+
+
+def test_names_of_attributes_are_stripped() -> None:
+    assert Item.from_dict(item(**{" title ": "text"})).attributes == {"title": "text"}
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ["n2", None, {"title": "x"}, {"id": "", "title": "x"}, {"id": "n2"}, {"id": 1.5, "title": "x"}, {"id": ["a"]}],
+    ids=str,
+)
+def test_an_item_that_cannot_be_used_costs_no_user(bad: Any) -> None:
+    found, notes = noted(user(item(1), bad, item(3), candidates=[item(8), bad]))
+    assert [entry.id for entry in found.history] == ["n1", "n3"] and [entry.id for entry in found.candidates] == ["n8"]
+    assert "2 × item left out: " in notes and "user.history[1], user.candidates[1]" in notes
+
+
+@pytest.mark.parametrize("text", ["\u200d", "\u2060\u200d", "\u3164", "\u2800 \ufe0f", "\x00\u00ad", "\ufeff"])
+def test_what_nobody_sees_is_like_nothing(text: str) -> None:
+    assert Item.from_dict(item(title="seen", note=text)).attributes == {"title": "seen"}
+    with pytest.raises(DataError, match=r"history\[0\]: no visible text"):
+        User.from_dict(user(item(title=text), item(title=text)))
+    assert Item.from_dict(item(title=f"{text}👩‍👩‍👧{text}")).title == f"{text}👩‍👩‍👧{text}"
+
+
+def test_one_item_at_two_prices_is_one_item_and_its_texts_stand() -> None:
+    found, notes = noted(user(item(1, title="Lamp", price=5), item(2), item(1, title="Lamp", price=7)))
+    assert [entry.attributes.get("price") for entry in found.history] == ["5", None, "7"] and notes == ""
+
+
+def test_of_candidates_with_one_id_the_last_counts_in_the_first_place() -> None:
+    data = user(candidates=[item(8, title="old"), item(9), item(8, title="new"), item(9)])
+    found, notes = noted(data)
+    assert [(entry.id, entry.title) for entry in found.candidates] == [("n8", "new"), ("n9", "Article 9")]
+    assert "1 × id that came before with another text, of which the last counts (user.candidates[2])" in notes
+    assert "1 × id that came before (user.candidates[3])" in notes
+
+
+@pytest.mark.parametrize("moment", ["yesterday", True, [2026], 10**400, -(10**400), float("inf"), 9e9])
+def test_a_time_that_is_none_costs_no_item(moment: object) -> None:
+    found, notes = noted(timed(1, moment))
+    assert [entry.time for entry in found.history] == [1.0, None] and "1 × time left out: " in notes
+
+
+def test_a_field_that_looks_like_a_time_is_named_once() -> None:
+    _, notes = noted(user(*(item(n, title="text", timestamp=5) for n in range(4))))
+    assert notes.startswith("4 × 'timestamp' looks like a time, but is not used as one: call it `time` (")
+
+
+def test_what_was_left_out_of_a_file_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = save(tmp_path, user(*(item(n, title="text", details={"a": n}) for n in range(9))))
+    read_user(path)
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"{path}: 9 × attribute 'details' left out: an object")
+
+
+def test_no_file_makes_the_notes_large() -> None:
+    notes = Notes()
+    for number in range(1000):
+        Item.from_dict(item(title="text", **{f"x{number}": {}}), notes=notes)
+    assert len(notes.lines()) <= REASONS + 1 and sum(note.count for note in notes.found.values()) == 1000
 
 
 # Repeats and time
@@ -297,6 +425,47 @@ def time_zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 )
 def test_times_are_utc_unless_they_say_otherwise(moment: object) -> None:
     assert Item.from_dict(item(title="text", time=moment)).time == 1767348000.0
+
+
+EPOCHS = [1767225600, 1767225600000, 1767225600000000, 1767225600000000000]
+
+
+@pytest.mark.parametrize("moment", [*EPOCHS, *map(str, EPOCHS), *map(float, EPOCHS), "1767225600.0", " 1.7672256E+12 "])
+def test_the_size_of_a_number_tells_its_unit(moment: Any) -> None:
+    notes = Notes()
+    found = Item.from_dict(item(title="text", time=moment), notes=notes)
+    assert found.time == pytest.approx(1767225600.0, abs=1e-3)
+    assert bool(notes) is (float(moment) > 1e10)  # seconds need no word
+
+
+@pytest.mark.parametrize(
+    ("moment", "seconds"),
+    [
+        ("1/2/2026 8:30:15 AM", 1767342615.0),
+        ("11/15/2019 8:55:22 PM", 1573851322.0),
+        ("1/2/2026 12:00 AM", 1767312000.0),
+        ("2026/1/2", 1767312000.0),
+        ("2026-01-02 10:00:00 UTC", 1767348000.0),
+        ("Fri, 02 Jan 2026 10:00:00 GMT", 1767348000.0),
+        ("Fri, 02 Jan 2026 12:00:00 +0200", 1767348000.0),
+        (-86400, -86400.0),
+    ],
+)
+def test_times_that_can_mean_one_moment_only_are_read(moment: Any, seconds: float) -> None:
+    assert records.parse_time(moment, "time") == seconds
+
+
+@pytest.mark.parametrize("moment", ["1/2/2026", "13.01.2026", "01-02-2026 10:00", "1/2/26 08:30"])
+def test_a_date_whose_day_and_month_may_be_swapped_is_named(moment: str) -> None:
+    with pytest.raises(DataError, match="is not a time") as caught:
+        records.parse_time(moment, "time")
+    assert "day and month cannot be told apart" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("moment", [7_258_118_401, 9e10, 1e20, "1e300", "13/45/2026 8:00 AM"])
+def test_nothing_happens_after_2200(moment: Any) -> None:
+    with pytest.raises(DataError, match="is not a time"):
+        records.parse_time(moment, "time")
 
 
 TIMES = {
@@ -458,10 +627,8 @@ def test_one_item_is_one_candidate(tmp_path: Path) -> None:
         (5, ": must be a list of items, not a number"),
         ({"candidates": []}, ".candidates: is empty"),
         ({"items": 5}, ".items: must be a list of items, not a number"),
-        ([item(1), {"id": "n2"}], "[1]: no text"),
-        (lines(item(1), {"id": "n2"}), ":2: no text"),
-        ([item(1), item(1)], "[1].id: 'n1' is already the id of "),
-        (lines(item(1), item(1)), "[1].id: 'n1' is already the id of "),
+        ([{"id": "n1"}, {"id": "n2"}], "[0]: no text"),
+        (lines({"id": "n1"}, {"id": "n2"}), ":1: no text"),
     ],
 )
 def test_candidates_that_cannot_be_used_are_named(tmp_path: Path, content: Any, message: str) -> None:

@@ -89,8 +89,26 @@ def test_a_list_may_be_printed_in_several_ways(tmp_path: Path, text: str) -> Non
 @given(st.lists(st.from_regex(r"[A-Z0-9']{1,10}", fullmatch=True), min_size=1, max_size=60))
 def test_what_numpy_prints_is_read_back(names: list[str]) -> None:
     printed = str(np.array(names, dtype=object))
-    assert amazon_m2._ARRAY.fullmatch(printed)
-    assert [one or other for one, other in amazon_m2._TEXT.findall(printed)] == names
+    assert amazon_m2._ids(printed) == names
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "['A' 'B']", "['A'\n 'B']", "['A', 'B']", '["A", "B"]', "array(['A', 'B'], dtype=object)", "A B", "[A B]",
+        "A,B", "A;B", "('A', 'B')", "np.array(['A', 'B'], dtype='<U1')", "['A' ... 'B']",
+    ],
+)  # fmt: skip
+def test_prev_items_is_read_however_it_was_written(tmp_path: Path, written: str) -> None:
+    corpus, report = read(tmp_path, [written, "C", "UK"])
+    assert [ids(corpus, number) for number in range(corpus.case_count)] == [["A", "B", "C"]]
+    assert [reason for _, reason in report.left_out] == [f"{amazon_m2.CUT_OFF}"] * ("..." in written)
+
+
+def test_a_price_that_stands_for_none_is_absent(tmp_path: Path) -> None:
+    products = [product("A", price="40000000.07"), product("B", price="nan"), product("C", price="5.99")]
+    corpus, _ = read(tmp_path, ["['A']", "B", "UK"], products=products)
+    assert [item.attributes.get("price") for item in corpus.items([0, 1, 2])] == [None, None, "5.99"]
 
 
 def test_a_session_over_several_lines_is_known_by_its_first(tmp_path: Path) -> None:
@@ -169,7 +187,11 @@ def test_a_locale_that_no_product_has_is_refused_with_those_that_are(tmp_path: P
     [
         (product("E", title=" "), ("item", "no title"), "products_train.csv:6"),
         (product(""), ("item", "no id"), "products_train.csv:6"),
-        (product("A", title="again"), ("item", "the id came before"), "products_train.csv:6"),
+        (
+            product("A", title="again"),
+            ("item", "the id came before with another text; the last counts"),
+            "products_train.csv:6",
+        ),
         (["E", "UK", "title"], ("row", "not 11 columns"), "products_train.csv:6 has 3"),
         (b"E,UK,K\xf6ln,,,,,,,,\n", ("row", "not UTF-8"), "products_train.csv:6"),
         (b'E,UK,"5" screen",,,,,,,,\n', ("row", "not CSV"), "products_train.csv:6 "),
@@ -185,7 +207,7 @@ def test_a_product_that_cannot_be_used_is_counted_by_line(
     corpus, report = read(tmp_path, ["['A']", "F", "UK"], products=products)
     ((found, (count, (where,))),) = gaps(report).items()
     assert (found, count, where[: len(place)]) == (key, 1, place)
-    assert corpus.items([0])[0].title == "Title A UK"
+    assert corpus.items([0])[0].title == ("again" if "last counts" in key[1] else "Title A UK")
     assert ids(corpus) == ["A", "F"]
     with pytest.raises(DataError, match=r"products_train\.csv:6: "):
         read(tmp_path, ["['A']", "F", "UK"], products=products, strict=True)
@@ -194,8 +216,8 @@ def test_a_product_that_cannot_be_used_is_counted_by_line(
 @pytest.mark.parametrize(
     ("row", "key", "place", "sequence"),
     [
-        (["['A' ... 'B']", "C", "UK"], ("session", "prev_items is not a list of ids"), "sessions_train.csv:2", None),
-        (["A B", "C", "UK"], ("session", "prev_items is not a list of ids"), "sessions_train.csv:2", None),
+        (["['A' 'B'", "C", "UK"], ("session", "prev_items is not a list of ids"), "sessions_train.csv:2", None),
+        (["{'A': 1}", "C", "UK"], ("session", "prev_items is not a list of ids"), "sessions_train.csv:2", None),
         (["", "C", "UK"], ("session", "prev_items is not a list of ids"), "sessions_train.csv:2", None),
         (["['A' 'Z' 'B']", "C", "UK"], ("session item", "not in products_train.csv"), "sessions_train.csv:2 Z", "ABC"),
         (["['A']"], ("row", "not 3 columns"), "sessions_train.csv:2 has 1", None),

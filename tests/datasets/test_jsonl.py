@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trsr_lite.datasets import jsonl
-from trsr_lite.datasets.corpus import Corpus
+from trsr_lite.datasets.corpus import REPEATED, Corpus
 from trsr_lite.datasets.data_options import DataOptions
 from trsr_lite.datasets.report import Report
 from trsr_lite.datasets.sources import find
@@ -110,17 +110,57 @@ def test_ids_may_be_numbers(tmp_path: Path) -> None:
     assert sequences(corpus) == {"0": ["7", "8"]}
 
 
+def test_of_rows_with_one_id_the_last_counts_and_the_others_are_counted(tmp_path: Path) -> None:
+    again = {"id": "n1", "title": "again"}
+    corpus, report = read(tmp_path, act("u", "n1"), items=[*ITEMS, again, again])
+    assert (corpus.item_count, corpus.items([0])[0].attributes) == (6, {"title": "again"})
+    assert gaps(report) == {
+        ("item", REPEATED): (1, ["items.jsonl:7"]),
+        ("item", "the id came before"): (1, ["items.jsonl:8"]),
+    }
+
+
+@pytest.mark.parametrize("name", ["timestamp", "date", "created_at", "ts", "Timestamp"])
+def test_a_field_that_looks_like_a_time_orders_the_newest_first(tmp_path: Path, name: str) -> None:
+    newest_first = [{"user_id": "u", "item_id": f"n{n}", name: 1600000000000 + 1000 * n} for n in (3, 2, 1)]
+    corpus, report = read(tmp_path, *newest_first)
+    assert sequences(corpus) == {"u": ["n1", "n2", "n3"]}
+    lines = "\n".join(report.lines())
+    assert f"3 × {name!r} is used as the time" in lines and f"{name!r} read as milliseconds since 1970" in lines
+    assert "times from 2020-09-13T12:26:41+00:00 to 2020-09-13T12:26:43+00:00" in lines
+
+
+def test_a_field_that_looks_like_a_time_and_is_none_is_named(tmp_path: Path) -> None:
+    corpus, report = read(tmp_path, *({"user_id": "u", "item_id": f"n{n}", "date": "1/2/2026"} for n in (3, 1)))
+    assert sequences(corpus) == {"u": ["n3", "n1"]}
+    lines = "\n".join(report.lines())
+    assert "2 × 'date' looks like a time, but is not used: '1/2/2026' is not a time" in lines
+    assert "1 × user without a time at every interaction: in order of the file (interactions.jsonl:1)" in lines
+
+
+def test_nan_and_half_a_character_lose_no_row(tmp_path: Path) -> None:
+    row = b'{"id": "n9", "title": "cut \\ud83d", "price": NaN}'
+    corpus, report = read(tmp_path, act("u", "n9"), items=[*ITEMS, row])
+    assert corpus.items([6])[0].attributes == {"title": "cut \ufffd"} and not gaps(report)
+
+
+def test_utf_16_is_said_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is UTF-16 text, not UTF-8") as caught:
+        read(tmp_path, act("u", "n1"), items=['{"id": "n1", "title": "a"}'.encode("utf-16")])
+    assert caught.value.hint == "save it as UTF-8"
+
+
 @pytest.mark.parametrize(
     ("line", "reason", "detail"),
     [
         (b"oops", "not valid JSON", " column 1"),
         ('{"id": "n9", "title": "ö"}'.encode("latin-1"), "not UTF-8", ""),
-        ({"id": "n9", "title": "\u200b", "brand": "\u200b"}, "no visible text", ""),
+        ({"id": "n9", "title": "\u200b", "brand": "\u200b"}, "cannot be used", " no visible text"),
         ([1], "not an object", ""),
         ({"id": "n9"}, "cannot be used", " no text"),
         ({"title": "text"}, "cannot be used", " id: missing"),
-        ({"id": "n9", "brand": {"a": 1}}, "cannot be used", " brand: must be text"),
-        ({"id": "n1", "title": "again"}, "the id came before", ""),
+        ({"id": "n9", "brand": {"a": 1}}, "cannot be used", " no text"),
+        ({"id": "n1", "title": "Title 1", "tags": ["a", "b"]}, "the id came before", ""),
     ],
 )
 def test_an_item_that_cannot_be_used_is_counted_by_line(tmp_path: Path, line: Any, reason: str, detail: str) -> None:

@@ -94,7 +94,12 @@ def test_a_title_may_hold_other_line_separators(tmp_path: Path) -> None:
     [
         (("N9", "a", "b", " ", "text", "", "", ""), "item", "no title", "news.tsv:9"),
         (("", "a", "b", "title", "", "", "", ""), "item", "no id", "news.tsv:9"),
-        (("N1", "a", "b", "another", "", "", "", ""), "item", "the id came before", "news.tsv:9"),
+        (
+            ("N1", "a", "b", "another", "", "", "", ""),
+            "item",
+            "the id came before with another text; the last counts",
+            "news.tsv:9",
+        ),
         (("N9", "a", "b"), "row", "not 8 columns", "news.tsv:9 has 3"),
         (("N9", *"abcdefgh"), "row", "not 8 columns", "news.tsv:9 has 9"),
         (("N9", "", "", "\u200b", "", "", "", ""), "item", "no visible text", "news.tsv:9"),
@@ -106,7 +111,7 @@ def test_an_article_that_cannot_be_used_is_counted_by_line(
 ) -> None:
     corpus, report = read(tmp_path, behavior("U1", "N1"), news=[*NEWS, row])
     assert dropped(report) == {(kind, reason): (1, [place])}
-    assert (corpus.item_count, corpus.items([0])[0].title) == (8, "Title 1")
+    assert (corpus.item_count, corpus.items([0])[0].title) == (8, "another" if row[0] == "N1" else "Title 1")
     with pytest.raises(DataError) as caught:
         read(tmp_path, behavior("U1", "N1"), news=[*NEWS, row], strict=True)
     assert str(caught.value).startswith(f"{tmp_path}/news.tsv:9: {kind} dropped: {reason}")

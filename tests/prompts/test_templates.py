@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from trsr_lite import Cancellation, Cancelled, DataError, FakeEngine, Item, Settings, SettingsError
 from trsr_lite import settings as settings_module
 from trsr_lite.engine.interface import Prompt, Segment
+from trsr_lite.io.values import is_visible
 from trsr_lite.prompts import chat, templates
 from trsr_lite.prompts.templates import PROMPT_VERSION
 from trsr_lite.testing import SPECIAL
@@ -30,7 +31,7 @@ ENGINE = FakeEngine()
 LEAST_PROMPT = 324  # the least `prompt_tokens` beside the other defaults
 CHARACTERS = st.characters(exclude_categories=["Cs"])
 TEXTS = st.text(CHARACTERS, max_size=300)
-VISIBLE = TEXTS.filter(templates.fold)
+VISIBLE = TEXTS.filter(lambda text: is_visible(templates.fold(text)))
 FAKE_PROMPT = (
     "### Task\nSay yes.\n\n### Preference\nEverything.\n\n### Candidate item\nGold\n\n### Answer (yes or no)\nyes"
 )

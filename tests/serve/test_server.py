@@ -420,7 +420,6 @@ WRONG: dict[str, tuple[str, dict[str, Any], int, str]] = {
         "sort_history",
     ),
     "an item without text": ("recommend", {"user": user(), "candidates": [{"id": "a"}]}, 4, "candidates[0]"),
-    "an item with another text": ("update", {"user": user(), "item": {"id": "u1-0", "title": "no"}}, 4, "another text"),
 }
 
 

@@ -20,6 +20,7 @@ from trsr_lite.catalog.rows import CatalogRow
 from trsr_lite.catalog.writer import Changes, Writer
 from trsr_lite.errors import DataError, SettingsError, StoreError
 from trsr_lite.io import files
+from trsr_lite.io.notes import Notes
 from trsr_lite.records import Item
 from trsr_lite.results import OnProgress, Progress
 
@@ -38,20 +39,25 @@ class CatalogChange:
     replaced: items that got another text.
     same: items that were there already.
     removed: items that were taken out.
-    rejected: bad rows.
-    rejects: the file of the bad rows; None where there are none.
+    repeated: those of `replaced` whose earlier text came in the same reading.
+    rejected: rows that cannot be used.
+    rejects: where they are kept, with those whose id came before with another text; None where there are none.
+    notes: what was left out of rows that count, or was read otherwise than it looks, a line each.
     """
 
     new: int = 0
     replaced: int = 0
     same: int = 0
     removed: int = 0
+    repeated: int = 0
     rejected: int = 0
     rejects: Path | None = None
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {**vars(self), "rejects": str(self.rejects) if self.rejects else None}
+        rejects = str(self.rejects) if self.rejects else None
+        return {**vars(self), "rejects": rejects, "notes": list(self.notes)}
 
 
 def build(
@@ -83,7 +89,7 @@ def build(
             with contextlib.closing(database.create(place)) as connection, database.mapped(target):
                 writer = Writer(connection, fresh=True)
                 connection.execute("BEGIN")
-                _put_all(writer, sources, rejected, progress)
+                notes = _put_all(writer, sources, rejected, progress)
                 if not writer.changes.new:
                     raise _empty(sources, rejected)
                 writer.finish()
@@ -96,7 +102,7 @@ def build(
         for left in (place, whole):
             with contextlib.suppress(OSError):
                 left.unlink(missing_ok=True)
-    return _outcome(writer, rejected)
+    return _outcome(writer, rejected, notes)
 
 
 def add(
@@ -114,10 +120,10 @@ def add(
     """
     target = Path(path)
     with _changing(target) as writer, _rejecting(target, rejects, sources, strict=strict, force=force) as rejected:
-        _put_all(writer, sources, rejected, progress)
+        notes = _put_all(writer, sources, rejected, progress)
         if writer.changes == Changes():
             raise _empty(sources, rejected)
-    return _outcome(writer, rejected)
+    return _outcome(writer, rejected, notes)
 
 
 def remove(ids: Iterable[str], path: str | Path, *, missing_ok: bool = False) -> CatalogChange:
@@ -133,27 +139,42 @@ def remove(ids: Iterable[str], path: str | Path, *, missing_ok: bool = False) ->
     return CatalogChange(**vars(writer.changes))
 
 
-def items(sources: Sequence[str | Path], rejects: Rejects, progress: OnProgress | None = None) -> Iterator[Item]:
+def items(
+    sources: Sequence[str | Path], rejects: Rejects, progress: OnProgress | None = None, notes: Notes | None = None
+) -> Iterator[Item]:
     """The items of all sources in turn; bad rows go to `rejects`."""
+    return (item for _, item in _usable(sources, rejects, progress, Notes() if notes is None else notes))
+
+
+def _usable(
+    sources: Sequence[str | Path], rejects: Rejects, progress: OnProgress | None, notes: Notes
+) -> Iterator[tuple[CatalogRow, Item]]:
     for number, source in enumerate(sources):
-        for count, row in enumerate(rows.read(source)):
+        for count, row in enumerate(rows.read(source, notes)):
             if progress and count % TOGETHER == 0:
                 progress(Progress("read items", (number + row.fraction) / len(sources)))
             if row.item is None:
                 rejects.add(row, _fault(row))
             else:
-                yield row.item
+                yield row, row.item
 
 
 def _fault(row: CatalogRow) -> DataError:
     return row.fault or DataError(f"{row.where}: cannot be used")
 
 
-def _put_all(writer: Writer, sources: Sequence[str | Path], rejects: Rejects, progress: OnProgress | None) -> None:
+def _put_all(
+    writer: Writer, sources: Sequence[str | Path], rejects: Rejects, progress: OnProgress | None
+) -> tuple[str, ...]:
+    """Put in all that can be used; returns what was noted on the way."""
+    notes = Notes()
     for source in sources:
         rows.reader_of(source)  # a file of another kind is said before hours are spent on the first
-    for chunk in _chunks(items(sources, rejects, progress)):
-        writer.put(chunk)
+    for chunk in _chunks(_usable(sources, rejects, progress, notes)):
+        for place in writer.put([item for _, item in chunk]):
+            row, item = chunk[place]
+            rejects.list(row, f"the id {item.id!r} came before with another text; the last counts")
+    return tuple(notes.lines())
 
 
 def _chunks(values: Iterable[Any]) -> Iterator[list[Any]]:
@@ -203,9 +224,9 @@ def _same(path: Path, other: Path) -> bool:
         return path.resolve() == other.resolve()
 
 
-def _outcome(writer: Writer, rejected: Rejects) -> CatalogChange:
-    rejects = rejected.path if rejected.count else None
-    return CatalogChange(**vars(writer.changes), rejected=rejected.count, rejects=rejects)
+def _outcome(writer: Writer, rejected: Rejects, notes: tuple[str, ...]) -> CatalogChange:
+    kept = rejected.path if rejected.count or rejected.listed else None
+    return CatalogChange(**vars(writer.changes), rejected=rejected.count, rejects=kept, notes=notes)
 
 
 def _empty(sources: Sequence[str | Path], rejected: Rejects) -> DataError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -127,14 +128,16 @@ class Catalog:
             facts = dict(connection.execute("SELECT name, value FROM facts"))
             terms = connection.execute("SELECT count(*) FROM vocabulary").fetchone()[0]
             attributes = self._attributes(connection)
+            times = _times(connection)
         return {
             "path": str(self.path),
             "items": facts["items"],
             "attributes": attributes,
+            "times": times,
             "terms": terms,
             "text_bytes": facts["text_bytes"],
             "file_bytes": self.path.stat().st_size,
-            "version": database.SCHEMA,
+            "version": self._tokenizer.version,
             "digest": content.named(facts["digest"]),
         }
 
@@ -206,6 +209,16 @@ class Catalog:
 
 def _several(sources: str | Path | Sequence[str | Path]) -> Sequence[str | Path]:
     return [sources] if isinstance(sources, str | Path) else sources
+
+
+def _times(connection: sqlite3.Connection) -> list[str] | None:
+    """The first and the last time of the items in ISO 8601; None where no item has one, or the file is older."""
+    if database.version(connection) < database.SCHEMA:
+        return None
+    first, last = connection.execute("SELECT min(time), max(time) FROM items").fetchone()
+    if first is None:
+        return None
+    return [datetime.fromtimestamp(time, UTC).isoformat() for time in (first, last)]
 
 
 def _asked(options: Retrieval | int | None) -> Retrieval:

@@ -12,6 +12,7 @@ import zlib
 
 import orjson
 
+from trsr_lite.io.values import Listed
 from trsr_lite.records import Item
 
 BYTES = 20
@@ -25,7 +26,10 @@ def packed(plain: bytes) -> bytes:
 
 def plain(item: Item) -> bytes:
     """An item's content: everything but the id."""
-    return orjson.dumps([dict(item.attributes), item.time])
+    attributes = {
+        name: list(text.entries) if isinstance(text, Listed) else text for name, text in item.attributes.items()
+    }
+    return orjson.dumps([attributes, item.time])
 
 
 def unpacked(stored: bytes) -> bytes:
@@ -35,8 +39,8 @@ def unpacked(stored: bytes) -> bytes:
 
 def item(item_id: str, stored: bytes) -> Item:
     """The item that was stored."""
-    attributes, time = orjson.loads(unpacked(stored))
-    return Item(item_id, attributes, time)
+    found, time = orjson.loads(unpacked(stored))
+    return Item(item_id, {name: Listed(text) if isinstance(text, list) else text for name, text in found.items()}, time)
 
 
 class Digest:

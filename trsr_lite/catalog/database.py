@@ -3,7 +3,7 @@
 Invariant: a connection is to a catalog that this version wrote; what SQLite complains of is said with the file's name
 and what to do.
 
-    items       row, id, and the attributes with the time as compressed JSON
+    items       row, id, time, and the attributes with the time as compressed JSON
     search      FTS5 over title and text; contentless, so that no text is stored twice
     vocabulary  term -> items that have it; kept exact, because asking FTS5 takes as long as the term is frequent
     attributes  name -> items that have it; kept exact, so that a filter on a name that no item has is an error
@@ -21,12 +21,13 @@ from pathlib import Path
 from trsr_lite.errors import DataError, StoreError, TrsrError
 
 APPLICATION = 0x54525343  # "TRSC": tells a catalog from other SQLite files
-SCHEMA = 2
+SCHEMA = 3  # 2 had no column of times, lists were texts, and Korean was cut at spaces only
+READ = (2, SCHEMA)
 BUSY_SECONDS = 20
 CACHE_KIB = 64 * 1024
 TOKENIZER = 'tokenize = "unicode61 remove_diacritics 2"'
 _TABLES = f"""
-CREATE TABLE items (row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, content BLOB NOT NULL);
+CREATE TABLE items (row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, time REAL, content BLOB NOT NULL);
 CREATE TABLE vocabulary (term TEXT PRIMARY KEY, items INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE attributes (name TEXT PRIMARY KEY, items INTEGER NOT NULL);
 CREATE TABLE facts (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
@@ -74,7 +75,7 @@ def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
         )
         try:
             begin(connection, path)
-            _check(connection, path)
+            _check(connection, path, write=write)
             connection.execute("ROLLBACK")
             connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
             connection.execute("PRAGMA temp_store = MEMORY")  # what is searched for is written nowhere
@@ -146,19 +147,25 @@ def mapped(path: Path, damaged: type[TrsrError] = DataError) -> Iterator[None]:
         raise StoreError(f"{path}: {text}", hint=_way_out(text)) from error
 
 
-def _check(connection: sqlite3.Connection, path: Path) -> None:
+def version(connection: sqlite3.Connection) -> int:
+    """The schema of a catalog."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _check(connection: sqlite3.Connection, path: Path, *, write: bool) -> None:
     application = connection.execute("PRAGMA application_id").fetchone()[0]
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    found = version(connection)
     if application != APPLICATION:
         raise DataError(
             f"{path}: is an SQLite file, but not a catalog", hint="make one: `trsr-lite catalog build items.jsonl`"
         )
-    if version != SCHEMA:
-        writer = "a newer" if version > SCHEMA else "an older"
+    if found not in READ or (write and found != SCHEMA):
+        writer = "a newer" if found > SCHEMA else "an older"
+        does = "changes" if write and found in READ else "reads"
         raise DataError(
-            f"{path}: was built by {writer} trsr-lite (catalog version {version}; this one reads {SCHEMA})",
+            f"{path}: was built by {writer} trsr-lite (catalog version {found}; this one {does} {SCHEMA})",
             hint="build it again from its items: `trsr-lite catalog build items.jsonl --force`"
-            + (", or upgrade trsr-lite" if version > SCHEMA else ""),
+            + (", or upgrade trsr-lite" if found > SCHEMA else ""),
         )
 
 

@@ -34,11 +34,12 @@ class Rejects:
     ----------
     count: how many there were.
     first: the first of them, for a message.
+    listed: rows that are kept here although they count.
     """
 
     def __init__(self, path: Path, *, strict: bool = False, force: bool = False) -> None:
         self.path = path
-        self.count = 0
+        self.count = self.listed = 0
         self.first: DataError | None = None
         self._strict, self._force = strict, force
         self._file: IO[bytes] | None = None
@@ -49,7 +50,16 @@ class Rejects:
             raise DataError(str(fault), hint="run without `--strict` to leave such rows out") from fault
         self.count += 1
         self.first = self.first or fault
-        reason = str(fault).removeprefix(row.where).lstrip(".: ")
+        self._write(row, str(fault).removeprefix(row.where).lstrip(".: "))
+
+    def list(self, row: CatalogRow, reason: str) -> None:
+        """Keep a row that counts, but that a person should look at; raises where the reading is strict."""
+        if self._strict:
+            raise DataError(f"{row.where}: {reason}", hint="run without `--strict` to go on")
+        self.listed += 1
+        self._write(row, reason)
+
+    def _write(self, row: CatalogRow, reason: str) -> None:
         line = orjson.dumps({"where": row.where, "reason": reason, "row": _shown(row.raw)})
         try:
             if self._file is None:

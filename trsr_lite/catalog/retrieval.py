@@ -40,7 +40,10 @@ def retrieve(
 ) -> list[Item]:
     """The best items first, at most `options.count` of them; fewer where fewer share a word and pass the filters."""
     weights, texts = zip(*_searches(history, summary), strict=True)
-    known = [found[:TERMS] for found in tokenizer.frequencies([spaced(text[:LOOKED_AT]) for text in texts])]
+    known = [
+        found[:TERMS]
+        for found in tokenizer.frequencies([spaced(text[:LOOKED_AT], tokenizer.version) for text in texts])
+    ]
     wanted = options.count * (POOL if options.diversity else 1)
     budget = POSTINGS
     while True:

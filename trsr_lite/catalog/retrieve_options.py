@@ -48,5 +48,6 @@ class Retrieval:
 
 
 def _has(text: str, wanted: Sequence[str]) -> bool:
-    entries = {text.strip().casefold(), *(entry.strip().casefold() for entry in text.split(","))}
+    parts = getattr(text, "entries", None) or text.split(",")  # an entry of a list may have a comma of its own
+    entries = {text.strip().casefold(), *(entry.strip().casefold() for entry in parts)}
     return any(one.strip().casefold() in entries for one in wanted)

@@ -7,6 +7,7 @@ file is held in memory.
 from __future__ import annotations
 
 import csv
+import itertools
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,11 +18,13 @@ from typing import IO, Any, NamedTuple
 import orjson
 
 from trsr_lite.errors import DataError
-from trsr_lite.io import lines
+from trsr_lite.io import encodings, json_text, lines
 from trsr_lite.io import parquet as arrow
-from trsr_lite.records import LINES_SUFFIXES, Item
+from trsr_lite.io.notes import Notes
+from trsr_lite.records import LINES_SUFFIXES, Item, is_text
 
 STDIN = "-"
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}  # beside commas
 BATCH = 1000  # rows of a Parquet file that are in memory at once
 
 
@@ -44,15 +47,16 @@ class CatalogRow(NamedTuple):
     fraction: float
 
 
-def read(path: str | Path) -> Iterator[CatalogRow]:
+def read(path: str | Path, notes: Notes | None = None) -> Iterator[CatalogRow]:
     """The rows of a file by its suffix: `.jsonl`, `.ndjson`, `.csv` or `.parquet`; `-` is JSON Lines on stdin.
 
-    Raises `DataError` where the file as a whole cannot be read.
+    What is left out of rows that can be used is counted in `notes`. Raises `DataError` where the file as a whole cannot
+    be read.
     """
-    return reader_of(path)(str(path))
+    return reader_of(path)(str(path), Notes() if notes is None else notes)
 
 
-def reader_of(path: str | Path) -> Callable[[str], Iterator[CatalogRow]]:
+def reader_of(path: str | Path) -> Callable[[str, Notes], Iterator[CatalogRow]]:
     """What reads a file of this name; raises `DataError` for another kind of file."""
     suffix = LINES_SUFFIXES[0] if str(path) == STDIN else Path(path).suffix.lower()
     if suffix in LINES_SUFFIXES:
@@ -65,7 +69,7 @@ def reader_of(path: str | Path) -> Callable[[str], Iterator[CatalogRow]]:
     return _READERS[suffix]
 
 
-def _json_lines(path: str) -> Iterator[CatalogRow]:
+def _json_lines(path: str, notes: Notes) -> Iterator[CatalogRow]:
     with _opened(path) as (file, name, size):
         done = 0
         for number, (line, length) in enumerate(lines.read(file), 1):
@@ -74,34 +78,41 @@ def _json_lines(path: str) -> Iterator[CatalogRow]:
             if length > len(line):
                 yield CatalogRow(where, None, DataError(f"{where}: {lines.TOO_LONG}"), line, fraction)
                 continue
-            text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+            text = line
             if text.isspace():
                 continue
             try:
-                yield CatalogRow(where, Item.from_dict(orjson.loads(text), where), None, text, fraction)
+                yield CatalogRow(where, Item.from_dict(json_text.loads(text), where, notes), None, text, fraction)
             except orjson.JSONDecodeError as error:
-                fault = DataError(f"{where}: column {error.colno}: not valid JSON: {error.msg}")
+                said = encodings.hint(text)
+                column = f"column {error.colno}: not valid JSON: {error.msg}"
+                fault = DataError(f"{where}: {column}" + (f"; {said}" if said else ""))
                 yield CatalogRow(where, None, fault, text, fraction)
             except DataError as error:
                 yield CatalogRow(where, None, error, text, fraction)
 
 
-def _csv(path: str) -> Iterator[CatalogRow]:
+def _csv(path: str, notes: Notes) -> Iterator[CatalogRow]:
     with _opened(path) as (file, name, size):
-        done, held = 0, list[bytes]()  # held: lines since the last row
+        done, count, held = 0, 0, list[bytes]()  # held: lines since the last row
 
         def texts() -> Iterator[str]:
-            nonlocal done
-            for number, (line, length) in enumerate(lines.read(file), 1):
-                done += length
+            nonlocal done, count
+            for line, length in lines.read(file):
+                done, count = done + length, count + 1
                 held.append(line)
                 # Bytes that are not UTF-8 become lone surrogates, which no item may have: only their row is bad.
-                yield (line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line).decode("utf-8", "surrogateescape")
+                yield line.decode("utf-8", "surrogateescape")
 
-        table = csv.reader(texts(), strict=True)
+        source = texts()
+        first_line = next(source, None)
+        if first_line is None:
+            return
+        form = _form(first_line, name, notes)
+        table = csv.reader(itertools.chain([first_line], source), strict=True, **form)
         header = _header(table, name)
         while True:
-            first = table.line_num + 1
+            first = count + 1
             held.clear()
             try:
                 values = next(table, None)
@@ -112,7 +123,24 @@ def _csv(path: str) -> Iterator[CatalogRow]:
             if values is None:
                 return
             if values:
-                yield _row(where, values, header, min(1.0, done / size))
+                yield _row(where, values, header, min(1.0, done / size), notes)
+
+
+def _form(first: str, name: str, notes: Notes) -> dict[str, Any]:
+    """How a file is written, as `csv.reader` takes it, by its first line: the separator, and spaces behind it."""
+    separator = ","
+    if "id" not in _names(first, separator):
+        separator = next((one for one in SEPARATORS if "id" in _names(first, one)), separator)
+    if separator != ",":
+        notes.add(f"{SEPARATORS[separator]} separate the columns", f"{name}:1")
+    return {"delimiter": separator, "skipinitialspace": f"{separator} " in first}
+
+
+def _names(line: str, separator: str) -> list[str]:
+    try:
+        return [cell.strip() for cell in next(csv.reader([line], delimiter=separator), [])]
+    except csv.Error:
+        return []
 
 
 def _spoiled(name: str, first: int, held: Sequence[bytes], error: csv.Error, fraction: float) -> Iterator[CatalogRow]:
@@ -123,30 +151,35 @@ def _spoiled(name: str, first: int, held: Sequence[bytes], error: csv.Error, fra
         yield CatalogRow(where, None, DataError(f"{where}: not valid CSV: {error}{span}"), line, fraction)
 
 
-def _row(where: str, values: Sequence[str], header: Sequence[str], fraction: float) -> CatalogRow:
+def _row(where: str, values: Sequence[str], header: Sequence[str], fraction: float, notes: Notes) -> CatalogRow:
+    if not is_text(whole := "".join(values)):
+        raw = whole.encode("utf-8", "surrogateescape")
+        fault = DataError(f"{where}: {encodings.hint(raw) or 'has a lone surrogate, which is not Unicode text'}")
+        return CatalogRow(where, None, fault, values, fraction)
     if len(values) != len(header):
         fault = DataError(f"{where}: {len(values)} values for the {len(header)} columns of the first line")
         return CatalogRow(where, None, fault, values, fraction)
-    return _of_dict(where, dict(zip(header, values, strict=True)), fraction)
+    return _of_dict(where, dict(zip(header, values, strict=True)), fraction, notes)
 
 
 def _header(table: Iterator[list[str]], name: str) -> list[str]:
     try:
-        header = next(table, None)
+        header = [column.strip() for column in next(table, [])]
     except csv.Error as error:
         raise DataError(f"{name}:1: not valid CSV: {error}") from error
-    if header is None:
-        return []
+    if not is_text("".join(header)):
+        raise DataError(f"{name}:1: {encodings.hint(''.join(header).encode('utf-8', 'surrogateescape'))}")
     if "id" not in header:
         raise DataError(
-            f"{name}:1: no column is called `id`: {', '.join(header)[:200]}", hint="the first line names the columns"
+            f"{name}:1: no column is called `id`: {', '.join(header)[:200]}",
+            hint="the first line names the columns, with `,`, `;`, `|` or tabs between them",
         )
-    if repeated := sorted({column for column in header if header.count(column) > 1}):
+    if repeated := sorted({column for column in header if column and header.count(column) > 1}):
         raise DataError(f"{name}:1: two columns are called {repeated[0]!r}")
     return header
 
 
-def _parquet(path: str) -> Iterator[CatalogRow]:
+def _parquet(path: str, notes: Notes) -> Iterator[CatalogRow]:
     parquet, lib = (arrow.module(f"pyarrow.{name}", f"{path}: Parquet") for name in ("parquet", "lib"))
     with _opened(path) as (file, name, _):
         try:
@@ -161,14 +194,14 @@ def _parquet(path: str) -> Iterator[CatalogRow]:
                     if values is None:
                         yield CatalogRow(where, None, DataError(f"{where}: {reason}"), None, fraction)
                     else:
-                        yield _of_dict(where, values, fraction)
+                        yield _of_dict(where, values, fraction, notes)
         except (lib.ArrowException, OSError) as error:
             raise DataError(f"{name}: cannot be read as Parquet: {error}") from error
 
 
-def _of_dict(where: str, data: Mapping[str, Any], fraction: float) -> CatalogRow:
+def _of_dict(where: str, data: Mapping[str, Any], fraction: float, notes: Notes) -> CatalogRow:
     try:
-        return CatalogRow(where, Item.from_dict(data, where), None, data, fraction)
+        return CatalogRow(where, Item.from_dict(data, where, notes), None, data, fraction)
     except DataError as error:
         return CatalogRow(where, None, error, data, fraction)
 
@@ -179,7 +212,7 @@ def _opened(path: str) -> Iterator[tuple[IO[bytes], str, int]]:
     if path == STDIN:
         if sys.stdin is None:
             raise DataError("stdin: is closed")
-        yield sys.stdin.buffer, "stdin", sys.maxsize
+        yield encodings.reader(sys.stdin.buffer), "stdin", sys.maxsize
         return
     try:
         file = Path(path).open("rb")  # noqa: SIM115 - closed below; only opening is mapped
@@ -188,7 +221,9 @@ def _opened(path: str) -> Iterator[tuple[IO[bytes], str, int]]:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise DataError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     with file:
-        yield file, path, max(1, os.fstat(file.fileno()).st_size)
+        size = max(1, os.fstat(file.fileno()).st_size)
+        parquet = Path(path).suffix.lower() == ".parquet"  # which is no text
+        yield file if parquet else encodings.reader(file), path, size
 
 
-_READERS: Mapping[str, Callable[[str], Iterator[CatalogRow]]] = {".csv": _csv, ".parquet": _parquet}
+_READERS: Mapping[str, Callable[[str, Notes], Iterator[CatalogRow]]] = {".csv": _csv, ".parquet": _parquet}

@@ -8,26 +8,32 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import unicodedata
 from collections.abc import Sequence
 
-from trsr_lite.catalog.database import TOKENIZER
+from trsr_lite.catalog.database import SCHEMA, TOKENIZER, version
 from trsr_lite.records import Item
 
-# Chinese and Japanese are written without spaces, and a tokenizer that cuts at spaces finds whole sentences only.
-_DENSE = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f]+")
+# Chinese, Japanese, Thai, Lao, Khmer and Burmese are written without spaces, and a tokenizer that cuts at spaces finds
+# whole sentences only; Korean has particles at the ends of its words. Pairs of letters find a word in all of them.
+_CHINESE = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f"
+_DENSE = {
+    2: re.compile(f"[{_CHINESE}]+"),
+    3: re.compile(f"[{_CHINESE}\u0e01-\u0e4e\u0e81-\u0edf\u1000-\u109f\u1780-\u17d3\uac00-\ud7a3]+"),
+}
 
 
 def searched(item: Item) -> tuple[str, str]:
-    """(title, text): the title, and every other attribute one after another."""
+    """(title, text): the title, and every other attribute one after another, as a new catalog has them."""
     rest = [text for name, text in item.attributes.items() if name != "title"]
     if "title" not in item.attributes:
         return spaced(rest[0]), spaced("\n".join(rest[1:]))
     return spaced(item.attributes["title"]), spaced("\n".join(rest))
 
 
-def spaced(text: str) -> str:
-    """The text with runs of Chinese and Japanese characters as overlapping pairs."""
-    return text if text.isascii() else _DENSE.sub(_pairs, text)
+def spaced(text: str, version: int = SCHEMA) -> str:
+    """The text with runs of scripts that are not cut at spaces as overlapping pairs, for a catalog of this version."""
+    return text if text.isascii() else _DENSE[version].sub(_pairs, text)
 
 
 def quoted(term: str) -> str:
@@ -39,7 +45,7 @@ class Tokenizer:
     """Cuts texts into terms in temporary tables of a catalog's connection."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+        self._connection, self.version = connection, version(connection)
         for table in (  # one by one: a script would end the caller's transaction
             f"cut USING fts5 (text, content = '', {TOKENIZER})",
             "cut_places USING fts5vocab (temp, cut, instance)",
@@ -74,6 +80,6 @@ class Tokenizer:
 
 
 def _pairs(run: re.Match[str]) -> str:
-    text = run.group()
+    text = "".join(sign for sign in run.group() if unicodedata.category(sign) not in ("Mn", "Mc"))
     pairs = [text[place : place + 2] for place in range(len(text) - 1)]
     return f" {' '.join(pairs or [text])} "

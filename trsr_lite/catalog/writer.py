@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from trsr_lite.catalog import content
@@ -24,12 +24,16 @@ _DELETE = "INSERT INTO search (search, rowid, title, text) VALUES ('delete', ?, 
 
 @dataclass
 class Changes:
-    """What became of the items that came: `new`, `replaced` (another text for an id), `same`; and `removed`."""
+    """What became of the items that came: `new`, `replaced` (another text for an id), `same`; and `removed`.
+
+    `repeated`: those of `replaced` whose earlier text came in the same reading.
+    """
 
     new: int = 0
     replaced: int = 0
     same: int = 0
     removed: int = 0
+    repeated: int = 0
 
 
 class Writer:
@@ -49,14 +53,20 @@ class Writer:
         self._digest = content.Digest(facts["digest"])
         self._next = connection.execute("SELECT coalesce(max(row), 0) + 1 FROM items").fetchone()[0]
         self._tokenizer = Tokenizer(connection)
+        self._first = self._next
+        self._came = set[int]()  # rows that were there before and came in this reading
         if fresh:
             self._configure(hashsize=HASH_BYTES, automerge=0)
 
-    def put(self, items: Sequence[Item]) -> None:
-        """Add items, or replace those whose id is known."""
+    def put(self, items: Sequence[Item]) -> list[int]:
+        """Add items, or replace those whose id is known.
+
+        Returns the places of those whose id came before in this reading with another text: the last of them counts.
+        """
         last = {item.id: item for item in items}
         known = self._stored(last)
-        self.changes.same += len(items) - len(last)
+        repeated = self._repeated(items, known)
+        self.changes.repeated += len(repeated)
         new, changed = [], []
         for item in last.values():
             plain = content.plain(item)
@@ -68,8 +78,8 @@ class Writer:
             else:
                 changed.append((known[item.id][0], item, plain))
         self._take_out([(item.id, *known[item.id]) for _, item, _ in changed])
-        rows = [(row, item.id, content.packed(plain)) for row, item, plain in (*new, *changed)]
-        self._connection.executemany("INSERT OR REPLACE INTO items VALUES (?, ?, ?)", rows)
+        rows = [(row, item.id, item.time, content.packed(plain)) for row, item, plain in (*new, *changed)]
+        self._connection.executemany("INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?)", rows)
         texts = [(row, *searched(item)) for row, item, _ in (*new, *changed)]
         self._connection.executemany(_INSERT, texts)
         self._count(texts, 1)
@@ -80,6 +90,9 @@ class Writer:
         self._items += len(rows)
         self.changes.new += len(new)
         self.changes.replaced += len(changed)
+        if not self._fresh:
+            self._came.update(known[item_id][0] for item_id in last if item_id in known)
+        return repeated
 
     def remove(self, ids: Iterable[str]) -> list[str]:
         """Take items out; returns the ids that were not there."""
@@ -100,6 +113,26 @@ class Writer:
             self._connection.execute(f"DELETE FROM {table} WHERE items = 0")  # noqa: S608 - constants
         facts = {"items": self._items, "digest": self._digest.value, "text_bytes": self._text}
         self._connection.executemany("UPDATE facts SET value = ?2 WHERE name = ?1", facts.items())
+
+    def _repeated(self, items: Sequence[Item], known: Mapping[str, tuple[int, bytes]]) -> list[int]:
+        """Places of items whose id came before with another text; counts the others that came before."""
+        before: dict[str, bytes] = {}
+        found = []
+        for place, item in enumerate(items):
+            plain = content.plain(item)
+            if item.id in before:
+                if before[item.id] == plain:
+                    self.changes.same += 1
+                else:
+                    self.changes.replaced += 1
+                    found.append(place)
+            elif self._is_of_this_reading(item.id, known) and content.unpacked(known[item.id][1]) != plain:
+                found.append(place)
+            before[item.id] = plain
+        return found
+
+    def _is_of_this_reading(self, item_id: str, known: Mapping[str, tuple[int, bytes]]) -> bool:
+        return item_id in known and (known[item_id][0] >= self._first or known[item_id][0] in self._came)
 
     def _stored(self, ids: Iterable[str]) -> dict[str, tuple[int, bytes]]:
         """(row, stored content) of the ids that are there."""

@@ -151,7 +151,12 @@ def _print(path: str, catalog: Catalog, change: CatalogChange | None, *, as_json
     if as_json:
         tables.print_json({"schema": 1, **facts, **found})
     else:
-        changed = {name: number for name, number in found.items() if number and name != "rejects"}
+        changed = {name: number for name, number in found.items() if number and name not in ("rejects", "notes")}
         tables.print_facts("Catalog", {**facts, **changed}.items(), tables.console())
+    for line in change.notes if change else ():
+        click.echo(f"noted: {line}", err=True)
+    if change and change.repeated:
+        count = f"{change.repeated:,} ids came again with another text"
+        click.echo(f"{count}; the last counts: see {change.rejects}", err=True)
     if change and change.rejected:
         click.echo(f"{change.rejected:,} bad rows were left out: see {change.rejects}", err=True)

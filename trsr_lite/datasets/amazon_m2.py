@@ -16,13 +16,19 @@ from trsr_lite.datasets.data_options import DataOptions
 from trsr_lite.datasets.report import Report
 from trsr_lite.datasets.sources import NOT_TEXT, Source
 from trsr_lite.errors import DataError
+from trsr_lite.io import values
 from trsr_lite.records import Item, is_text
 
 FILES = ("products_train.csv", "sessions_train.csv")
 LAYOUT = "a folder of Amazon-M2 with `products_train.csv` and `sessions_train.csv`"
-# What numpy prints for an array of texts: spaces or line ends between them, `"` where a text holds `'`.
-_ARRAY = re.compile(r"""\s*\[(?:[\s,]*(?:'[^']*'|"[^"]*"))*[\s,]*\]\s*""")
-_TEXT = re.compile(r"""'([^']*)'|"([^"]*)\"""")
+# What numpy prints for an array of texts: spaces or line ends between them, `"` where a text holds `'`; also what
+# lists, pandas and spreadsheets make of it: commas, no quotes, no brackets, `array(…, dtype=object)`, and `...` for
+# what was too long to print.
+_CALLS = ("np.array(", "numpy.array(", "array(")
+_TEXT = re.compile(r"""'([^']*)'|"([^"]*)"|(\.\.\.|[\w-]+)""")
+_BETWEEN = re.compile(r"""[\s,;]*""")
+CUT, CUT_OFF = "...", "left out of prev_items by the program that wrote it (`...`)"
+PLACEHOLDERS = frozenset({"40000000.07"})  # what the data set has for a price that is not known
 
 
 def files(_: DataOptions) -> tuple[str, ...]:
@@ -54,30 +60,33 @@ def read(sources: list[Source], options: DataOptions, corpus: Corpus, report: Re
 def _read_products(source: Source, locale: str | None, corpus: Corpus, report: Report) -> set[str]:
     locales: set[str] = set()
     for where, _, row in _rows(source, ("id", "locale", "title"), report):
-        values = {name: text.strip() for name, text in row.items()}
-        product = values.pop("id")
-        locales.add(values["locale"])
-        if locale is not None and values["locale"] != locale:
+        texts = {name: text.strip() for name, text in row.items()}
+        product = texts.pop("id")
+        locales.add(texts["locale"])
+        if locale is not None and texts["locale"] != locale:
             report.leave_out("item", "another locale")
         elif not product:
             report.drop("item", "no id", where)
-        elif not values["title"]:
+        elif not texts["title"] or _is_missing("title", texts["title"]):
             report.drop("item", "no title", where)
         else:
             # A language is the least of what sets two products apart, so it is shown last.
-            own = values.pop("locale")
-            ordered = {"title": values.pop("title"), **values, "locale": own}
-            attributes = {name: text for name, text in ordered.items() if text}
+            own = texts.pop("locale")
+            ordered = {"title": texts.pop("title"), **texts, "locale": own}
+            attributes = {name: text for name, text in ordered.items() if text and not _is_missing(name, text)}
             item = Item(_key(product, own, locale), attributes)
             items.add(item, corpus, report, where, kind=own if locale is None else None)
     return locales
 
 
 def _sequence(row: dict[str, str], locale: str | None, corpus: Corpus, report: Report, where: str) -> list[int]:
-    if not _ARRAY.fullmatch(row["prev_items"]):
+    ids = _ids(row["prev_items"])
+    if ids is None:
         report.drop("session", "prev_items is not a list of ids", where)
         return []
-    ids = [single or double for single, double in _TEXT.findall(row["prev_items"])]
+    if CUT in ids:
+        report.leave_out("session item", CUT_OFF, where)
+        ids = [one for one in ids if one != CUT]
     ids.append(row["next_item"].strip())
     rows = []
     for product, found in zip(ids, corpus.rows([_key(one, row["locale"].strip(), locale) for one in ids]), strict=True):
@@ -88,6 +97,34 @@ def _sequence(row: dict[str, str], locale: str | None, corpus: Corpus, report: R
         report.leave_out("session", "next_item is not known", where)
         return []
     return [found for found in rows if found is not None]
+
+
+def _is_missing(name: str, text: str) -> bool:
+    return text in values.MISSING or (name == "price" and text in PLACEHOLDERS)
+
+
+def _ids(text: str) -> list[str] | None:
+    """The ids of `prev_items`, however it was written; None where it is no list of ids."""
+    inside = _inside(text.strip()) if text.strip() else None
+    if inside is None or _BETWEEN.fullmatch(_TEXT.sub("", inside)) is None:
+        return None
+    return [single or double or bare for single, double, bare in _TEXT.findall(inside)]
+
+
+def _inside(text: str) -> str | None:
+    """What stands between the brackets, if there are any; None where one is missing."""
+    for call in _CALLS:
+        if text.startswith(call):
+            if not text.endswith(")"):
+                return None
+            text = text[len(call) : -1]
+            before, named, _ = text.rpartition("dtype")
+            text = before.rstrip(", \n") if named and before.rstrip(", \n").endswith("]") else text.strip()
+            break
+    opening, closing = text[:1] in ("[", "("), text[-1:] in ("]", ")")
+    if opening != closing:
+        return None
+    return text[1:-1] if opening else text
 
 
 def _key(product: str, own: str, chosen: str | None) -> str:

@@ -20,6 +20,7 @@ from trsr_lite.errors import Closed, DataError
 from trsr_lite.records import Item
 
 CACHE_KIB = 64 * 1024
+REPEATED = "the id came before with another text; the last counts"
 CHUNK = 500  # names in one query; old SQLite takes at most 999
 _SCHEMA = """
 CREATE TABLE items (row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, attributes BLOB NOT NULL);
@@ -100,6 +101,18 @@ class Corpus:
                 database.execute("INSERT INTO kinds VALUES (?, ?)", (self.item_count, kind))
             self.item_count += added
         return bool(added)
+
+    def put_item(self, item: Item, kind: str | None = None) -> str:
+        """Store an item as `add_item` does, or its text in the place of an earlier one: of one id, the last counts.
+
+        Returns `new`, `replaced` where the earlier text was another, or `same`.
+        """
+        if self.add_item(item, kind):
+            return "new"
+        attributes = orjson.dumps(dict(item.attributes))
+        with self._open() as database:
+            query = "UPDATE items SET attributes = ?1 WHERE id = ?2 AND attributes <> ?1"
+            return "replaced" if database.execute(query, (attributes, item.id)).rowcount else "same"
 
     def add_items(self, items: Iterable[Item]) -> int:
         """Store items; how many had an id that was taken."""

@@ -5,7 +5,7 @@ Invariant: an item of which no model could see anything is a fault of its row, w
 
 from __future__ import annotations
 
-from trsr_lite.datasets.corpus import Corpus
+from trsr_lite.datasets.corpus import REPEATED, Corpus
 from trsr_lite.datasets.report import Report
 from trsr_lite.prompts.templates import fold
 from trsr_lite.records import Item
@@ -15,7 +15,7 @@ def add(item: Item, corpus: Corpus, report: Report, where: str, *, kind: str | N
     """Store an item and count it, or why it is none; `kind` as in `Corpus.add_item`."""
     if not any(map(fold, item.attributes.values())):
         report.drop("item", "no visible text", where)
-    elif corpus.add_item(item, kind):
+    elif (became := corpus.put_item(item, kind)) == "new":
         report.read("item")
     else:
-        report.drop("item", "the id came before", where)
+        report.drop("item", REPEATED if became == "replaced" else "the id came before", where)

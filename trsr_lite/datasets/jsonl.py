@@ -20,7 +20,8 @@ from trsr_lite.datasets.data_options import DataOptions
 from trsr_lite.datasets.report import Report
 from trsr_lite.datasets.sources import NOT_TEXT, Source
 from trsr_lite.errors import DataError
-from trsr_lite.records import Item, is_text
+from trsr_lite.io import json_text, times
+from trsr_lite.records import LIKE_TIME, Item, is_text, parse_time
 from trsr_lite.settings import DOMAINS
 
 FILES = ("items.jsonl", "interactions.jsonl")
@@ -46,7 +47,7 @@ def read(sources: list[Source], options: DataOptions, corpus: Corpus, report: Re
     texts, actions = sources
     for where, _number, data in _objects(texts, "item", report):
         try:
-            item = Item.from_dict(data, where)
+            item = Item.from_dict(data, where, report.notes)
         except DataError as error:
             report.drop("item", "cannot be used", where, str(error).removeprefix(where).lstrip(".: "))
             continue
@@ -59,7 +60,7 @@ def read(sources: list[Source], options: DataOptions, corpus: Corpus, report: Re
     with scratch(_SCHEMA) as database:
         for chunk in _chunks(_interactions(actions, report)):
             database.executemany("INSERT INTO interactions VALUES (?, ?, ?, ?)", _known(chunk, corpus, report))
-        _add_sequences(database, corpus)
+        _add_sequences(database, corpus, report)
 
 
 def _interactions(source: Source, report: Report) -> Iterator[tuple[str, str, float | None, int]]:
@@ -70,12 +71,33 @@ def _interactions(source: Source, report: Report) -> Iterator[tuple[str, str, fl
             report.drop("interaction", f"{name} is missing or not text", where)
             continue
         try:
-            # The time of an item is read by the same rules, so they are not written twice.
-            time = Item.from_dict({"id": item_id, "title": "-", "time": data.get("time")}).time
-        except DataError:
-            report.drop("interaction", "time is not a time", where)
+            time = _time(data, report, where)
+        except DataError as error:
+            report.drop("interaction", "time is not a time", where, str(error).partition(": ")[2])
             continue
         yield user_id, item_id, time, number
+
+
+def _time(data: dict[str, Any], report: Report, where: str) -> float | None:
+    """When it was: the field `time`, or else the first that is called like a time; raises `DataError`."""
+    names = [name for name in data if name.strip().lower() in LIKE_TIME]
+    name = "time" if "time" in data else names[0] if names else None
+    if name is None:
+        return None
+    try:
+        moment = parse_time(data[name], f"{where}.{name}")
+    except DataError as error:
+        if name == "time":
+            raise
+        report.notes.add(f"{name!r} looks like a time, but is not used: {str(error).partition(': ')[2]}", where)
+        return None
+    if name != "time":
+        report.notes.add(f"{name!r} is used as the time", where)
+    if moment is not None:
+        report.saw(moment)
+        if (unit := times.unit(data[name])) != "seconds":
+            report.notes.add(f"{name!r} read as {unit} since 1970", where)
+    return moment
 
 
 def _add_impressions(source: Source, corpus: Corpus, report: Report) -> None:
@@ -114,13 +136,15 @@ def _known(chunk: list[tuple[str, str, float | None, int]], corpus: Corpus, repo
             yield user_id, row, time, number
 
 
-def _add_sequences(database: sqlite3.Connection, corpus: Corpus) -> None:
+def _add_sequences(database: sqlite3.Connection, corpus: Corpus, report: Report) -> None:
     query = "SELECT user, row, time, line FROM interactions ORDER BY user, line"
     for user_id, group in groupby(database.execute(query), key=lambda values: str(values[0])):
         found = [(row, time, line) for _, row, time, line in group]
         first = found[0][2]
         if all(time is not None for _, time, _ in found):
             found.sort(key=lambda values: values[1])
+        elif len(found) > 1:
+            report.notes.add("user without a time at every interaction: in order of the file", f"{FILES[1]}:{first}")
         corpus.add_sequence(user_id, [row for row, _, _ in found], first)
 
 
@@ -133,7 +157,7 @@ def _objects(source: Source, kind: str, report: Report) -> Iterator[tuple[str, i
             report.drop(kind, NOT_TEXT, where)
             continue
         try:
-            data = orjson.loads(line)
+            data = json_text.loads(line.encode())
         except orjson.JSONDecodeError as error:
             report.drop(kind, "not valid JSON", where, f"column {error.colno}: {error.msg}")
             continue

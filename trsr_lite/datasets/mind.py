@@ -13,6 +13,7 @@ from trsr_lite.datasets.corpus import Case, Corpus
 from trsr_lite.datasets.data_options import DataOptions
 from trsr_lite.datasets.report import Report
 from trsr_lite.datasets.sources import NOT_TEXT, Source
+from trsr_lite.io.values import MISSING
 from trsr_lite.records import Item, is_text
 
 FILES = ("news.tsv", "behaviors.tsv")
@@ -52,11 +53,16 @@ def _read_news(source: Source, corpus: Corpus, report: Report) -> None:
         news_id, category, subcategory, title, abstract = (text.strip() for text in columns[:5])
         if not news_id:
             report.drop("item", "no id", where)
-        elif not title:
+        elif not title or title in MISSING:
             report.drop("item", "no title", where)
         else:
             named = {"title": title, "category": category, "subcategory": subcategory, "abstract": abstract}
-            items.add(Item(news_id, {name: text for name, text in named.items() if text}), corpus, report, where)
+            items.add(
+                Item(news_id, {name: text for name, text in named.items() if text not in MISSING and text}),
+                corpus,
+                report,
+                where,
+            )
 
 
 def _add_impression(

@@ -7,10 +7,13 @@ the first places of each reason are kept. A fault in the data (`drop`) ends a st
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from trsr_lite.errors import DataError
+from trsr_lite.io.notes import Notes
 from trsr_lite.prompts.templates import fold
 
 EXAMPLES = 3
@@ -48,6 +51,8 @@ class Report:
         self.counts: dict[str, int] = {}
         self.dropped: dict[tuple[str, str], Gap] = {}
         self.left_out: dict[tuple[str, str], Gap] = {}
+        self.notes = Notes()
+        self._first, self._last = math.inf, -math.inf
 
     def read(self, kind: str, n: int = 1) -> None:
         """Count `n` more of something usable; `kind` is a singular noun."""
@@ -68,11 +73,25 @@ class Report:
         """Count something usable that the options do not want."""
         _add(self.left_out, kind, reason, where)
 
+    def saw(self, time: float) -> None:
+        """Widen the span of times to one in seconds since 1970."""
+        self._first, self._last = min(self._first, time), max(self._last, time)
+
+    @property
+    def span(self) -> tuple[str, str] | None:
+        """The first and the last time in ISO 8601, None where there is none."""
+        if self._first > self._last:
+            return None
+        first, last = (datetime.fromtimestamp(time, UTC).isoformat() for time in (self._first, self._last))
+        return first, last
+
     def lines(self) -> list[str]:
         """A line each for people, most frequent reasons first."""
         found = [f"read {_counted(count, kind)}" for kind, count in self.counts.items()]
+        found += [f"times from {self.span[0]} to {self.span[1]}"] if self.span else []
         found += [gap.line("dropped") for gap in _sorted(self.dropped)]
-        return found + [gap.line("left out") for gap in _sorted(self.left_out)]
+        found += [gap.line("left out") for gap in _sorted(self.left_out)]
+        return found + [f"noted {line}" for line in self.notes.lines()]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -80,6 +99,8 @@ class Report:
             "read": dict(self.counts),
             "dropped": [dict(vars(gap)) for gap in _sorted(self.dropped)],
             "left_out": [dict(vars(gap)) for gap in _sorted(self.left_out)],
+            "noted": self.notes.to_dict(),
+            "times": self.span,
         }
 
 

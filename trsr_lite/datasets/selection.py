@@ -112,5 +112,5 @@ def _ids(corpus: Corpus, users: Numbers) -> list[str]:
 
 
 def _first_reason(report: Report) -> str:
-    lines = [line for line in report.lines() if not line.startswith("read ")]
+    lines = [line for line in report.lines() if not line.startswith(("read ", "times ", "noted "))]
     return lines[-1] if lines else "there are no interactions in the files"

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from trsr_lite.errors import DataError
+from trsr_lite.io import encodings
 
 NOT_TEXT = "not UTF-8"
 
@@ -36,6 +37,10 @@ class Source:
         """
         try:
             with self.path.open("rb") as file:
+                name = encodings.of(file.read(4))
+                if name not in (None, "utf-8-sig"):  # the digest is that of the bytes, so they are not recoded
+                    raise DataError(f"{self.path}: is {str(name).upper()} text, not UTF-8", hint=encodings.SAVE)
+                file.seek(0)
                 for number, raw in enumerate(file, 1):
                     self._hash.update(raw)
                     whole = raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw

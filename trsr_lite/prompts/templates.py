@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from trsr_lite.cancellation import Cancellation
 from trsr_lite.engine.interface import Prompt, Segment, Tokenizer
 from trsr_lite.errors import DataError, SettingsError
+from trsr_lite.io.values import is_visible
 from trsr_lite.records import Item
 from trsr_lite.settings import LEAST_TOKENS, LINE_TOKENS, Settings
 
@@ -64,8 +65,9 @@ def shown(item: Item, settings: Settings, *, whole_title: bool = False) -> list[
     names = settings.attributes or ("title", *(name for name in item.attributes if name != "title"))
     most = settings.item_tokens * CHARACTERS_PER_TOKEN
     found = [(name, _beginning(item.attributes[name], most)) for name in names if name in item.attributes]
-    whole = [name for name, text in found if text]
-    pairs = [(_beginning(name, most), text) for name, text in found if text]
+    found = [(name, text) for name, text in found if is_visible(text)]
+    whole = [name for name, _ in found]
+    pairs = [(_beginning(name, most), text) for name, text in found]
     if not pairs:
         wanted = (
             f"none of the attributes {', '.join(settings.attributes)}" if settings.attributes else "no visible text"
