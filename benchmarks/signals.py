@@ -4,9 +4,9 @@
 
 Four kinds of lists: each MIND reader's last click and each Office shopper's last product against 20 uniform others,
 what MIND readers were really shown, and each author's last paper against 20 others; a history is used whole. The
-weights of `fused` are learned on authors' and composed people's lists alone (authors are scored by weights that never
-saw them), with statistics of the lists' own items, or of authors' papers and composed texts (`shipped`), as a default
-has them.
+weights of `fused` are learned on authors' lists alone (authors are scored by weights that never saw them), with
+statistics of the lists' own items, or of authors' papers and composed texts (`shipped`), as a default has them; with
+`composed too` composed people's lists teach as well.
 `fitted here` learns on the lists it ranks, cross-fitted by user: what a training run may expect. The data are not part
 of the repository. `--speed` measures time alone: a first call, and the same call again.
 """
@@ -153,28 +153,28 @@ def figures(scores: Sequence[np.ndarray], body: Body) -> dict[str, np.ndarray]:
 
 def systems(lab: Lab, bodies: dict[str, Body], people: Body) -> Iterator[tuple[str, Scores, dict[str, Any]]]:
     """(set, system -> scores, weights) of each set."""
+    statistics = {name: lab.statistics(body.items) for name, body in [*bodies.items(), ("people", people)]}
     shipped = lab.statistics([*bodies["authors"].items, *people.items])
-    own = {name: lab.statistics(body.items) for name, body in [*bodies.items(), ("people", people)]}
-    teachers: dict[str, list[JudgedList]] = {}
-    for kind in ("own", "shipped"):
-        parts = [(bodies["authors"], "authors"), (people, "people")]
-        teachers[kind] = [
-            one for body, name in parts for one in lab.judged(own[name] if kind == "own" else shipped, body)
-        ]
-    fits = {kind: fit(lists, SIGNALS) for kind, lists in teachers.items()}
+    authors = {"own": lab.judged(statistics["authors"], bodies["authors"])}
+    authors["shipped"] = lab.judged(shipped, bodies["authors"])
+    composed_too = [*authors["own"], *lab.judged(statistics["people"], people)]
+    fits = {
+        "fused": fit(authors["own"], SIGNALS),
+        "fused, shipped": fit(authors["shipped"], SIGNALS),
+        "fused, composed too": fit(composed_too, SIGNALS),
+    }
     for name, body in bodies.items():
-        judged = {"own": lab.judged(own[name], body), "shipped": lab.judged(shipped, body)}
+        own = authors["own"] if name == "authors" else lab.judged(statistics[name], body)
+        by_shipped = authors["shipped"] if name == "authors" else lab.judged(shipped, body)
         found: Scores = dict(simple(body))
-        found |= {signal: single(judged["own"], signal) for signal in SIGNALS}
-        for kind, lists in judged.items():
-            label = "fused" if kind == "own" else "fused, shipped"
-            found[label] = (
-                fits[kind].scores[: len(lists)]
-                if name == "authors"
-                else [fits[kind].fusion.scores(one.numbers, len(one.labels)) for one in lists]
-            )
-        found["fitted here"] = fit(judged["own"], SIGNALS).scores
-        yield name, found, {kind: one.fusion.to_json()["weights"] for kind, one in fits.items()}
+        found |= {signal: single(own, signal) for signal in SIGNALS}
+        for label, one in fits.items():
+            lists = by_shipped if label == "fused, shipped" else own
+            # Authors are scored by weights that never saw them.
+            unseen = [one.fusion.scores(judged.numbers, len(judged.labels)) for judged in lists]
+            found[label] = one.scores[: len(lists)] if name == "authors" else unseen
+        found["fitted here"] = fit(own, SIGNALS).scores
+        yield name, found, {label: one.fusion.to_json()["weights"] for label, one in fits.items()}
 
 
 def table(results: dict[str, Any]) -> Iterator[str]:

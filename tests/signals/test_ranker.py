@@ -64,6 +64,24 @@ def test_a_thousand_in_company_are_each_what_they_are_alone() -> None:
         assert ranker.because(history, candidates)[place] == ranker.because(history, [candidates[place]])[0]
 
 
+def test_candidates_that_are_taken_in_parts_are_what_they_are_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    history, candidates = KNOWN[:9], KNOWN[9:40]
+    whole, reasons = (getattr(worlds.ranker(STATISTICS), name)(history, candidates) for name in ("rank", "because"))
+    monkeypatch.setattr("trsr_lite.signals.ranker.AT_ONCE", 36)  # four candidates
+    parts = worlds.ranker(STATISTICS)
+    assert parts.rank(history, candidates).scores.tolist() == whole.scores.tolist()
+    assert parts.because(history, candidates) == reasons
+
+
+def test_a_long_history_that_is_known_is_not_forgotten() -> None:
+    store = ItemStore(most=12)
+    for start in range(3):
+        store.numbers(KNOWN[:10], KNOWN[10 + start : 11 + start])
+    assert store.generation == 1  # ten, one and one more fit; the thirteenth does not
+    store.numbers(KNOWN[:40], [])
+    assert len(store.items) == 40
+
+
 @given(some, some)
 def test_what_was_ranked_before_changes_nothing(before: list[Item], history: list[Item]) -> None:
     used = worlds.ranker(STATISTICS)

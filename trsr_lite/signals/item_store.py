@@ -32,7 +32,8 @@ class ItemStore:
         if self._last and self._last[0] is history and self._last[1] is candidates and isinstance(history, tuple):
             return self._last[2], self._last[3]
         keys = [tuple(item.attributes.items()) for items in (history, candidates) for item in items]
-        if len(self.items) + len(keys) > self.most:
+        new = sum(key not in self._numbers for key in set(keys))
+        if self.items and len(self.items) + new > self.most:
             self.generation += 1
             self.items, self._numbers = [], {}
         for key, item in zip(keys, (*history, *candidates), strict=True):

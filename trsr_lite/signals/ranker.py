@@ -7,7 +7,7 @@ fusion with those numbers missing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +32,9 @@ from trsr_lite.signals.word_vectors import WordVectors
 from trsr_lite.signals.words import Specific, Words
 
 REASONS = 3  # history items named for a candidate
+AT_ONCE = 4_000_000  # products of a history's and a candidate's vectors that are in memory together
+
+Items = tuple[Item, ...]
 
 
 @dataclass(frozen=True)
@@ -85,14 +88,13 @@ class SignalRanker:
 
     def numbers(self, history: Sequence[Item], candidates: Sequence[Item]) -> dict[str, Numbers]:
         """Signal -> (candidates,) its numbers, `NaN` where nothing is known, whether the fusion counts it or not."""
-        had, asked = tuple(history), tuple(candidates)
-        return {signal.name: signal.numbers(had, asked) for signal in self._signals}
+        return self._numbers(tuple(history), tuple(candidates), self._signals)
 
     def rank(self, history: Sequence[Item], candidates: Sequence[Item], margins: Numbers | None = None) -> Fused:
         """Fused scores of the candidates; `margins` (candidates,) are the model's, `NaN` where it was not asked."""
         had, asked = tuple(history), tuple(candidates)
         counting = set(self.fusion.names)
-        numbers = {signal.name: signal.numbers(had, asked) for signal in self._signals if signal.name in counting}
+        numbers = self._numbers(had, asked, [signal for signal in self._signals if signal.name in counting])
         if margins is not None and MODEL in self._allowed:
             numbers[MODEL] = np.asarray(margins, np.float32)
         parts = self.fusion.parts(numbers)
@@ -108,6 +110,16 @@ class SignalRanker:
         had, asked = tuple(history), tuple(candidates)
         if not had or not asked or most < 1:
             return [()] * len(asked)
+        return [found for part in _parts(had, asked) for found in self._nearest(had, part, most)]
+
+    def _numbers(self, had: Items, asked: Items, signals: Sequence[Signal]) -> dict[str, Numbers]:
+        parts = list(_parts(had, asked))  # of no consequence for a number, which depends on its own candidate
+        found = [{signal.name: signal.numbers(had, part) for signal in signals} for part in parts]
+        if len(found) == 1:
+            return found[0]
+        return {signal.name: np.concatenate([one[signal.name] for one in found]) for signal in signals}
+
+    def _nearest(self, had: Items, asked: Items, most: int) -> list[tuple[str, ...]]:
         first, second = self._store.numbers(had, asked)
         if self._tokens is not None:
             products = self._tokens.products(first, second)
@@ -122,6 +134,16 @@ class SignalRanker:
             tuple(ids[column] for column, value in zip(own, near, strict=True) if value > 0)
             for own, near in zip(columns.tolist(), values.tolist(), strict=True)
         ]
+
+
+def _parts(had: Items, asked: Items) -> Iterator[Items]:
+    """The candidates, so many at once that memory does not grow with the length of both."""
+    most = max(1, AT_ONCE // max(1, len(had)))
+    if len(asked) <= most:
+        yield asked
+        return
+    for start in range(0, len(asked), most):
+        yield asked[start : start + most]
 
 
 def _signals(statistics: Statistics, store: ItemStore, words: WordVectors, tokens: TokenVectors | None) -> list[Signal]:
