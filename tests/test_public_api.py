@@ -18,7 +18,7 @@ from trsr_lite import TrsrError, errors
 HEAVY = {"numpy", "torch", "llama_cpp", "orjson", "click"}
 NOT_FOR_HELP = (
     *("numpy", "orjson", "llama_cpp", "rich", "huggingface_hub", "platformdirs", "psutil"),
-    *("jinja2", "sqlite3", "torch", "tomllib"),
+    *("jinja2", "sqlite3", "torch", "tomllib", "filelock", "fsspec", "gguf"),
 )
 Python = Callable[..., "subprocess.CompletedProcess[str]"]
 

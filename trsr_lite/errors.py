@@ -1,7 +1,7 @@
 """Every error that a user can meet, and the exit code each one ends the command line with.
 
     TrsrError            1  failure
-    ├── Closed           1  used after close()
+    ├── Closed           1  used after close(), or in a process that was forked meanwhile
     ├── StoreError       1  the summary store or a catalog cannot be used as it is
     ├── SettingsError    2  a setting, option or config value that cannot be
     ├── ModelError       3  model or bundle missing, broken or incompatible
@@ -35,7 +35,7 @@ def _line(text: str) -> str:
 
 
 class Closed(TrsrError):
-    """The engine or recommender was used after `close()`."""
+    """An engine, recommender, store or catalog was used after `close()`, or in a process that was forked meanwhile."""
 
 
 class StoreError(TrsrError):

@@ -38,7 +38,7 @@ class Window:
         self._read: Sequence[Item] = ()  # the history that the result is for; the user's may be another by now
         self._undo: list[User] = []
         self._before: list[str] = []  # the order of the list that the next one is compared with
-        self._job, self._forgetting, self._started = 0, 0, 0.0  # the newest job, the newest that forgets
+        self.job, self._forgetting, self._started = 0, 0, 0.0  # the newest job, the newest that forgets
         self.ended = False
         self.root = tk.Tk(screenName=screen, className="DesktopReader")
         self.look = Look(self.root, scale)
@@ -58,11 +58,11 @@ class Window:
     def rank(self) -> None:
         """Rank the list again, for what is read by now."""
         if not self.user.candidates:
-            self._job = 0  # no job's number: what an earlier one found is of articles that are read by now
+            self.job = 0  # no job's number: what an earlier one found is of articles that are read by now
             self._busy(False)
             self.status.configure(text="Everything is read")
             return
-        self._job, self._started = self.worker.rank(self.user), time.monotonic()
+        self.job, self._started = self.worker.rank(self.user), time.monotonic()
         self._busy(True)
 
     def cancel(self) -> None:
@@ -94,7 +94,7 @@ class Window:
         if self.user.user_id and messagebox.askokcancel(
             TITLE, "Delete all summaries that are stored of this reader?", parent=self.root, default="cancel"
         ):
-            self._job = self._forgetting = self.worker.forget(self.user.user_id)
+            self.job = self._forgetting = self.worker.forget(self.user.user_id)
             self._busy(True)
 
     def close(self) -> None:
@@ -148,7 +148,7 @@ class Window:
             newest: Event | None = None
             while True:
                 event = self.worker.events.get_nowait()
-                if event.job not in (self._job, self._forgetting):
+                if event.job not in (self.job, self._forgetting):
                     continue
                 if isinstance(event, Moved):
                     newest = event  # only the last one is worth drawing
@@ -166,7 +166,7 @@ class Window:
         self.bar.configure(value=fraction)
 
     def _finish(self, event: Event) -> None:
-        if event.job == self._job:
+        if event.job == self.job:
             self._busy(False)
         if isinstance(event, Ranked):
             self._show_result(event.result, event.history)

@@ -765,9 +765,9 @@ def test_the_rarest_words_are_searched_and_no_more_entries_read_than_allowed() -
     from trsr_lite.catalog import retrieval
 
     searches = [[("a", 5), ("b", 30), ("c", 90)], [], [("d", 500)], [("e", 1), ("f", 2)]]
-    chosen = retrieval._within(searches, 120)
+    chosen = retrieval.within(searches, 120)
     assert chosen == [[("a", 5)], [], [("d", 500)], [("e", 1)]]
-    assert retrieval._within(searches, 10_000) == searches
+    assert retrieval.within(searches, 10_000) == searches
 
 
 NASTY = [

@@ -37,7 +37,7 @@ class Libc:
         assert name == b"hw.perflevel0.physicalcpu"
         if self.cores is None:
             return -1
-        value._obj.value = self.cores
+        ctypes.cast(value, ctypes.POINTER(ctypes.c_int32)).contents.value = self.cores
         return 0
 
 

@@ -261,7 +261,7 @@ def test_a_converter_that_lost_a_file_is_fetched_again(tmp_path: Path, monkeypat
             (target / part).touch() if part.endswith(".py") else (target / part).mkdir()
 
     monkeypatch.setattr(llama_cpp_scripts, "_download", lambda *_: (tmp_path / "sdist.tar.gz", ""))
-    monkeypatch.setattr(llama_cpp_scripts, "_unpack", unpack)
+    monkeypatch.setattr(llama_cpp_scripts, "unpack", unpack)
     whole = llama_cpp_scripts.find(None, tmp_path)
     for part in llama_cpp_scripts.PARTS:
         place = whole.folder / part
@@ -352,7 +352,7 @@ def test_only_scripts_are_unpacked_and_nothing_outside(tmp_path: Path) -> None:
             member = tarfile.TarInfo(name)
             member.size = 1
             content.addfile(member, io.BytesIO(b"#"))
-    llama_cpp_scripts._unpack(archive, tmp_path / "out")
+    llama_cpp_scripts.unpack(archive, tmp_path / "out")
     found = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file()}
     assert found == {"convert_hf_to_gguf.py", "conversion/base.py"}
     assert not list(tmp_path.parent.rglob("escaped.py"))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from trsr_lite import Item, VerificationError
 from trsr_lite.conversion import comparison
+from trsr_lite.engine.interface import Segment
 from trsr_lite.models.calibration import Calibration
 from trsr_lite.settings import Settings
 from trsr_lite.testing import FakeEngine
@@ -170,7 +171,7 @@ class Reading(FakeEngine):
 
     def tokenize(self, prompt: Any, *, start: bool = True) -> list[int]:
         changed = (
-            tuple(part._replace(text=part.text.replace(self.word, "?")) for part in prompt) if self.word else prompt
+            tuple(Segment(part.text.replace(self.word, "?"), part.special) for part in prompt) if self.word else prompt
         )
         return super().tokenize(changed, start=start)
 

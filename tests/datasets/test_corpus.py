@@ -2,6 +2,7 @@
 
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,20 @@ from trsr_lite.errors import Closed, DataError
 from trsr_lite.records import Item
 
 ROWS = st.lists(st.integers(0, 2**31 - 1), max_size=40)
+
+
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> list[sqlite3.Connection]:
+    """Every database that is opened from now on."""
+    opened: list[sqlite3.Connection] = []
+    connect = sqlite3.connect
+
+    def noted(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        opened.append(connect(*arguments, **options))
+        return opened[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", noted)
+    return opened
 
 
 def item(number: int, title: str = "") -> Item:
@@ -98,9 +113,9 @@ def test_threads_may_share_it() -> None:
     assert found == [f"n{number}" for number in range(500)]
 
 
-def test_a_full_disk_is_an_error_that_says_what_to_do() -> None:
+def test_a_full_disk_is_an_error_that_says_what_to_do(connections: list[sqlite3.Connection]) -> None:
     with Corpus() as corpus:
-        corpus._database.execute("PRAGMA max_page_count = 12")
+        connections[0].execute("PRAGMA max_page_count = 12")
         with pytest.raises(DataError, match="temporary database cannot be used: database or disk is full") as caught:
             corpus.add_items(item(number, "long " * 500) for number in range(200))
     assert caught.value.hint is not None and "SQLITE_TMPDIR" in caught.value.hint
@@ -112,8 +127,8 @@ def test_a_disk_that_fills_while_sorting_is_the_same_error() -> None:
         database.executemany("INSERT INTO one VALUES (?)", [("long " * 500,)] * 200)
 
 
-def test_memory_is_bounded_by_the_page_cache() -> None:
-    with Corpus() as corpus:
-        assert corpus._database.execute("PRAGMA cache_size").fetchone() == (-module.CACHE_KIB,)
-        assert corpus._database.execute("PRAGMA database_list").fetchone()[2] == ""
-        assert isinstance(corpus._database, sqlite3.Connection)
+def test_memory_is_bounded_by_the_page_cache(connections: list[sqlite3.Connection]) -> None:
+    with Corpus():
+        (database,) = connections
+        assert database.execute("PRAGMA cache_size").fetchone() == (-module.CACHE_KIB,)
+        assert database.execute("PRAGMA database_list").fetchone()[2] == ""

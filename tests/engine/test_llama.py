@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import functools
 import itertools
 import logging
@@ -24,6 +22,7 @@ from gguf import TokenType
 from hypothesis import HealthCheck, given, settings
 
 from tests import tiny_gguf
+from tests.engine.test_adapters import PAIRS, write_adapter
 from tests.tiny_gguf import (
     CHATML_TEMPLATE,
     ENDOFTEXT,
@@ -1008,11 +1007,12 @@ def freed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.mark.parametrize("fault", ["adapter", "interrupt"])
 def test_a_context_that_cannot_be_used_is_freed(
-    own: LlamaEngine, monkeypatch: pytest.MonkeyPatch, freed: list[str], fault: str
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, freed: list[str], fault: str
 ) -> None:
     lib = native.library()
+    adapter = write_adapter(tmp_path / "adapter.gguf", ranks=PAIRS) if fault == "adapter" else None
+    own = LlamaEngine(tiny, identity="tiny", options=ONE, adapter=adapter)
     if fault == "adapter":
-        own._adapter = ctypes.c_void_p()
         monkeypatch.setattr(lib, "llama_set_adapters_lora", lambda *_: 1)
     else:
         begin = lib.llama_init_from_model
@@ -1025,23 +1025,33 @@ def test_a_context_that_cannot_be_used_is_freed(
     with pytest.raises((ModelError, KeyboardInterrupt)):
         own.generate([some_tokens(3)], max_tokens=2)
     assert freed == ["llama_free"]
+    own.close()
 
 
-def test_two_first_uses_at_once_load_the_library_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    loads: list[int] = []
+TWO_FIRST_USES = """
+import contextlib, threading
+from concurrent.futures import ThreadPoolExecutor
+from trsr_lite.engine import library
 
-    @contextlib.contextmanager
-    def slowly() -> Iterator[None]:
-        loads.append(1)
-        threading.Event().wait(0.05)
-        yield
+loads = []
 
-    native.library()
-    library._loaded.cache_clear()
-    monkeypatch.setattr(library, "short_spin", slowly)
-    with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(lambda _: library.library(), range(2))
-    assert first is second and loads == [1]
+@contextlib.contextmanager
+def slowly():
+    loads.append(1)
+    threading.Event().wait(0.05)
+    yield
+
+library.short_spin = slowly
+with ThreadPoolExecutor(2) as pool:
+    first, second = pool.map(lambda _: library.library(), range(2))
+print(first is second, loads)
+"""
+
+
+def test_two_first_uses_at_once_load_the_library_once(
+    python: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    assert python("-c", TWO_FIRST_USES).stdout == "True [1]\n"
 
 
 @pytest.mark.parametrize("name", ["missing.gguf", "folder"])

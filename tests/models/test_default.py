@@ -74,7 +74,7 @@ def write_bundle(_source: Path, place: Path, _on_step: object) -> None:
 def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Preparing without a model; returns the data folder."""
     monkeypatch.setattr(default, "locate", lambda *, offline: tmp_path / "source.gguf")
-    monkeypatch.setattr(default, "_build", write_bundle)
+    monkeypatch.setattr(default, "build", write_bundle)
     return tmp_path / "data"
 
 
@@ -219,14 +219,14 @@ def test_preparing_that_fails_leaves_nothing(
         (place / "half.gguf").write_bytes(b"GGUF")
         raise error
 
-    monkeypatch.setattr(default, "_build", fail)
+    monkeypatch.setattr(default, "build", fail)
     with pytest.raises(ModelError if isinstance(error, OSError) else type(error)) as caught:
         default.prepare(quick)
     assert list((quick / "models").iterdir()) == []
     if isinstance(error, OSError):
         assert str(caught.value) == f"{default.folder(quick)}: cannot be written: No space left on device"
         assert "--data-dir" in str(getattr(caught.value, "hint", ""))
-    monkeypatch.setattr(default, "_build", write_bundle)
+    monkeypatch.setattr(default, "build", write_bundle)
     assert default.prepare(quick).is_dir()
 
 
@@ -236,7 +236,7 @@ def test_two_processes_may_prepare_at_once(quick: Path, monkeypatch: pytest.Monk
         (default.folder(quick) / bundle.MANIFEST).write_text("the other's")
         write_bundle(source, place, on_step)
 
-    monkeypatch.setattr(default, "_build", outrun)
+    monkeypatch.setattr(default, "build", outrun)
     target = default.prepare(quick)
     assert (target / bundle.MANIFEST).read_text() == "the other's"
     assert list((quick / "models").iterdir()) == [target]
@@ -253,7 +253,7 @@ def test_of_two_processes_one_prepares_and_the_other_waits_for_it(quick: Path, m
     def other() -> None:
         default.prepare(quick, on_step=lambda step: waits.set() if "another process" in step else None)
 
-    monkeypatch.setattr(default, "_build", build)
+    monkeypatch.setattr(default, "build", build)
     threads = [threading.Thread(target=other) for _ in range(2)]
     for thread in threads:
         thread.start()
@@ -285,7 +285,7 @@ def builds(quick: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         made = bundle.load(place / "model.gguf", file_digest)
         bundle.Bundle("tiny", made.summarizer, made.recommender).write(place)
 
-    monkeypatch.setattr(default, "_build", build)
+    monkeypatch.setattr(default, "build", build)
     return built
 
 
@@ -324,7 +324,7 @@ def test_a_prepared_model_is_made_again_only_once_and_only_if_it_could_be_read(q
 
 def test_too_little_space_is_said_before_the_work(quick: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=100 << 20))
-    monkeypatch.setattr(default, "_build", lambda *_: pytest.fail("work was begun"))
+    monkeypatch.setattr(default, "build", lambda *_: pytest.fail("work was begun"))
     with pytest.raises(ModelError, match="100 MiB are free"):
         default.prepare(quick)
     assert list((quick / "models").iterdir()) == []

@@ -334,9 +334,9 @@ def test_a_newer_ranking_replaces_the_one_that_runs(open_window: Open, screen: S
     fake.script = gate = Gate()
     window = open_window(screen)
     wait(window, gate.waiting.is_set)
-    first = window._job
+    first = window.job
     screen.press("F5")
-    wait(window, lambda: window._job != first)
+    wait(window, lambda: window.job != first)
     gate.opened.set()
     wait(window, lambda: idle(window))
     assert window.result is not None

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from trsr_lite import FakeEngine
+from trsr_lite.engine.interface import Segment
 from trsr_lite.prompts import fingerprint, templates
 
 
@@ -57,9 +58,9 @@ def test_any_prompt_text_that_changes_changes_the_template(monkeypatch: pytest.M
                 made = asked(*arguments)
                 if kind == "scoring":
                     *most, last = made.suffixes[0]
-                    return dataclasses.replace(made, suffixes=[(*most, last._replace(text=f"{last.text} "))])
+                    return dataclasses.replace(made, suffixes=[(*most, Segment(f"{last.text} ", last.special))])
                 *most, last = made
-                return (*most, last._replace(text=f"{last.text} ") if hasattr(last, "_replace") else f"{last} ")
+                return (*most, Segment(f"{last.text} ", last.special) if isinstance(last, Segment) else f"{last} ")
 
             patch.setattr(templates, kind, other)
             found.add(fingerprint.template())

@@ -299,7 +299,7 @@ def test_a_run_knows_the_adapter_that_wrote_its_summaries(tmp_path: Path) -> Non
     record: dict[str, Any] = {}
     load = lambda **_: contextlib.nullcontext(opened)  # noqa: E731
     state: Any = SimpleNamespace(is_main_process=True, wait_for_everyone=lambda: None)
-    train._summarizer(load, tmp_path, record, state, lambda _: None)([], tiny_settings())
+    train.summarizer_of(load, tmp_path, record, state, lambda _: None)([], tiny_settings())
     assert record == {"summarizer": "b2:model", "summarizer_adapter": "b2:adapter"}
 
 
@@ -331,7 +331,7 @@ def test_a_run_makes_its_summaries_once_with_the_model_that_will_serve(
 
     monkeypatch.setattr(LlamaEngine, "generate", generate)
     monkeypatch.setattr(recommender, "TOGETHER", 4)
-    monkeypatch.setattr(train, "Lists", Seen)
+    monkeypatch.setattr(train, "RankingData", Seen)
     monkeypatch.setattr(Recommender, "summaries", summarizing)
     shared = {
         "machine": EngineOptions(threads=1),
@@ -347,7 +347,7 @@ def test_a_run_makes_its_summaries_once_with_the_model_that_will_serve(
     assert total == 11 * 3
     fit(tmp_path / "two", **shared)
     assert made == first
-    assert sources[0]._summaries == sources[1]._summaries
+    assert sources[0].summaries == sources[1].summaries
     assert asked == [(11, True)] * 2  # who is stopped makes the very same texts later
     record = json.loads((tmp_path / "one" / "run.json").read_text())
     assert record["summarizer"] == file_digest(tiny)
@@ -360,9 +360,9 @@ def test_a_run_makes_its_summaries_once_with_the_model_that_will_serve(
         fit(tmp_path / "two", resume=True, **shared)
     source = sources[0]
     texts = [source.tokenizer.decode(row.prefix) for row in source.validation]
-    numbers = list(source._summaries)[-len(texts) :]
+    numbers = list(source.summaries)[-len(texts) :]
     for number, text in zip(numbers, texts, strict=True):
-        summary = source._summaries[number]
+        summary = source.summaries[number]
         assert summary is not None
         assert summary.startswith("The reader likes articles about")
         assert "### Preference\nThe reader likes articles about" in text

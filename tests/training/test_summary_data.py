@@ -111,7 +111,7 @@ def test_a_row_is_the_prompt_of_inference_and_then_the_summary(tmp_path: Path, t
     pairs.append(PAIRS, path)
     source = texts(path, tokenizer)
     for number, pair in enumerate(PAIRS):
-        row = source._rows[number]
+        row = source.rows[number]
         prompt = generate.framed(*pairs.asked(pair, tiny_settings(), tokenizer), tokenizer)
         assert list(row.prefix) == tokenizer.tokenize(prompt)
         assert tokenizer.decode(row.prefix).endswith(OPENING)
@@ -133,7 +133,7 @@ def test_a_pair_made_by_inference_gives_the_prompt_that_made_it(
         path = tmp_path / f"{strategy}.jsonl"
         pairs.append(pairs.of(summary.nodes), path)
         source = SummaryData(path, Settings(domain="news"), FakeEngine(), held_out=0.5, seed=0, most=9)
-        assert sorted(FakeEngine().decode(row.prefix) for row in source._rows) == sorted(fake.prompts)
+        assert sorted(FakeEngine().decode(row.prefix) for row in source.rows) == sorted(fake.prompts)
 
 
 def test_a_summary_with_another_opening_is_named(tmp_path: Path, tokenizer: HfTokenizer) -> None:
@@ -273,5 +273,5 @@ def test_a_summarizer_learns_its_pairs(fit: Fit, learnable: Path, tmp_path: Path
 def test_the_end_of_a_summary_is_learned_too(tmp_path: Path, tokenizer: HfTokenizer) -> None:
     path = tmp_path / "pairs.jsonl"
     pairs.append(PAIRS, path)
-    ends = {row.suffixes[0][-1:] for row in texts(path, tokenizer)._rows}
+    ends = {row.suffixes[0][-1:] for row in texts(path, tokenizer).rows}
     assert ends == {tuple(tokenizer.tokenize((Segment(tokenizer.eos, True),), start=False))}

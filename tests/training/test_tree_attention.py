@@ -37,7 +37,9 @@ def folder(request: pytest.FixtureRequest) -> Path:
 def attention(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Either way of computing it, whatever the type and the length."""
     if request.param == "plain":
-        monkeypatch.setattr(tree_attention, "_fused", lambda *of_row: tree_attention._plain(*of_row[:-1]))
+        monkeypatch.setattr(
+            tree_attention, "fused_attention", lambda *of_row: tree_attention.plain_attention(*of_row[:-1])
+        )
     return str(request.param)
 
 
@@ -257,8 +259,11 @@ def test_in_bfloat16_plain_attention_is_as_exact_as_the_fused_one(offset: float)
     key += offset * torch.randn(2, 1, 16, generator=draw)
     row = Tree(0, 40, (20, 30))
     states = [state.bfloat16() for state in (query, key, value)]
-    exact = torch.cat(tree_attention._fused(*(state.float() for state in states), row, None, 0.0), dim=1)
-    for found in (tree_attention._fused(*states, row, None, 0.0), tree_attention._plain(*states, row, None)):
+    exact = torch.cat(tree_attention.fused_attention(*(state.float() for state in states), row, None, 0.0), dim=1)
+    for found in (
+        tree_attention.fused_attention(*states, row, None, 0.0),
+        tree_attention.plain_attention(*states, row, None),
+    ):
         assert (torch.cat(found, dim=1) - exact).norm() < 0.02 * exact.norm()
 
 

@@ -47,7 +47,7 @@ def retrieve(
     wanted = options.count * (POOL if options.diversity else 1)
     budget = POSTINGS
     while True:
-        chosen = _within(known, budget)
+        chosen = within(known, budget)
         ranked, whole = _fused(connection, weights, chosen, budget)
         found = _chosen(connection, ranked, history, options, wanted)
         if len(found) >= options.count or (whole and chosen == known):
@@ -64,7 +64,7 @@ def _searches(history: Sequence[Item], summary: str | None) -> list[tuple[float,
     return [*items[:1], (SUMMARY, summary or ""), *items[1:]]
 
 
-def _within(searches: Sequence[Terms], budget: int) -> list[Terms]:
+def within(searches: Sequence[Terms], budget: int) -> list[Terms]:
     """The rarest terms of each search that fit into its share of the budget, and at least one.
 
     What a search leaves of its share goes to those after it.

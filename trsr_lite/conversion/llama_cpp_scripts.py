@@ -126,7 +126,7 @@ def _fetch(version: str, target: Path) -> None:
         if archive is None:
             raise ModelError(f"{_missing(version)}: {reason}", hint=_command(version))
         unpacked = place / "scripts"
-        _unpack(archive, unpacked)
+        unpack(archive, unpacked)
         if not _complete(target):  # another process may have been faster
             shutil.rmtree(target, ignore_errors=True)
             unpacked.rename(target)
@@ -167,7 +167,8 @@ def _without_building(version: str, place: Path) -> Path:
     return place
 
 
-def _unpack(archive: Path, target: Path) -> None:
+def unpack(archive: Path, target: Path) -> None:
+    """Write the scripts of a source distribution, and nothing else of it, into the folder `target`."""
     with tarfile.open(archive) as content:
         for member in content:
             path = PurePosixPath(member.name)

@@ -133,7 +133,7 @@ def _make(source: Path, target: Path, on_step: Callable[[str], None]) -> None:
                 hint=ROOM,
             )
         staging = Path(tempfile.mkdtemp(prefix=f".{NAME}-", dir=target.parent))
-        _build(source, staging, on_step)
+        build(source, staging, on_step)
         for path in staging.iterdir():  # a power loss may leave the new name of a folder without what was in it
             with path.open("rb+") as file:
                 os.fsync(file.fileno())
@@ -143,7 +143,8 @@ def _make(source: Path, target: Path, on_step: Callable[[str], None]) -> None:
             shutil.rmtree(staging, ignore_errors=True)
 
 
-def _build(source: Path, place: Path, on_step: Callable[[str], None]) -> None:
+def build(source: Path, place: Path, on_step: Callable[[str], None]) -> None:
+    """Write the bundle of the source file into an empty folder: the types that are fastest here, adapters, manifest."""
     rates: dict[str, dict[str, float]] = {}
     for name in LOSSLESS_TYPES:
         on_step(f"measuring {name} on this machine")

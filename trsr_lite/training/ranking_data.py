@@ -77,7 +77,8 @@ class RankingData:
     """Rows of a data set's training users, and of at most `validation_users` held-out ones, chosen by its seed.
 
     `read` are the epochs and numbers of the training rows that a run will read: who is not shown with a summary in one
-    of them is not summarized. None: every training user in the first epoch.
+    of them is not summarized. None: every training user in the first epoch. `summaries` has a text for each one who is,
+    by number, and None where there is nothing to summarize; the held-out users are its last.
     """
 
     def __init__(
@@ -111,12 +112,12 @@ class RankingData:
         for number in sorted(shown):
             dataset.check(number)
         self.domains = {dataset.domain(number) or settings.domain for number in shown}
-        self._summaries: dict[int, str | None] = dict.fromkeys([*sorted(summarized), *held_out])
+        self.summaries: dict[int, str | None] = dict.fromkeys([*sorted(summarized), *held_out])
         if summarizer:
-            for domain, members in _by_domain(dataset, self._summaries).items():
+            for domain, members in _by_domain(dataset, self.summaries).items():
                 texts = summarizer(_Histories(dataset, members), settings.updated(domain=domain))
-                self._summaries.update(zip(members, texts, strict=True))
-        self.lists = [self._list(dataset.example(number), self._summaries[number]) for number in held_out]
+                self.summaries.update(zip(members, texts, strict=True))
+        self.lists = [self._list(dataset.example(number), self.summaries[number]) for number in held_out]
         self.validation = [one.row(settings, tokenizer) for one in self.lists]
 
     def row(self, number: int, epoch: int) -> PackedRow:
@@ -125,7 +126,7 @@ class RankingData:
         if not shown.user:
             nobody = RankingExample(None, (), example.candidates, (0,) * len(example.candidates), example.domain)
             return nobody.row(self.settings, self.tokenizer)
-        summary = self._summaries[number] if shown.summary else None
+        summary = self.summaries[number] if shown.summary else None
         return self._list(example, summary).row(self.settings, self.tokenizer)
 
     def metrics(self, scores: Sequence[np.ndarray[Any, Any]]) -> dict[str, float]:

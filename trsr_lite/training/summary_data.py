@@ -24,30 +24,30 @@ from trsr_lite.training.pairs import Pair
 
 
 class SummaryData:
-    """Rows of the pairs in a file, each once; a fraction of the prompts, chosen by the seed, is held out."""
+    """The `rows` of the pairs in a file, each once; a fraction of the prompts, chosen by the seed, is held out."""
 
     def __init__(
         self, path: Path, settings: Settings, tokenizer: ChatTokenizer, *, held_out: float, seed: int, most: int
     ) -> None:
         self.path, self.report = path, Report()
         rows = (_row(pair, where, settings, tokenizer, self.report) for where, pair in pairs.read(path))
-        self._rows = list(dict.fromkeys(row for row in rows if row))
-        asked = list(dict.fromkeys(row.prefix for row in self._rows))  # a prompt with two answers is in one part
+        self.rows = list(dict.fromkeys(row for row in rows if row))
+        asked = list(dict.fromkeys(row.prefix for row in self.rows))  # a prompt with two answers is in one part
         order = np.random.default_rng(seed).permutation(len(asked)).tolist()
         count = round(held_out * len(order))
         if not 0 < count < len(order):
             found = "; ".join([f"{len(order)} prompts, of which {count} would be held out", *self.report.lines()])
             hint = "give more pairs, or another `--validation`"
             raise DataError(f"{path}: both parts need at least one prompt: {found}", hint=hint)
-        self.report.read("pair", len(self._rows))
+        self.report.read("pair", len(self.rows))
         held = {asked[place] for place in order[:count]}
-        self.train = [number for number, row in enumerate(self._rows) if row.prefix not in held]
+        self.train = [number for number, row in enumerate(self.rows) if row.prefix not in held]
         kept = {asked[place] for place in order[:count][:most]}
-        self.validation = [row for row in self._rows if row.prefix in kept]
+        self.validation = [row for row in self.rows if row.prefix in kept]
 
     def row(self, number: int, epoch: int) -> PackedRow:
         """The row of a pair."""
-        return self._rows[number]
+        return self.rows[number]
 
     def metrics(self, scores: Sequence[np.ndarray[Any, Any]]) -> dict[str, float]:
         """Validation metrics of the scores of `validation`."""
@@ -55,7 +55,7 @@ class SummaryData:
 
     def facts(self) -> dict[str, Any]:
         """What `run.json` says of the data."""
-        counts = {"train": len(self.train), "validation": len(self._rows) - len(self.train)}
+        counts = {"train": len(self.train), "validation": len(self.rows) - len(self.train)}
         return {
             "files": {self.path.name: file_digest(self.path)},
             "cases": counts,

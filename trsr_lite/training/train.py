@@ -98,7 +98,7 @@ def train(
         with contextlib.ExitStack() as opened, memory.checked():
             start = opened.enter_context(run_dir.starting(output, undo=state.is_main_process and not resume))
             ready = trainable.load(options, settings, weights, state, offline=offline)
-            summarizer = _summarizer(load, output, record, state, report)
+            summarizer = summarizer_of(load, output, record, state, report)
             source = _source(options, settings, data, ready.tokenizer, summarizer, opened, on_event)
             facts = _facts(ready, source)
             if resume:
@@ -136,7 +136,7 @@ def _facts(ready: Learner, source: RankingData | SummaryData) -> dict[str, Any]:
     }
 
 
-def _summarizer(
+def summarizer_of(
     load: Callable[..., Recommender], output: Path, record: dict[str, Any], state: PartialState, report: OnProgress
 ) -> Summarizer:
     """Summaries of the model that `load` opens, which `record` then knows; a run is continued with the same alone."""

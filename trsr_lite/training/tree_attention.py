@@ -63,13 +63,13 @@ def forward(
     with torch.autocast(query.device.type, enabled=False):
         for tree in trees:
             if plain and tree.prefix <= LONGEST_PLAIN:
-                parts += _plain(query[0], key[0], value[0], tree, scaling)
+                parts += plain_attention(query[0], key[0], value[0], tree, scaling)
             else:
-                parts += _fused(query[0], key[0], value[0], tree, scaling, dropout)
+                parts += fused_attention(query[0], key[0], value[0], tree, scaling, dropout)
     return torch.cat(parts, dim=1).transpose(0, 1).unsqueeze(0), None
 
 
-def _fused(
+def fused_attention(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, tree: Tree, scale: float | None, dropout: float
 ) -> list[torch.Tensor]:
     """One row's outputs, prefix and suffixes, each (heads, tokens, width).
@@ -100,7 +100,7 @@ def _fused(
     return [done, *(ends[index, :, :length] for index, length in enumerate(tree.suffixes))]
 
 
-def _plain(
+def plain_attention(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, tree: Tree, scale: float | None
 ) -> list[torch.Tensor]:
     """The same by matrix products: the scores of all candidates with the prefix are one.
