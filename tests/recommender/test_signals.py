@@ -92,6 +92,7 @@ def test_without_the_model_nothing_is_loaded_or_summarized(
     assert opened == [VOCABULARY]
     assert (fake.prompts, fake.scored) == ([], [])
     assert (result.summary, result.skipped, result.stats.summary_calls) == (None, None, 0)
+    assert list(result.stats.seconds) == ["load", "summarize", "score"]
     assert {tuple(entry.parts) for entry in result.recommendations} == {("words", "taste")}
     assert {entry.label_mass for entry in result.recommendations} == {None}
 
@@ -207,9 +208,16 @@ def test_a_call_whose_turn_does_not_come_in_time_is_ranked_by_the_rest(
         thread = threading.Thread(target=lambda: done.append(recommender.recommend(news_user, budget=0.0)))
         thread.start()
         thread.join(60)
-    (result,) = done
-    assert len(result.recommendations) == 12
+        words = recommender.settings.updated(signals=("words",))
+        thread = threading.Thread(
+            target=lambda: done.append(recommender.recommend(news_user, budget=0.0, settings=words))
+        )
+        thread.start()
+        thread.join(60)
+    result, without = done
+    assert len(result.recommendations) == len(without.recommendations) == 12
     assert result.skipped.candidates == news_user.candidates
+    assert without.skipped.candidates == () and without.skipped.blocks == 0
 
 
 def test_a_call_without_its_turn_looks_nothing_up_and_ranks_nothing(

@@ -67,8 +67,8 @@ class PartialResult:
         if self.because is not None:
             near = self.because([entry.item for entry in ranked])
             ranked = [replace(entry, because=ids) for entry, ids in zip(ranked, near, strict=True)]
-        asked = {item.id for item in self.margins.candidates}
-        left = tuple(item for item in self.candidates if item.id in asked and item.id not in found)
+        listed = {item.id for item in self.margins.candidates}
+        left = tuple(item for item in self.candidates if item.id in listed and item.id not in found)
         return Result(
             user_id=self.user.user_id,
             strategy=self.plan.settings.strategy,

@@ -162,7 +162,7 @@ class Recommender:
             with self._calls.run("recommend", cancel, progress, timeout=until.left) as session:
                 if MODEL in names:
                     answer.summary, answer.uncovered = self._summary(until, answer, session)
-                    session.ended("summarize")
+                session.ended("summarize")
                 if catalog is not None:
                     answer.candidates = found(catalog, user, answer.summary.text, retrieve, settings)
                     session.ended("retrieve")
@@ -175,9 +175,10 @@ class Recommender:
                 answer.seconds = session.seconds
         except QueueTimeout:  # others had the whole time
             answer.started = False
-            answer.summary, answer.uncovered = self._summarizer.newest(answer.plan, answer.work)
             self._ask_signals(answer, names)
-            answer.margins = Margins(answer.shortlist(settings.rerank))
+            if MODEL in names:
+                answer.summary, answer.uncovered = self._summarizer.newest(answer.plan, answer.work)
+                answer.margins = Margins(answer.shortlist(settings.rerank))
         return answer.result(self.bundle, k=k, exact=exact)
 
     def summarize(

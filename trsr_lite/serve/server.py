@@ -128,7 +128,7 @@ class Server:
                 to=request.id,
                 hint=f"there are {', '.join(METHODS)}",
             )
-        asked = parse(kind, request.params)
+        params = parse(kind, request.params)
         if request.method == "shutdown":
             self._last, self._until = request.id, time.monotonic() + LAST_SECONDS
             self._stop("shutdown", lambda _: True)
@@ -138,16 +138,16 @@ class Server:
         elif request.method == "status":
             self._answer(request.id, self._status())
         elif request.method == "cancel":
-            self._answer(request.id, {"cancelled": self._cancel(asked)})
+            self._answer(request.id, {"cancelled": self._cancel(params)})
         else:
-            self._wait(request, asked)
+            self._wait(request, params)
         return True
 
-    def _wait(self, request: Request, asked: Any) -> None:
-        user_id, work = asked.prepare()
+    def _wait(self, request: Request, params: Any) -> None:
+        user_id, work = params.prepare()
         job = Job(
             request.method,
-            asked.priority,
+            params.priority,
             user_id,
             lambda job: work(self._recommenders, job.stop, self._reporter(job)),
             self._finish,
@@ -157,7 +157,7 @@ class Server:
 
         def ends(other: Job) -> str | None:
             same = other.name == job.name
-            if other.user_id != user_id or not (asked.supersede if same else job.name == "forget"):
+            if other.user_id != user_id or not (params.supersede if same else job.name == "forget"):
                 return None
             return "superseded" if same else "forgotten"
 
@@ -172,13 +172,13 @@ class Server:
         for other, reason in self._queue.submit(job, ends=ends):
             self._fail_as_cancelled(other, reason)
 
-    def _knows(self, asked: Id) -> bool:
+    def _knows(self, number: Id) -> bool:
         """Whether a request with this id is not answered yet."""
         waiting, running = self._queue.state()
-        return any(job.id == asked for job in (*waiting, *([running] if running else [])))
+        return any(job.id == number for job in (*waiting, *([running] if running else [])))
 
-    def _cancel(self, asked: Cancel) -> bool:
-        return self._stop("cancelled", lambda job: job.id == asked.id)
+    def _cancel(self, params: Cancel) -> bool:
+        return self._stop("cancelled", lambda job: job.id == params.id)
 
     def _stop(self, reason: str, which: Callable[[Job], bool]) -> bool:
         """End jobs early; those that wait are answered now. Whether there were any."""
