@@ -75,6 +75,18 @@ def test_recommend_answers_what_the_library_does(
     assert timeless(found) == timeless(expected)
 
 
+def test_signals_are_params_and_one_that_cannot_count_is_invalid(connect: Connect) -> None:
+    client = connect()
+    alone = client.call("recommend", user=user(), signals=["model"], rerank=1)["recommendations"]
+    assert [entry["parts"] for entry in alone] == [{"model": entry["margin"]} for entry in alone]
+    assert len(alone) == 3, "a cascade needs signals that come before the model"
+    client.ask("recommend", "words", user=user(), signals=["words"])
+    error = client.error("words")
+    assert (error["code"], "has no fusion" in error["message"]) == (-32602, True)
+    client.ask("recommend", "none", user=user(), rerank=0, signals=["all"])
+    assert len(client.result("none")["recommendations"]) == 3
+
+
 def test_candidates_may_be_given_apart_and_ten_are_answered(connect: Connect) -> None:
     candidates = [item(f"c{number}") for number in range(12)]
     found = connect().call("recommend", user=user(), candidates=candidates)
