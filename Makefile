@@ -44,12 +44,15 @@ quality: $(VENV)/.embeddings
 		$(foreach model,$(MODELS),-m $(model)) $(foreach strategy,$(BESIDE),--beside $(strategy)) \
 		$(if $(USERS),--max-users $(USERS)) $(if $(SASREC),--sasrec $(SASREC))
 
+# PAPERS: items.jsonl of the ACL Anthology's titles and abstracts, which token vectors are learned from, with Debian's package index.
 # The adapters of the default model, from texts to the package: some two and a half hours on two quiet cores; goes on where it stopped.
 MADE := build/default-model
 MODEL := examples/default_model
 resumed = $(if $(wildcard $(1)/run.json),--resume)
 
 default-model: $(VENV)/.embeddings
+	@test -f "$(PAPERS)" || { echo "Error: PAPERS is missing: make default-model PAPERS=DIR/acl/items.jsonl" >&2; exit 2; }
+	$(BIN)/python $(MODEL)/meanings.py $(MADE)/meanings --papers "$(PAPERS)"
 	$(BIN)/python $(MODEL)/compose.py $(MADE)
 	$(BIN)/trsr-lite train --config $(MODEL)/summarizer.toml --pairs $(MADE)/pairs.jsonl --output $(MADE)/summarizer $(call resumed,$(MADE)/summarizer)
 	$(BIN)/python $(MODEL)/assemble.py summarizer $(MADE)

@@ -50,8 +50,16 @@ SETS: dict[str, dict[str, Any]] = {
     "authors": {"dataset": "jsonl", "data": "acl", "min_items": 3, **UNIFORM},
 }
 PEOPLE, SHOWN, FAMILIAR, SEED = 1400, 18, 3, 11  # composed people, and what each is shown besides one liked text
-SIGNALS = ("tokens", "recent", "words", "taste", "specific", "attributes")  # those that need no counted users
-SIMPLE = ("tfidf", "svm", "words", "tokens", "attributes")  # what fusion is compared with
+SIGNALS = (
+    "tokens",
+    "meaning",
+    "recent",
+    "words",
+    "taste",
+    "specific",
+    "attributes",
+)  # those that need no counted users
+SIMPLE = ("tfidf", "svm", "words", "tokens", "meaning", "attributes")  # what fusion is compared with
 FIGURES: dict[str, Callable[[Any, Any], float]] = {
     "recall@3": lambda scores, labels: ranking.recall_at(scores, labels, 3),
     "ndcg@10": lambda scores, labels: ranking.ndcg_at(scores, labels, 10),

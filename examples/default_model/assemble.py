@@ -21,6 +21,7 @@ from trsr_lite.engine.threads import default_threads
 from trsr_lite.io.digests import file_digest
 from trsr_lite.models import default
 from trsr_lite.models.bundle import MANIFEST, Bundle
+from trsr_lite.signals import learned_table
 from trsr_lite.training import base_model, run_dir
 
 BASE, ADAPTER = "base.gguf", "summarizer-adapter.gguf"
@@ -65,6 +66,7 @@ def package(work: Path) -> None:
     manifest["verified"].pop("steps", None)
     (target / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     shutil.copyfile(Path(__file__).parent / "card.md", target / CARD)
+    shutil.copyfile(learned_table.SHIPPED, target / learned_table.SHIPPED.name)  # `meanings.py` makes it
     shutil.rmtree(default.ADAPTERS, ignore_errors=True)
     target.rename(default.ADAPTERS)
 

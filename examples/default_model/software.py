@@ -109,10 +109,10 @@ TOPICS = {
 
 
 def main() -> None:
-    long = {entry["Description-md5"]: entry.get("Description-en", "") for entry in _entries("Translation-en")}
+    long = {entry["Description-md5"]: entry.get("Description-en", "") for entry in index_entries("Translation-en")}
     found: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
     used: set[str] = set()
-    entries = sorted(_entries("Packages"), key=lambda entry: entry["Package"])
+    entries = sorted(index_entries("Packages"), key=lambda entry: entry["Package"])
     rare_first = sorted(TOPICS, key=lambda tag: sum(tag in entry.get("Tag", "") for entry in entries))
     for tag in rare_first:
         for entry in entries:
@@ -149,9 +149,11 @@ def _subjects() -> dict[str, str]:
     return {line.partition(":")[0]: line.rpartition(" :: ")[2] for line in lines}
 
 
-def _entries(kind: str) -> Iterator[dict[str, str]]:
-    """Entries of the index files of a kind."""
+def index_entries(kind: str, *, updates: bool = True) -> Iterator[dict[str, str]]:
+    """Entries of the index files of a kind; without `updates` of the release alone."""
     for path in sorted(LISTS.glob(f"*_main_*{kind}*")):
+        if not updates and re.search(r"-(updates|security)_", path.name):
+            continue
         text = subprocess.run(["/usr/lib/apt/apt-helper", "cat-file", path], capture_output=True, check=True).stdout
         for block in text.decode().split("\n\n"):
             entry: dict[str, str] = {}

@@ -1,5 +1,7 @@
 """Every signal says the same of a candidate in any company, and fused scores are their parts."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,12 +13,13 @@ from trsr_lite.errors import ModelError, SettingsError
 from trsr_lite.signals.fusion import Fusion, Weight
 from trsr_lite.signals.item_store import ItemStore
 from trsr_lite.signals.ranker import SignalRanker
-from trsr_lite.signals.statistics import Statistics
-from trsr_lite.signals.token_table import TokenTable, Tuning
+from trsr_lite.signals.statistics import NO_BAGS, Statistics
+from trsr_lite.signals.token_table import TokenTable
 
 KNOWN = worlds.items()
 STATISTICS = worlds.statistics()
-ALL = ["tokens", "recent", "words", "taste", "specific", "attributes", "popularity", "neighbours", "freshness"]
+OF_TEXTS = ["tokens", "meaning", "recent", "words", "taste", "specific"]
+ALL = [*OF_TEXTS, "attributes", "popularity", "neighbours", "freshness"]
 
 texts = st.text(max_size=30).map(lambda text: text.encode(errors="ignore").decode()).filter(str.strip)
 strange = st.builds(
@@ -124,7 +127,7 @@ def test_a_history_of_one_topic_ranks_that_topic_first(topic: str) -> None:
     history = [worlds.item(1000 + number, topic, rng) for number in range(4)]
     candidates = [worlds.item(2000 + place, name, rng) for place, name in enumerate(worlds.TOPICS)]
     found = worlds.ranker(STATISTICS).numbers(history, candidates)
-    for name in ("tokens", "recent", "words", "taste", "attributes"):
+    for name in ("tokens", "meaning", "recent", "words", "taste", "attributes"):
         assert int(found[name].argmax()) == list(worlds.TOPICS).index(topic), name
 
 
@@ -256,26 +259,30 @@ def test_a_table_of_another_vocabulary_is_refused() -> None:
         )
 
 
-def test_a_tuning_replaces_weights_and_directions() -> None:
-    rng = np.random.default_rng(3)
-    width, count = worlds.Table.width, worlds.Table.count
-    tuning = Tuning(
-        rng.random(count).astype(np.float32),
-        rng.normal(size=(width, 16)).astype(np.float32),
-        rng.normal(size=(count, 2)).astype(np.float32),
-        rng.normal(size=(2, 16)).astype(np.float32),
-        np.zeros(16, np.float32),
-    )
-    builder = worlds.StatisticsBuilder(worlds.WordTokenizer(), worlds.Table(), tuning=tuning)
-    builder.add(KNOWN)
-    found = builder.build()
-    assert found.row_mean is not None and found.direction is not None and found.direction.shape == (16,)
-    table = TokenTable(worlds.Table(), found.row_mean, tuning)
-    ranker = SignalRanker(found, worlds.EVEN, tokenizer=worlds.WordTokenizer(), table=table)
-    plain = worlds.ranker(STATISTICS).numbers(KNOWN[:3], KNOWN[3:6])["tokens"]
-    assert ranker.numbers(KNOWN[:3], KNOWN[3:6])["tokens"].tolist() != plain.tolist()
-    alone = ranker.numbers(KNOWN[:3], [KNOWN[5]])["tokens"][0]
-    assert ranker.numbers(KNOWN[:3], KNOWN[3:6])["tokens"][2] == alone
+def test_learned_vectors_need_no_table_of_a_model() -> None:
+    ranker = SignalRanker(STATISTICS, worlds.EVEN, tokenizer=worlds.WordTokenizer())
+    assert "meaning" in ranker.names and "tokens" not in ranker.names
+    own = worlds.ranker(STATISTICS).numbers(KNOWN[:3], KNOWN[3:6])["meaning"]
+    assert ranker.numbers(KNOWN[:3], KNOWN[3:6])["meaning"].tolist() == own.tolist()
+
+
+def test_learned_vectors_of_another_tokenizer_are_refused() -> None:
+    strange = replace(STATISTICS, learned=replace(worlds.learned(), tokenizer="b2:another"))
+    with pytest.raises(ModelError, match="another tokenizer") as raised:
+        SignalRanker(strange, worlds.EVEN, tokenizer=worlds.WordTokenizer())
+    assert raised.value.exit_code == 3
+
+
+def test_statistics_without_learned_vectors_do_without_that_signal() -> None:
+    ranker = worlds.ranker(replace(STATISTICS, learned=None))
+    assert "meaning" not in ranker.names and "tokens" in ranker.names
+
+
+def test_learned_vectors_know_words_that_no_item_of_the_statistics_has() -> None:
+    few = replace(worlds.statistics([KNOWN[0]]), token_sample=NO_BAGS)
+    food, space = (Item(topic, {"title": worlds.TOPICS[topic]}) for topic in ("food", "space"))
+    near, far = worlds.ranker(few).numbers([food], [Item("a", {"title": "soup oven"}), space])["meaning"].tolist()
+    assert near > 0.8 > far
 
 
 def test_a_number_stands_for_attributes_whatever_the_id() -> None:

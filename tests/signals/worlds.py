@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from trsr_lite import FakeEngine, Item
 from trsr_lite.signals.fusion import NAMES, Fusion, Weight
+from trsr_lite.signals.learned_table import LearnedTable
 from trsr_lite.signals.ranker import SignalRanker
-from trsr_lite.signals.statistics import Statistics
+from trsr_lite.signals.statistics import Statistics, tokenizer_digest
 from trsr_lite.signals.statistics_builder import StatisticsBuilder
 from trsr_lite.signals.token_table import TokenTable
 
@@ -58,7 +61,19 @@ def statistics(known: list[Item] | None = None, *, tokens: bool = True, users: b
     if users:
         ids = [one.id for one in known]
         builder.add_users([ids[start::4][:8] for start in range(4)] + [ids[:5]])
-    return builder.build()
+    found = builder.build()
+    return replace(found, learned=learned()) if tokens else found
+
+
+def learned(dimensions: int = 8, seed: int = 1) -> LearnedTable:
+    """Vectors of the words' tokens: near for words of one topic."""
+    rng, tokenizer = np.random.default_rng(seed), WordTokenizer()
+    vectors = np.zeros((Table.count, dimensions), np.float32)
+    for words in TOPICS.values():
+        centre = rng.normal(size=dimensions)
+        for token in tokenizer.encode(words):
+            vectors[token] = centre + 0.2 * rng.normal(size=dimensions)
+    return LearnedTable.of(vectors, np.flatnonzero(vectors.any(axis=1)), tokenizer_digest(tokenizer))
 
 
 def ranker(found: Statistics | None = None, *, fusion: Fusion = EVEN, tokens: bool = True) -> SignalRanker:

@@ -17,11 +17,14 @@ from trsr_lite.errors import ModelError
 from trsr_lite.signals.signal import MODEL, Numbers
 
 VERSION = 1
-NAMES = (MODEL, "tokens", "recent", "words", "taste", "specific", "attributes", "popularity", "neighbours", "freshness")
+NAMES = (
+    MODEL, "tokens", "meaning", "recent", "words", "taste", "specific", "attributes", "popularity", "neighbours",
+    "freshness",
+)  # fmt: skip
 """All signals that there are, in the order of parts."""
 GRID = float(1 << 14)
 FARTHEST = 10.0  # deviations; a number beyond counts as so many
-LARGEST = 100.0  # of a part: ten of them stay below 2²⁴ steps of the grid
+LARGEST = 90.0  # of a part: eleven of them stay below 2²⁴ steps of the grid
 _FIELDS = ("weight", "mean", "scale")
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from trsr_lite.engine.interface import Tokenizer
 from trsr_lite.errors import SettingsError
 from trsr_lite.records import Item
-from trsr_lite.signals import nearest
+from trsr_lite.signals import nearest, token_vectors
 from trsr_lite.signals.attributes import Attributes
 from trsr_lite.signals.freshness import Freshness
 from trsr_lite.signals.fusion import NAMES, Fusion, total
@@ -52,7 +52,7 @@ class Fused:
 
 
 class SignalRanker:
-    """Ranks by statistics and a fusion; with a tokenizer and its model's table by token vectors too.
+    """Ranks by statistics and a fusion; with a tokenizer by learned vectors, with its model's table by its own too.
 
     `names` are the signals that may count, None all of the fusion's. One thread at a time may use it. Raises
     `ModelError` where the statistics were made with another tokenizer.
@@ -73,11 +73,16 @@ class SignalRanker:
         self._store = ItemStore()
         self._words = WordVectors(statistics, self._store)
         self._tokens = (
-            TokenVectors(statistics, tokenizer, table, self._store)
+            token_vectors.of_model(statistics, tokenizer, table, self._store)
             if tokenizer is not None and table is not None and statistics.tokens is not None
             else None
         )
-        found = _signals(statistics, self._store, self._words, self._tokens)
+        meanings = (
+            token_vectors.of_learned(statistics, tokenizer, statistics.learned, self._store)
+            if tokenizer is not None and statistics.learned is not None
+            else None
+        )
+        found = _signals(statistics, self._store, self._words, self._tokens, meanings)
         self._allowed = [name for name in NAMES if names is None or name in names]
         self._signals = [signal for signal in found if signal.name in self._allowed]
 
@@ -146,8 +151,16 @@ def _parts(had: Items, asked: Items) -> Iterator[Items]:
         yield asked[start : start + most]
 
 
-def _signals(statistics: Statistics, store: ItemStore, words: WordVectors, tokens: TokenVectors | None) -> list[Signal]:
-    found: list[Signal] = [Tokens(tokens, store), Recent(tokens, store)] if tokens is not None else []
+def _signals(
+    statistics: Statistics,
+    store: ItemStore,
+    words: WordVectors,
+    tokens: TokenVectors | None,
+    meanings: TokenVectors | None,
+) -> list[Signal]:
+    found: list[Signal] = [Tokens(tokens, store)] if tokens is not None else []
+    found += [Tokens(meanings, store, "meaning")] if meanings is not None else []
+    found += [Recent(tokens, store)] if tokens is not None else []
     found += [Words(words, store), Taste(words, store), Specific(words, store), Attributes(statistics, store)]
     if statistics.popularity is not None:
         found.append(Popularity(statistics))

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from trsr_lite.engine.interface import Tokenizer
 from trsr_lite.errors import ModelError
 from trsr_lite.signals.counts import Counts
+from trsr_lite.signals.learned_table import LearnedTable
 from trsr_lite.signals.neighbour_table import NeighbourTable
 
 # A tokenizer is known by what it makes of these: other vocabularies differ on nearly every one.
@@ -70,6 +71,7 @@ class Statistics:
     token_sample: tokens of the same items.
     row_mean: (width,) mean of the table's rows; None where no embedding table was at hand.
     direction: (dimensions,) first principal direction of the sample's token vectors; None likewise.
+    learned: vectors of this tokenizer's tokens that were learned from texts; None where there are none.
     popularity: hash of an item's id -> users who had it; None where no users were counted.
     neighbours: items that the same users had; None likewise.
     newest: seconds since the epoch of the newest item; None where no item has a time.
@@ -84,6 +86,7 @@ class Statistics:
     token_sample: Bags = field(default=NO_BAGS)
     row_mean: npt.NDArray[np.float32] | None = None
     direction: npt.NDArray[np.float32] | None = None
+    learned: LearnedTable | None = None
     popularity: Counts | None = None
     neighbours: NeighbourTable | None = None
     newest: float | None = None

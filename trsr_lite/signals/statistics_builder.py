@@ -16,11 +16,11 @@ import numpy as np
 
 from trsr_lite.engine.interface import Tokenizer
 from trsr_lite.records import Item
-from trsr_lite.signals import neighbour_table
+from trsr_lite.signals import learned_table, neighbour_table
 from trsr_lite.signals.counts import Counts, id_key
 from trsr_lite.signals.item_text import text_of, values_of, words_of
 from trsr_lite.signals.statistics import Bags, Statistics, tokenizer_digest
-from trsr_lite.signals.token_table import Table, TokenTable, Tuning, row_mean
+from trsr_lite.signals.token_table import Table, TokenTable, row_mean
 from trsr_lite.signals.token_vectors import with_direction
 
 WORDS = 50_000  # most words, and most attribute values, that are kept
@@ -32,7 +32,8 @@ Bag = dict[int, int]
 class StatisticsBuilder:
     """Counts items and users; `build` gives the statistics of all that came.
 
-    With a `tokenizer` tokens are counted, with its model's embedding `table` also their directions are known.
+    With a `tokenizer` tokens are counted, with its model's embedding `table` also their directions are known. The
+    learned vectors that come with the package are taken along where they belong to this tokenizer.
     """
 
     def __init__(
@@ -40,11 +41,10 @@ class StatisticsBuilder:
         tokenizer: Tokenizer | None = None,
         table: Table | None = None,
         *,
-        tuning: Tuning | None = None,
         sample: int = SAMPLE,
         words: int = WORDS,
     ) -> None:
-        self._tokenizer, self._table, self._tuning = tokenizer, table, tuning
+        self._tokenizer, self._table = tokenizer, table
         self._size, self._most = sample, words
         self._documents = 0
         self._words: Counter[int] = Counter()
@@ -74,12 +74,14 @@ class StatisticsBuilder:
     def build(self) -> Statistics:
         """The statistics of all that came."""
         chosen = sorted(self._sample, reverse=True)
+        tokenizer = tokenizer_digest(self._tokenizer) if self._tokenizer else ""
         popularity = Counter(id_key(one) for sequence in self._sequences for one in set(sequence))
         found = Statistics(
             documents=self._documents,
             words=Counts.of(self._words, most=self._most),
             values=Counts.of({key: count for key, count in self._values.items() if count > 1}, most=self._most),
-            tokenizer=tokenizer_digest(self._tokenizer) if self._tokenizer else "",
+            tokenizer=tokenizer,
+            learned=learned_table.shipped(tokenizer),
             sample=Bags.of([words for _, _, words, _ in chosen]),
             token_sample=Bags.of([tokens for *_, tokens in chosen]),
             popularity=Counts.of(popularity) if self._sequences else None,
@@ -97,7 +99,7 @@ class StatisticsBuilder:
             return counted
         mean = row_mean(self._table)
         counted = Statistics(**{**vars(counted), "row_mean": mean})
-        return with_direction(counted, tokenizer, TokenTable(self._table, mean, self._tuning))
+        return with_direction(counted, tokenizer, TokenTable(self._table, mean))
 
     def _encoded(self, text: str) -> Counter[int]:
         return Counter(self._tokenizer.encode(" " + text) if self._tokenizer and text.strip() else ())

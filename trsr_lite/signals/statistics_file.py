@@ -21,6 +21,7 @@ import orjson
 from trsr_lite.errors import ModelError
 from trsr_lite.io import files
 from trsr_lite.signals.counts import Counts
+from trsr_lite.signals.learned_table import LearnedTable
 from trsr_lite.signals.neighbour_table import NeighbourTable
 from trsr_lite.signals.statistics import Bags, Statistics
 
@@ -29,10 +30,12 @@ LARGEST = 1 << 32  # bytes of all arrays together; more is no statistics but a b
 Arrays = dict[str, npt.NDArray[Any]]
 _COUNTS = ("words", "values", "popularity")
 _BAGS = ("sample", "token_sample")
+_LEARNED = ("tokens", "packed", "scales")
 _PLAIN = ("tokens", "row_mean", "direction")
 _KINDS = {
     "keys": np.uint64, "values": np.uint64, "starts": np.int64, "bags": np.uint32, "counts": np.uint16,
     "columns": np.int32, "likeness": np.float16, "tokens": np.int64, "row_mean": np.float32, "direction": np.float32,
+    "packed": np.uint8, "scales": np.float16,
 }  # fmt: skip
 """Last part of an array's name -> its type."""
 
@@ -42,6 +45,8 @@ def save(statistics: Statistics, path: Path) -> None:
     arrays = _arrays(statistics)
     facts = {"version": VERSION, "documents": statistics.documents, "newest": statistics.newest}
     header = {**facts, "tokenizer": statistics.tokenizer, "digest": ""}
+    if statistics.learned is not None:
+        header["vocabulary"] = statistics.learned.count
     header["digest"] = _digest(header, arrays)
     content = io.BytesIO()
     packed: dict[str, Any] = {name: _packed(one) for name, one in arrays.items()}
@@ -96,11 +101,17 @@ def _arrays(statistics: Statistics) -> Arrays:
         found |= {f"{name}.starts": bags.starts, f"{name}.bags": bags.keys, f"{name}.counts": bags.counts}
     if (table := statistics.neighbours) is not None:
         found |= {f"neighbours.{one}": getattr(table, one) for one in ("keys", "starts", "columns", "likeness")}
+    if (learned := statistics.learned) is not None:
+        found |= {f"learned.{one}": getattr(learned, one) for one in _LEARNED}
     found |= {name: value for name in _PLAIN if (value := getattr(statistics, name)) is not None}
     return {name: np.ascontiguousarray(value, _KINDS[name.rpartition(".")[2]]) for name, value in found.items()}
 
 
 def _statistics(header: Mapping[str, Any], arrays: Arrays) -> Statistics:
+    learned = None
+    if "learned.tokens" in arrays:
+        vectors = {one: arrays[f"learned.{one}"] for one in _LEARNED}
+        learned = LearnedTable(header["tokenizer"], header["vocabulary"], **vectors)
     parts = [arrays.get(f"neighbours.{one}") for one in ("keys", "starts", "columns", "likeness")]
     return Statistics(
         documents=header["documents"],
@@ -112,6 +123,7 @@ def _statistics(header: Mapping[str, Any], arrays: Arrays) -> Statistics:
         token_sample=_bags("token_sample", arrays),
         row_mean=arrays.get("row_mean"),
         direction=arrays.get("direction"),
+        learned=learned,
         popularity=_counts("popularity", arrays) if "popularity.keys" in arrays else None,
         neighbours=NeighbourTable(*(part for part in parts if part is not None)) if parts[0] is not None else None,
         newest=header["newest"],

@@ -1,12 +1,10 @@
 """Rows of a model's embedding table as directions: what token vectors are made of.
 
-Invariant: a token has the same direction and weight whoever asks. A tuning replaces both where it is given; without
-one a token's weight is left to the statistics.
+Invariant: a token has the same direction whoever asks; what it counts in a text is not known here.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -27,45 +25,36 @@ class Table(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Tuning:
-    """What training found better than the table as it is.
+class Directions(Protocol):
+    """A vector for each token of a tokenizer, such as `TokenTable` or `LearnedTable`."""
 
-    Attributes
-    ----------
-    weights: (vocabulary,) what each token counts in an item's mean.
-    projection: (width, dimensions) where a row's direction goes.
-    corrections: (vocabulary, rank) and `directions` (rank, dimensions): what is added for a single token; may be empty.
-    mean: (dimensions,) taken from every item's vector.
-    """
+    @property
+    def count(self) -> int:
+        """Tokens of the tokenizer."""
+        ...
 
-    weights: Values
-    projection: Values
-    corrections: Values
-    directions: Values
-    mean: Values
-
-
-class TokenTable:
-    """Directions of tokens; `row_mean` (width,) is taken from each row before its length becomes 1."""
-
-    def __init__(self, table: Table, row_mean: Values, tuning: Tuning | None = None) -> None:
-        self.count = table.count
-        self.tuning = tuning
-        self.dimensions = table.width if tuning is None else tuning.projection.shape[1]
-        self._table, self._mean = table, row_mean
+    @property
+    def dimensions(self) -> int:
+        """Numbers of a vector."""
+        ...
 
     def directions(self, tokens: Numbers) -> Values:
         """(tokens, dimensions)."""
-        rows = np.asarray(self._table.rows(tokens) - self._mean, np.float32)
+        ...
+
+
+class TokenTable:
+    """Directions of a table's rows; `row_mean` (width,) is taken from each row before its length becomes 1."""
+
+    def __init__(self, table: Table, row_mean: Values) -> None:
+        self.count, self.dimensions = table.count, table.width
+        self._table, self._mean = table, row_mean
+
+    def directions(self, tokens: Numbers) -> Values:
+        """(tokens, dimensions), each of length 1."""
+        rows = self._table.rows(tokens) - self._mean
         lengths = np.sqrt(np.square(rows, dtype=np.float64).sum(axis=1, keepdims=True))
-        rows = np.asarray(rows / np.maximum(lengths, 1e-12), np.float32)
-        if self.tuning is None:
-            return rows
-        moved = rows @ self.tuning.projection
-        if self.tuning.corrections.shape[1]:
-            moved = moved + self.tuning.corrections[tokens] @ self.tuning.directions
-        return np.asarray(moved, np.float32)
+        return np.asarray(rows / np.maximum(lengths, 1e-12), np.float32)
 
 
 def row_mean(table: Table, at_once: int = 4096) -> Values:

@@ -1,4 +1,4 @@
-"""How near a candidate is to what was liked, by token vectors: `tokens` to the nearest items, `recent` to the latest.
+"""How near a candidate is to what was liked: `tokens` and `meaning` to the nearest items, `recent` to the latest.
 
 Source: the pooling of `tokens` is measured (design, part 4); that of `recent` is the decayed profile of classic content
 filters (Billsus and Pazzani, 2000). Invariant: products are exact, so company and order change nothing.
@@ -22,11 +22,10 @@ NOT_KNOWN = np.float32(np.nan)
 
 
 class Tokens:
-    """The mean of the three highest cosines to the whole history."""
+    """The mean of the three highest cosines to the whole history; `meaning` where the vectors were learned."""
 
-    name = "tokens"
-
-    def __init__(self, vectors: TokenVectors, store: ItemStore) -> None:
+    def __init__(self, vectors: TokenVectors, store: ItemStore, name: str = "tokens") -> None:
+        self.name = name
         self._vectors, self._store = vectors, store
 
     def numbers(self, history: Sequence[Item], candidates: Sequence[Item]) -> Numbers:
