@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 from rich.console import Console
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -88,7 +89,8 @@ def print_ranking(result: Result, console: Console) -> None:
 def print_reasons(result: Result, reasons: Sequence[str], console: Console) -> None:
     """Why each candidate stands where it does."""
     for entry, reason in zip(result.recommendations, reasons, strict=True):
-        console.print(Text.assemble(f"{entry.rank:3}  ", fold(entry.item.title), (f"\n     {fold(reason)}", "dim")))
+        console.print(Text(f"{entry.rank:3}  {fold(entry.item.title)}"))
+        console.print(Padding(Text(fold(reason), style="dim"), (0, 0, 0, 5)))
 
 
 def print_skipped(result: Result, console: Console) -> None:
