@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import itertools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,6 +185,7 @@ class HfTokenizer:
         self.bos, self.eos = (tokenizer.bos_token or "", tokenizer.eos_token or "")
         opening = tokenizer.encode("a", add_special_tokens=True)
         self._opening = opening[:1] if opening[:1] == [tokenizer.bos_token_id] else []
+        self._markup = _as_served(tokenizer)
         self._encode = functools.lru_cache(REMEMBERED)(self._tokens)
 
     @classmethod
@@ -242,7 +245,38 @@ class HfTokenizer:
         return tokens
 
     def _tokens(self, text: str) -> tuple[int, ...]:
-        return tuple(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
+        cuts = [0, *(match.start() + 1 for match in self._markup.finditer(text)), len(text)]
+        parts = [text[start:end] for start, end in itertools.pairwise(cuts)]
+        return tuple(
+            token
+            for part in parts
+            for token in self.tokenizer.encode(part, add_special_tokens=False, split_special_tokens=True)
+        )
+
+
+def _as_served(tokenizer: Any) -> re.Pattern[str]:
+    """Let added words be read as llama.cpp will: what outside text is cut before, as `LlamaEngine.encode` cuts it.
+
+    llama.cpp's converter makes control tokens of those that look like some, whatever the tokenizer says: they are
+    marked as special here, so that a text that holds one is split. Others that look like markup are cut.
+    """
+    added = {str(word): word for word in getattr(tokenizer, "added_tokens_decoder", {}).values() if not word.special}
+    control = [word for text, word in added.items() if _looks_special(text)]
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if control and backend is not None:
+        for word in control:
+            word.special = True
+        backend.add_special_tokens(control)
+    markup = [text for text in added if text not in map(str, control) and len(text) > 2 and text[0] in "<[|"]
+    pattern = "|".join(map(re.escape, sorted(markup, key=len, reverse=True)))
+    return re.compile(f"(?={pattern})" if pattern else "(?!)")
+
+
+def _looks_special(text: str) -> bool:
+    """Whether llama.cpp's converter takes an added word for a control token (`does_token_look_special`)."""
+    framed = any(text.startswith(f"<{bar}") and text.endswith(f"{bar}>") for bar in "|\uff5c")
+    unused = text.startswith("<unused") and text.endswith(">")
+    return framed or unused or text in ("<pad>", "<mask>", "<2mass>", "[@BOS@]")
 
 
 def answer_ids(settings: Settings, tokenizer: Tokenizer, name: str) -> tuple[int, int]:
