@@ -37,12 +37,14 @@ bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks.length
 	$(BIN)/python -m benchmarks.overhead
 
-# DATA: the folder with mind/ and amazon-office/. Also MODELS="smollm2 BUNDLE RUN", BESIDE="none", USERS=N, SASREC=ENV, WORK=DIR.
+# DATA: the folder with mind/, amazon-office/ and acl/. SIMPLE=1 ranks without any model, in minutes.
+# Also MODELS="smollm2 BUNDLE RUN", BESIDE="none", USERS=N, SASREC=ENV, WORK=DIR.
 quality: $(VENV)/.embeddings
-	@test -n "$(DATA)" || { echo "Error: DATA is missing: make quality DATA=DIR [MODELS=\"smollm2 BUNDLE\"] [BESIDE=none] [USERS=N]" >&2; exit 2; }
+	@test -n "$(DATA)" || { echo "Error: DATA is missing: make quality DATA=DIR [MODELS=\"smollm2 BUNDLE\"] [BESIDE=none] [USERS=N] [SIMPLE=1]" >&2; exit 2; }
 	$(BIN)/python -m benchmarks.quality_report --data "$(DATA)" --work "$(or $(WORK),build/quality)" \
 		$(foreach model,$(MODELS),-m $(model)) $(foreach strategy,$(BESIDE),--beside $(strategy)) \
-		$(if $(USERS),--max-users $(USERS)) $(if $(SASREC),--sasrec $(SASREC))
+		$(if $(USERS),--max-users $(USERS)) $(if $(SASREC),--sasrec $(SASREC)) \
+		$(if $(SIMPLE),--simple --output "$(or $(WORK),build/quality)/simple.md")
 
 # PAPERS: items.jsonl of the ACL Anthology's titles and abstracts, which token vectors are learned from, with Debian's package index.
 # The adapters of the default model, from texts to the package: some two and a half hours on two quiet cores; goes on where it stopped.

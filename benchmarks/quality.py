@@ -29,6 +29,7 @@ from trsr_lite.evaluation import lists as made
 from trsr_lite.evaluation import open_systems
 from trsr_lite.evaluation.evaluate import evaluate
 from trsr_lite.evaluation.evaluate_options import ALL_BASELINES
+from trsr_lite.models import resolve
 from trsr_lite.prompts.templates import PROMPT_VERSION
 from trsr_lite.training import run_dir, train, trainer
 from trsr_lite.training.train_options import TrainOptions
@@ -92,7 +93,8 @@ def measure(cell: Cell, arguments: argparse.Namespace) -> dict[str, Any]:
         systems, notes = open_systems.run(
             str(place), lists, opened, Recommender.load, untrained=untrained, offline=True
         )
-        signals, said = open_systems.signals_of(lists, systems, opened, Recommender.load, seed=cell.seed)
+        default = opened.enter_context(Recommender.load(resolve.DEFAULT_MODEL, offline=True)).bundle
+        signals, said = open_systems.signals_of(lists, systems, opened, seed=cell.seed, bundle=default)
         simple, _ = open_systems.simple(ALL_BASELINES, signals)
         scored = evaluate(
             lists, [*systems, *simple], output=place / "evaluation", notes=[*notes, *said], signals=signals

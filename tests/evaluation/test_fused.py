@@ -11,7 +11,7 @@ from tests.scripted import Scripted, noisy
 from tests.signals import worlds
 from trsr_lite.datasets.dataset import Example
 from trsr_lite.errors import DataError
-from trsr_lite.evaluation.evaluate import evaluate
+from trsr_lite.evaluation.evaluate import compare, evaluate
 from trsr_lite.evaluation.fused import FusedSystem, ListSignals, model_adds
 from trsr_lite.evaluation.lists import EvalLists
 from trsr_lite.evaluation.outcomes import ListOutcome
@@ -128,6 +128,18 @@ def test_a_list_that_the_model_could_not_rank_is_ranked_by_the_others() -> None:
     assert model_adds(ListSignals.of(made), "m", outcomes(made, scores))["metrics"]["auc"]["value"] > 0
 
 
+def test_a_bundle_that_fuses_is_judged_by_its_own_weights() -> None:
+    made = lists()
+    margins, others = noise(made, 3.0), noise(made, 0.5)
+    fused = {number: (np.array(margins[number]) + np.array(others[number])).tolist() for number in made.examples}
+    answers = [replace(one, model_parts=tuple(margins[one.number] or ())) for one in outcomes(made, fused)]
+    found = model_adds(ListSignals.of(made), "m", answers)
+    alone = evaluate(made, [Scripted("o", lambda one: others[int(one.user_id[1:])] or [])]).systems["o"]
+    assert (found["fusion"], found["signals"]) == ("those of the bundle", None)
+    assert found["metrics"]["auc"]["without"] == pytest.approx(alone["auc"]["value"], abs=2e-5)
+    assert found["metrics"]["auc"]["value"] > 0
+
+
 class Model(Scripted):
     """A scripted system that has settings, as models have."""
 
@@ -145,6 +157,14 @@ def test_an_evaluation_says_what_each_model_adds_and_of_no_other_system() -> Non
     assert [one["system"] for one in found.model_adds] == ["m", "n"]
     assert found.to_dict()["model_adds"] == list(found.model_adds)
     assert "model_adds" not in evaluate(made, systems).to_dict()
+
+
+def test_answers_that_are_there_give_the_same_figures_as_an_evaluation() -> None:
+    made = lists()
+    signals = ListSignals.of(made, tokens=TOKENS)
+    found = evaluate(made, [Model("m", noisy(1, 3.0)), FusedSystem(signals)], signals=signals, notes=["read me"])
+    again = compare(made, found.outcomes, signals=signals, models=["m"], notes=["read me"])
+    assert again.to_dict() == found.to_dict()
 
 
 def test_of_too_few_users_nothing_is_said() -> None:

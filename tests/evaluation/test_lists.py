@@ -170,7 +170,7 @@ def test_popularity_is_left_out_of_a_file_and_said(write: Write) -> None:
     assert notes == ["popularity is left out: there are no training users to count"]
     _, notes = open_systems.simple(("tokens", "fused"), ListSignals.of(lists.of_file(str(write(line())))))
     assert notes == [
-        "tokens is left out: there is no model whose embeddings could be read",
+        "tokens is left out: there is no bundle whose embeddings could be read",
         "fused is left out: its weights are learned on lists of at least 20 users",
     ]
     assert open_systems.simple(("random",), ListSignals.of(lists.of_file(str(write(line())))))[1] == []

@@ -100,18 +100,36 @@ def evaluate(
         outcomes, preparing = answers(
             lists, systems, output=output, force=force, in_turn=several(systems), progress=progress
         )
-        tables = {name: figures.table(found) for name, found in outcomes.items()}
-        found = Evaluation(
-            lists=lists,
-            outcomes=outcomes,
-            systems={name: figures.system(outcomes[name], tables[name]) for name in names},
-            groups=_groups(lists, tables),
-            comparisons=figures.comparisons(tables, names[0], lists.users()),
-            notes=[*notes, *_few(lists), *failures(outcomes)],
-            preparing=preparing,
-            model_adds=_added(signals, systems, outcomes) if signals else (),
-        )
+        models = [system.name for system in systems if isinstance(system, Adjustable)]
+        found = compare(lists, outcomes, notes=notes, signals=signals, models=models, preparing=preparing)
         return then(found) if then else found
+
+
+def compare(
+    lists: EvalLists,
+    outcomes: Mapping[str, Sequence[ListOutcome]],
+    *,
+    notes: Sequence[str] = (),
+    signals: ListSignals | None = None,
+    models: Sequence[str] = (),
+    preparing: Mapping[str, float] | None = None,
+) -> Evaluation:
+    """The figures of answers that are there: each system's outcomes of every list, in order of the lists' numbers.
+
+    The first system is what the others are compared with; with `signals`, what each of `models` adds is measured.
+    """
+    tables = {name: figures.table(found) for name, found in outcomes.items()}
+    enough = intervals.count(lists.users()) >= intervals.LEAST
+    return Evaluation(
+        lists=lists,
+        outcomes=outcomes,
+        systems={name: figures.system(outcomes[name], tables[name]) for name in outcomes},
+        groups=_groups(lists, tables),
+        comparisons=figures.comparisons(tables, next(iter(tables)), lists.users()),
+        notes=[*notes, *_few(lists), *failures(outcomes)],
+        preparing=preparing or {},
+        model_adds=[model_adds(signals, name, outcomes[name]) for name in models] if signals and enough else [],
+    )
 
 
 def answers(
@@ -155,16 +173,6 @@ def failures(outcomes: Mapping[str, Sequence[ListOutcome]]) -> list[str]:
                 f"{failed[0].error}"
             )
     return notes
-
-
-def _added(
-    signals: ListSignals, systems: Sequence[System], outcomes: Mapping[str, Sequence[ListOutcome]]
-) -> list[dict[str, Any]]:
-    """What each model adds to the signals; nothing where there are too few users to say."""
-    if intervals.count(signals.lists.users()) < intervals.LEAST:
-        return []
-    models = [system.name for system in systems if isinstance(system, Adjustable)]
-    return [model_adds(signals, name, outcomes[name]) for name in models]
 
 
 def _head(lists: EvalLists, systems: Sequence[System]) -> dict[str, Any]:

@@ -29,7 +29,9 @@ from trsr_lite.signals.signal import MODEL, Numbers
 NAME = "fused"
 VERSION = 1  # raise when the same lists would be given other scores
 ADDED = ("auc", "recall@3", "ndcg@10")  # what a model adds is said in these
-HOW = "cross-fitted by user on these lists"
+CROSS_FITTED, OF_BUNDLE = "cross-fitted by user on these lists", "those of the bundle"
+Figures = Mapping[str, intervals.Values]
+"""Metric -> (lists,) values."""
 Key = tuple[str, tuple[str, ...], tuple[str, ...]]
 
 
@@ -101,30 +103,43 @@ class FusedSystem:
 def model_adds(signals: ListSignals, model: str, outcomes: Sequence[ListOutcome]) -> dict[str, Any]:
     """How far the fusion with a model's margin is above the fusion without it, as plain JSON values.
 
-    Both fusions are cross-fitted on the same folds. A list that the model could not rank is ranked by the other
-    signals. Raises `DataError` for too few lists.
+    A bundle that fuses signals is taken at its word: its scores, and the same without the model's part. For any other
+    model both fusions are cross-fitted on the same folds. A list that the model could not rank is ranked by the other
+    signals, or by nothing where the bundle has the weights. Raises `DataError` for too few lists.
     """
-    judged = signals.judged({outcome.number: outcome.scores for outcome in outcomes})
-    without, fused = (fitting.fit(judged, names) for names in (signals.names, [*signals.names, MODEL]))
-    before, after = (_figures(judged, found.scores) for found in (without, fused))
-    users = signals.lists.users()
+    if any(outcome.model_parts is not None for outcome in outcomes):
+        judged, after, before = _of_bundle(outcomes)
+        facts: dict[str, Any] = {"fusion": OF_BUNDLE, "signals": None, "weights": None}
+    else:
+        judged = signals.judged({outcome.number: outcome.scores for outcome in outcomes})
+        without, fused = (fitting.fit(judged, names) for names in (signals.names, [*signals.names, MODEL]))
+        weights = {name: round(weight.weight, 4) for name, weight in fused.fusion.weights.items()}
+        facts = {"fusion": CROSS_FITTED, "signals": signals.names, "weights": weights}
+        after, before = fused.scores, without.scores
+    metrics = _compared(_figures(judged, after), _figures(judged, before), signals.lists.users())
+    return {"system": model, **facts, "metrics": metrics}
+
+
+def _of_bundle(outcomes: Sequence[ListOutcome]) -> tuple[list[JudgedList], list[Numbers], list[Numbers]]:
+    """The lists, and their scores with the model's part and without it."""
+    judged = [JudgedList({}, outcome.labels, outcome.user_id) for outcome in outcomes]
+    fused = [np.asarray(one.scores or np.zeros(len(one.labels)), np.float32) for one in outcomes]
+    parts = [np.asarray(one.model_parts or np.zeros(len(one.labels)), np.float32) for one in outcomes]
+    return judged, fused, [score - part for score, part in zip(fused, parts, strict=True)]
+
+
+def _compared(after: Figures, before: Figures, users: intervals.Users) -> dict[str, Any]:
     return {
-        "system": model,
-        "fusion": HOW,
-        "signals": signals.names,
-        "weights": {name: round(weight.weight, 4) for name, weight in fused.fusion.weights.items()},
-        "metrics": {
-            name: {
-                "with": round(float(after[name].mean()), 5),
-                "without": round(float(before[name].mean()), 5),
-                **intervals.difference(after[name], before[name], users).to_dict(),
-            }
-            for name in ADDED
-        },
+        name: {
+            "with": round(float(after[name].mean()), 5),
+            "without": round(float(before[name].mean()), 5),
+            **intervals.difference(after[name], before[name], users).to_dict(),
+        }
+        for name in ADDED
     }
 
 
-def _figures(judged: Sequence[JudgedList], scores: Sequence[Numbers]) -> dict[str, intervals.Values]:
+def _figures(judged: Sequence[JudgedList], scores: Sequence[Numbers]) -> Figures:
     each = [ranking.summary([(found, one.labels)], (3, 10)) for one, found in zip(judged, scores, strict=True)]
     return {name: np.array([values[name] for values in each]) for name in ADDED}
 

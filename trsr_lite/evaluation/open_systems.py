@@ -20,7 +20,7 @@ from trsr_lite.evaluation.lists import EvalLists, origin_of
 from trsr_lite.evaluation.scores_file import ScoresFileSystem
 from trsr_lite.evaluation.systems import BaselineSystem, BundleSystem, System
 from trsr_lite.metrics import intervals
-from trsr_lite.models.resolve import DEFAULT_MODEL
+from trsr_lite.models.bundle import Bundle
 from trsr_lite.recommender.recommender import Recommender
 from trsr_lite.training import run_dir
 
@@ -118,20 +118,20 @@ def run(
 
 
 def signals_of(
-    lists: EvalLists, systems: Sequence[System], opened: ExitStack, load: Load, *, seed: int
+    lists: EvalLists, systems: Sequence[System], opened: ExitStack, *, seed: int, bundle: Bundle | None = None
 ) -> tuple[ListSignals, list[str]]:
     """The signals of the lists, and what there is to say about them.
 
-    Token vectors are made of the first bundle's embeddings, or of the default model's where there is no bundle; without
-    any, the other signals go on alone.
+    Token vectors are made of the first bundle's embeddings, or of those of `bundle` where there is none among the
+    systems. Without any, or with a table that cannot be read, the other signals go on alone.
     """
-    tokens, notes = None, list[str]()
-    try:
-        bundles = [system.bundle for system in systems if isinstance(system, BundleSystem)]
-        file = (bundles or [opened.enter_context(load(DEFAULT_MODEL)).bundle])[0].recommender
-        tokens = token_source.of_file(file.path, file.identity, opened)
-    except ModelError as error:
-        notes.append(f"token vectors are left out: {error}")
+    bundles = [system.bundle for system in systems if isinstance(system, BundleSystem)]
+    found, tokens, notes = next(iter(bundles), bundle), None, list[str]()
+    if found:
+        try:
+            tokens = token_source.of_file(found.recommender.path, found.recommender.identity, opened)
+        except ModelError as error:
+            notes.append(f"token vectors are left out: {error}")
     return ListSignals.of(lists, seed=seed, tokens=tokens), notes
 
 
@@ -141,7 +141,7 @@ def simple(names: Sequence[str], signals: ListSignals) -> tuple[list[System], li
     if lists.counts is None:
         missing["popularity"] = "there are no training users to count"
     if materials.tokens is None:
-        missing["tokens"] = "there is no model whose embeddings could be read"
+        missing["tokens"] = "there is no bundle whose embeddings could be read"
     if intervals.count(lists.users()) < intervals.LEAST:
         missing[fused.NAME] = f"its weights are learned on lists of at least {intervals.LEAST} users"
     notes = [f"{name} is left out: {missing[name]}" for name in names if name in missing]

@@ -48,6 +48,7 @@ class ListOutcome:
     scores: in order of the candidates; None where the system failed, and `error` says why.
     probabilities, label_mass, summary: as in `Answer`.
     seconds: what it took.
+    model_parts: as in `Answer`.
     """
 
     system: str
@@ -61,6 +62,7 @@ class ListOutcome:
     summary: str | None = None
     seconds: float = 0.0
     error: str | None = None
+    model_parts: tuple[float, ...] | None = None
 
     @classmethod
     def of(
@@ -73,8 +75,20 @@ class ListOutcome:
         if answer and answer.probabilities is not None:
             probabilities = tuple(map(float, answer.probabilities))
         mass, summary = (answer.label_mass, answer.summary) if answer else (None, None)
+        parts = None if answer is None or answer.model_parts is None else tuple(map(float, answer.model_parts))
         return cls(
-            system, number, example.user_id, ids, example.labels, scores, probabilities, mass, summary, seconds, error
+            system,
+            number,
+            example.user_id,
+            ids,
+            example.labels,
+            scores,
+            probabilities,
+            mass,
+            summary,
+            seconds,
+            error,
+            parts,
         )
 
     @classmethod

@@ -115,7 +115,7 @@ def evaluate(
             summarizing=ablations.summarizing(asked.ablations),
         )
         seed = values.get("seed", DataOptions.seed)
-        signals, said = open_systems.signals_of(ranked, systems, opened, load, seed=seed)
+        signals, said = open_systems.signals_of(ranked, systems, opened, seed=seed)
         simple, more = open_systems.simple(asked.baselines, signals)
         systems += simple
         systems += open_systems.scored(asked.scores, [system.name for system in systems])

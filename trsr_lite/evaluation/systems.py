@@ -22,8 +22,9 @@ from trsr_lite.prompts import templates
 from trsr_lite.prompts.templates import PROMPT_VERSION
 from trsr_lite.recommender.recommender import Recommender
 from trsr_lite.records import Item, User
-from trsr_lite.results import OnProgress
+from trsr_lite.results import OnProgress, Recommendation
 from trsr_lite.settings import Settings
+from trsr_lite.signals.signal import MODEL
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,14 @@ class Answer:
     probabilities: (candidates,) calibrated probability of yes, for systems that have one.
     label_mass: mean probability that the model answers yes or no at all, for models.
     summary: the preference summary it saw.
+    model_parts: (candidates,) what the language model's margin adds to the scores, for a bundle that fuses signals.
     """
 
     scores: npt.NDArray[np.float64]
     probabilities: npt.NDArray[np.float64] | None = None
     label_mass: float | None = None
     summary: str | None = None
+    model_parts: npt.NDArray[np.float64] | None = None
 
 
 class System(Protocol):
@@ -150,11 +153,19 @@ class BundleSystem:
             np.array([entry.score for entry in entries], np.float64),
             float(np.mean(masses)) if masses else None,
             result.summary,
+            _model_parts(entries),
         )
 
     def release(self) -> None:
         """Unload its models."""
         self._recommender.unload()
+
+
+def _model_parts(entries: Sequence[Recommendation]) -> npt.NDArray[np.float64] | None:
+    """(candidates,) what the model adds to each, 0 where it scored nothing; None where it ranks alone."""
+    if all(entry.parts.keys() <= {MODEL} for entry in entries):
+        return None
+    return np.array([entry.parts.get(MODEL, 0.0) for entry in entries], np.float64)
 
 
 def summarize(

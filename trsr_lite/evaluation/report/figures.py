@@ -112,9 +112,10 @@ def added(evaluation: Evaluation) -> list[tuple[str, Table]]:
     found = []
     for one in evaluation.model_adds:
         name = one["system"]
+        simple = f"The signals {', '.join(one['signals'])}" if one["signals"] else f"The other signals of {name}"
         said = (
-            f"The signals {', '.join(one['signals'])} need no language model. Fused, they rank these lists without "
-            f"{name}, and again with its margin as one more signal. The weights are {one['fusion']}."
+            f"{simple} need no language model. Fused, they rank these lists without {name}'s margin, and again with it "
+            f"as one more signal. The weights are {one['fusion']}."
         )
         rows = [
             (COLUMNS[metric], [Cell(f"{values['without']:.3f}"), Cell(f"{values['with']:.3f}"), *_change(values)])
