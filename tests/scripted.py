@@ -53,7 +53,7 @@ class Scripted:
     """
 
     def __init__(self, name: str, script: Script, **identity: Any) -> None:
-        self.name, self._script = name, script
+        self.name, self.script = name, script
         self.identity = {"script": name, **identity}
         self.asked: list[str] = []
         self.prepared: list[str] = []
@@ -65,7 +65,7 @@ class Scripted:
 
     def answer(self, example: Example) -> Answer:
         self.asked.append(example.user_id)
-        return Answer(np.asarray(self._script(example), np.float64))
+        return Answer(np.asarray(self.script(example), np.float64))
 
     def release(self) -> None:
         self.released.append(len(self.asked))

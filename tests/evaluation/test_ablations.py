@@ -59,7 +59,7 @@ def test_every_study_can_be_named_and_has_its_reference() -> None:
         names = [variant.name for variant in study.variants]
         assert len(set(names)) == len(names)
         assert study.reference in names
-        folders = {ablations._folder(name) for name in names}
+        folders = {ablations.folder_of(name) for name in names}
         assert len(folders) == len(names)
         for variant in study.variants:
             assert not (variant.settings and variant.change), "a variant changes one thing"
@@ -85,7 +85,7 @@ def test_settings_reach_the_model_and_leave_it_as_it_was(make_recommender: Make)
     assert set(rows(found, "blocks", "m")) == {"3", "5", "10"}
     assert set(rows(found, "evidence", "m")) == {"summary only", "recent only", "both"}
     assert model.settings == Settings(strategy="recurrent")
-    assert made is model._recommender
+    assert model.bundle is made.bundle
 
 
 def test_a_variant_sees_what_its_settings_say(make_recommender: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -148,7 +148,7 @@ def test_a_second_call_asks_for_nothing(finished: Path) -> None:
 @pytest.mark.parametrize("place", [0, 1])
 def test_an_interrupted_evaluation_asks_for_the_missing_lists_only(folder: Path, place: int, calls: int) -> None:
     stopped = systems()
-    stopped[place] = Scripted(stopped[place].name, after(stopped[place]._script, calls, KeyboardInterrupt()))
+    stopped[place] = Scripted(stopped[place].name, after(stopped[place].script, calls, KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
         evaluated(folder, stopped)
     again = systems()

@@ -139,7 +139,7 @@ def test_a_list_reads_few_histories_of_others(change: Change) -> None:
 
 
 def test_others_come_each_once_in_any_order() -> None:
-    orders = [list(perturbations._mixed(5, np.random.default_rng(seed))) for seed in range(3000)]
+    orders = [list(perturbations.mixed_numbers(5, np.random.default_rng(seed))) for seed in range(3000)]
     assert {tuple(sorted(order)) for order in orders} == {(0, 1, 2, 3, 4)}
     counts = Counter(map(tuple, orders))
     assert len(counts) == 120

@@ -1,4 +1,4 @@
-"""Studies are run: what each variant makes of the same lists, against the reference of its study.
+"""Runs studies: each variant ranks the same lists, and is compared with the reference of its study.
 
 Invariant: a row depends on the lists, the systems and the seed alone. A study that was stopped goes on; a variant that
 changes nothing is what the evaluation has found already. Summaries that variants share are made once, by the cache.
@@ -35,7 +35,7 @@ FIXED = (ScoresFileSystem, FusedSystem)  # they rank the lists that they were ma
 
 @dataclass(frozen=True)
 class Task:
-    """A variant, and the systems that it is asked of: changed ones, and those that it leaves as they were."""
+    """A variant and its systems: those that it changes, and those that it leaves as they were."""
 
     variant: Variant
     changed: Sequence[System]
@@ -66,7 +66,7 @@ def summarizing(names: Sequence[str]) -> bool:
 
 
 def plan(names: Sequence[str], systems: Sequence[System]) -> Plan:
-    """What the studies of these names ask of the systems; `all` leaves out the one of runs where it cannot be made.
+    """What the studies of these names run; `all` leaves out the study of runs where it cannot be made.
 
     Raises `SettingsError` for what cannot be studied.
     """
@@ -164,13 +164,13 @@ def _rows(
         variant = task.variant
         lists = variant.change(found.lists, seed) if variant.change else found.lists
         lengths[variant.name] = float(np.mean([len(one.history) for one in lists.examples.values()]))
-        asked = {system.name: found.outcomes[system.name] for system in task.same}
+        ranked = {system.name: found.outcomes[system.name] for system in task.same}
         if task.changed:
             changed = task.changed
             if lists.items is not found.lists.items:
                 changed = [one.with_items(lists.items) if isinstance(one, BaselineSystem) else one for one in changed]
             facts = {**lists.facts, "study": name, "variant": variant.name, "seed": seed}
-            place = output / FOLDER / name / _folder(variant.name) if output else None
+            place = output / FOLDER / name / folder_of(variant.name) if output else None
             more, _ = answers(
                 replace(lists, facts=facts),
                 changed,
@@ -179,8 +179,8 @@ def _rows(
                 progress=_within(f"{name}, {variant.name}", progress),
             )
             notes += [f"{name}, {variant.name}: {line}" for line in failures(more)]
-            asked = {**asked, **more}
-        outcomes[variant.name] = asked
+            ranked = {**ranked, **more}
+        outcomes[variant.name] = ranked
     return list(_compared(outcomes, STUDIES[name].reference, lengths)), notes
 
 
@@ -191,9 +191,9 @@ def _compared(
     for name in outcomes[reference]:
         against = figures.table(outcomes[reference][name])[figures.HEADLINE]
         users = [outcome.user_id for outcome in outcomes[reference][name]]
-        for variant, asked in outcomes.items():
-            row = _row(variant, name, asked[name], lengths[variant])
-            values = figures.table(asked[name])[figures.HEADLINE]
+        for variant, ranked in outcomes.items():
+            row = _row(variant, name, ranked[name], lengths[variant])
+            values = figures.table(ranked[name])[figures.HEADLINE]
             change = None if variant == reference else intervals.difference(values, against, users).to_dict()
             yield {**row, "change": change}
 
@@ -242,6 +242,6 @@ def _within(stage: str, progress: OnProgress | None) -> OnProgress | None:
     return lambda step: report(Progress(f"{stage}: {step.stage}", step.fraction))
 
 
-def _folder(name: str) -> str:
+def folder_of(name: str) -> str:
     """A variant's name as a folder's."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower().replace("%", "percent")).strip("-")

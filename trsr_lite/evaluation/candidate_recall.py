@@ -1,7 +1,7 @@
 """How often a catalog finds what the user chose at all: the recall of the first stage, apart from any ranking.
 
-Invariant: what is asked is what `recommend --catalog` asks: all items, the history, and the summary that the first
-system saw. Popularity's first items, those of the history left out, are asked the same.
+Invariant: the catalog is searched as `recommend --catalog` searches it: all items, the history, and the summary that
+the first system saw. Beside it stand the most popular items that are not in the history.
 """
 
 from __future__ import annotations

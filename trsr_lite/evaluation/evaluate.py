@@ -1,4 +1,4 @@
-"""An evaluation: systems rank the same lists, and what comes of it.
+"""An evaluation: systems rank the same lists, and their answers become figures.
 
 Invariant: a figure depends on the lists and the systems alone; an evaluation that was stopped goes on to the same
 figures.
@@ -141,10 +141,10 @@ def answers(
     in_turn: bool = False,
     progress: OnProgress | None = None,
 ) -> tuple[dict[str, list[ListOutcome]], dict[str, float]]:
-    """What every system makes of every list, in order of the lists' numbers, and the seconds each prepared for it.
+    """Every system's answers to every list, in order of the lists' numbers, and the seconds that each prepared.
 
     `output` is a folder that the caller holds, or one below it. With `in_turn`, a system gives its memory back before
-    the next one is asked.
+    the next one runs.
     """
     kept = Outcomes(output, _head(lists, systems) if output else {}, force=force)
     try:
@@ -159,7 +159,7 @@ def answers(
 
 
 def several(systems: Sequence[System]) -> bool:
-    """Whether more than one has models to load, which then are in memory one after another."""
+    """Whether more than one system loads models; they are then in memory one after another."""
     return sum(isinstance(system, Adjustable) for system in systems) > 1
 
 
@@ -176,10 +176,10 @@ def failures(outcomes: Mapping[str, Sequence[ListOutcome]]) -> list[str]:
 
 
 def _head(lists: EvalLists, systems: Sequence[System]) -> dict[str, Any]:
-    """What was asked, and what answers depend on.
+    """What answers depend on: the data, the lists and the systems.
 
-    Facts of the data do not say which candidates were drawn from them, and that may change with a version: the lists
-    have a digest of their own, so that answers to others are not taken for answers to these.
+    Another version may draw other candidates from the same data. So the lists have a digest of their own, and answers
+    to other lists are never taken for answers to these.
     """
     return {
         "lists": lists.facts,
@@ -200,17 +200,17 @@ def _rank(system: System, lists: EvalLists, kept: Outcomes, progress: OnProgress
         if progress:
             progress(Progress(f"rank with {system.name}", done / len(missing)))
         example, start = lists.examples[number], time.perf_counter()
-        answer, error, lasts = _asked(system, example, first=number == numbers[0])
+        answer, error, lasts = _tried(system, example, first=number == numbers[0])
         seconds = time.perf_counter() - start
         kept.add(ListOutcome.of(system.name, number, example, answer, seconds, error), lasts=lasts)
     return preparing
 
 
-def _asked(system: System, example: Example, *, first: bool) -> tuple[Answer | None, str | None, bool]:
-    """The answer of a system, or why there is none, and whether asking again would give the same.
+def _tried(system: System, example: Example, *, first: bool) -> tuple[Answer | None, str | None, bool]:
+    """The answer of a system, or why there is none, and whether another try would end alike.
 
-    What the data are to blame for stays; a full disk or memory may not. A model that cannot rank the first list is
-    broken, not bad.
+    An error of the data stays; one of a full disk or memory may pass. A model that cannot rank the first list is
+    broken, and its error is raised.
     """
     try:
         answer = system.answer(example)

@@ -29,7 +29,7 @@ Load = Callable[[str], Recommender]
 
 
 def data_of(name: str) -> dict[str, Any]:
-    """The data options of a run, as it was asked; raises `SettingsError` for a run that ranks nothing."""
+    """The data options of a run, as they were given; raises `SettingsError` for a run that ranks nothing."""
     path = Path(name) / run_dir.RUN
     try:
         data: dict[str, Any] = orjson.loads(path.read_bytes())["config"]["data"]
@@ -97,7 +97,7 @@ def run(
     label: str | None = None,
     summarizing: bool = False,
 ) -> tuple[list[System], list[str]]:
-    """A run in torch, its base too if asked for; and what there is to say about its data."""
+    """A run in torch, its base too if wanted, and what there is to say about its data."""
     label = label or _short(name)
     try:
         from trsr_lite.evaluation.torch_system import TorchSystem

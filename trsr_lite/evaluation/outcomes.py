@@ -1,8 +1,7 @@
 """Answers on disk: one line for each system and list, so that an evaluation can be stopped, continued, added to and
 examined.
 
-    evaluation.json   what was asked: the data with their digests and how they were named, a digest of the lists, the
-                      systems
+    evaluation.json   what was ranked: the data with their digests and paths, a digest of the lists, the systems
     outcomes.jsonl    one line for each system and list: scores, labels, seconds, or why there are none
 
 Invariant: a line is whole or absent; a folder holds answers to the same lists only, and a name is one system. Lists are
@@ -37,7 +36,7 @@ _HINT = "replace it with `--force`, or name another folder"
 
 @dataclass(frozen=True)
 class ListOutcome:
-    """What one system made of one list.
+    """One system's answer to one list.
 
     Attributes
     ----------
@@ -108,7 +107,7 @@ def held(folder: Path | None) -> AbstractContextManager[None]:
 class Outcomes:
     """The outcomes of one evaluation: in a folder that this process has `held`, or in memory without one.
 
-    A folder also keeps what earlier evaluations of the same lists asked of other systems.
+    A folder also keeps the answers of other systems to the same lists, from earlier evaluations.
     """
 
     def __init__(self, folder: Path | None, head: Mapping[str, Any], *, force: bool = False) -> None:

@@ -159,7 +159,7 @@ def _others(lists: EvalLists) -> Callable[[Example, int], Iterator[tuple[Item, .
 
     def others(example: Example, seed: int) -> Iterator[tuple[Item, ...]]:
         candidates, own = {item.id for item in example.candidates}, _ids(example.history)
-        for place in _mixed(len(known), _rng(seed, "others", *_key(example))):
+        for place in mixed_numbers(len(known), _rng(seed, "others", *_key(example))):
             user_id, ids = known[place]
             if ids != own and not (user_id and user_id == example.user_id):  # who has no id is nobody in particular
                 yield tuple(item for item in histories[user_id, ids] if item.id not in candidates)
@@ -167,7 +167,7 @@ def _others(lists: EvalLists) -> Callable[[Example, int], Iterator[tuple[Item, .
     return others
 
 
-def _mixed(count: int, rng: np.random.Generator) -> Iterator[int]:
+def mixed_numbers(count: int, rng: np.random.Generator) -> Iterator[int]:
     """The numbers below `count` in random order, at the cost of those taken: each is swapped with one from there on."""
     swapped: dict[int, int] = {}
     for place in range(count):

@@ -1,4 +1,4 @@
-"""What any other program makes of the same lists: a file of scores as a system.
+"""Scores of any other program for the same lists: a file of scores as a system.
 
     {"user_id": "u1", "scores": {"n9": 2.5, "n4": -1.0}}      one line for each list, or for each user
 
@@ -62,7 +62,7 @@ def _read(path: str) -> dict[str, list[Line]]:
         same = next((line for line in before if line.keys() == scores.keys()), None)
         if same is None:
             before.append(scores)
-        elif same != scores:  # a user may be shown the same again; which of two answers is meant, nobody knows
+        elif same != scores:  # a user may be shown the same list twice, but not with two different answers
             raise DataError(f"{where}: a second line of user {user_id!r} with these candidates and other scores")
     if not lines:
         raise DataError(f"{name}: is empty", hint='one object a line: "user_id" and "scores", numbers by candidate id')

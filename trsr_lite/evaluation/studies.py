@@ -1,7 +1,6 @@
-"""What can be studied: each study is a row of variants, and each variant a change of settings or of lists.
+"""The studies: each is a row of variants, and each variant changes settings or lists.
 
-Invariant: this table is all there is to a study; nothing here runs. A variant changes one thing, and is compared with
-the study's reference on the same lists.
+Invariant: nothing runs here. A variant changes one thing, and is compared with the study's reference on the same lists.
 """
 
 from __future__ import annotations
@@ -35,11 +34,11 @@ class Variant:
 
 @dataclass(frozen=True)
 class Study:
-    """A question that variants answer.
+    """A question, and the variants that answer it.
 
     Attributes
     ----------
-    question: what is asked, for people.
+    question: the question, in words for people.
     axis: what tells the variants apart.
     variants: in order.
     reference: the variant that others are compared with.

@@ -1,6 +1,6 @@
-"""What ranks the same lists: bundles and GGUF files, and simple systems; `run` has training runs.
+"""What ranks the same lists: bundles, GGUF files and baselines. `torch_system` has training runs.
 
-Invariant: a system sees a history and candidates, never labels; what it answers for one list depends on no other list.
+Invariant: a system sees a history and candidates, never labels. Its answer to one list depends on no other list.
 """
 
 from __future__ import annotations
@@ -70,14 +70,14 @@ class System(Protocol):
 
 @runtime_checkable
 class Adjustable(System, Protocol):
-    """A system of settings: what reads summaries and recent items."""
+    """A system with settings: one that reads summaries and recent items."""
 
     @property
     def settings(self) -> Settings:
         """How it builds summaries and prompts."""
 
     def with_settings(self, settings: Settings) -> System:
-        """The same system, and the same model in memory, that builds them otherwise."""
+        """The same system, with the same model in memory, but with these settings."""
 
 
 class BaselineSystem:
@@ -130,7 +130,7 @@ class BundleSystem:
         }
 
     def with_settings(self, settings: Settings) -> BundleSystem:
-        """The same models, read otherwise."""
+        """The same models with other settings."""
         other = copy.copy(self)
         other.settings, other.identity = settings, {**self.identity, "settings": settings.to_dict()}
         return other
