@@ -31,7 +31,7 @@ from trsr_lite.datasets.data_options import DataOptions
 from trsr_lite.datasets.dataset import Example
 from trsr_lite.engine.llama import LlamaEngine
 from trsr_lite.engine.tensors import Rows
-from trsr_lite.evaluation import baselines
+from trsr_lite.evaluation.baselines import words
 from trsr_lite.metrics import intervals, ranking
 from trsr_lite.models import default
 from trsr_lite.signals.fitting import JudgedList, fit
@@ -59,7 +59,7 @@ SIGNALS = (
     "specific",
     "attributes",
 )  # those that need no counted users
-SIMPLE = ("tfidf", "svm", "words", "tokens", "meaning", "attributes")  # what fusion is compared with
+SIMPLE = ("tfidf-decayed", "svm", "words", "tokens", "meaning", "attributes")  # what fusion is compared with
 FIGURES: dict[str, Callable[[Any, Any], float]] = {
     "recall@3": lambda scores, labels: ranking.recall_at(scores, labels, 3),
     "ndcg@10": lambda scores, labels: ranking.ndcg_at(scores, labels, 10),
@@ -125,26 +125,8 @@ def composed() -> Body:
 
 
 def simple(body: Body) -> Iterator[tuple[str, list[np.ndarray]]]:
-    tfidf = baselines.TfIdf(body.items)
-    yield "tfidf", [tfidf.score(one) for one in body.examples]
-    yield "svm", list(_machines(body))
-
-
-def _machines(body: Body) -> Iterator[np.ndarray]:
-    """A linear support vector machine a user: the history against 400 random items."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.svm import LinearSVC
-
-    texts = [" ".join(item.attributes.values()) for item in body.items]
-    vectors = TfidfVectorizer(sublinear_tf=True).fit_transform(texts)
-    row = {item.id: place for place, item in enumerate(body.items)}
-    rng = np.random.default_rng(5)
-    for one in body.examples:
-        own = list(dict.fromkeys(row[item.id] for item in one.history))
-        others = [place for place in rng.permutation(len(texts))[: 400 + len(own)].tolist() if place not in own][:400]
-        labels = [1] * len(own) + [0] * len(others)
-        machine = LinearSVC(C=0.01, class_weight="balanced", random_state=0).fit(vectors[own + others], labels)
-        yield machine.decision_function(vectors[[row[item.id] for item in one.candidates]])
+    for name, ranker in (("tfidf-decayed", words.DecayedTfIdf(body.items)), ("svm", words.Svm(body.items))):
+        yield name, [ranker.score(one) for one in body.examples]
 
 
 def single(judged: Sequence[JudgedList], name: str) -> list[np.ndarray]:
