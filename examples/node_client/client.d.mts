@@ -162,8 +162,9 @@ export interface Options {
 }
 
 export class ServerError extends Error {
-  /** JSON-RPC's code, an exit code of the command line, or that the server has ended. */
-  code: number | "ENDED";
+  /** JSON-RPC's code, an exit code of the command line, or what the client found: the server has ended, the request is
+   * longer than the server reads, or what the server said is no JSON. */
+  code: number | "ENDED" | "TOO_LONG" | "NO_JSON";
   /** The next step, for a person. */
   hint?: string;
   /** Why a request was stopped. */

@@ -1,10 +1,14 @@
 // A client of `trsr-lite serve`, without dependencies: one child process, a promise for each request.
 //
-// Invariant: every request is settled exactly once, also when the server ends; what it prints on stderr goes to ours.
+// Invariant: every request is settled exactly once, also when the server ends, refuses a line, or says what is no JSON;
+// what it prints on stderr goes to ours.
 // Types are in client.d.mts; the protocol is docs/reference/protocol.md.
 
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
+
+/** The longest message that the server reads, in bytes. */
+const LONGEST = 16 * 2 ** 20;
 
 /** An error that the server answered with, or that it has ended (code `ENDED`). */
 export class ServerError extends Error {
@@ -27,7 +31,7 @@ export class Client {
     const [program, ...options] = command;
     this.#process = spawn(program, options, { env, stdio: ["pipe", "pipe", "inherit"] });
     this.#process.stdin.on("error", () => {}); // it has ended: said to every request below
-    createInterface({ input: this.#process.stdout }).on("line", (line) => this.#receive(JSON.parse(line)));
+    createInterface({ input: this.#process.stdout }).on("line", (line) => this.#read(line));
     this.#ended = new Promise((resolve) => {
       this.#process.once("error", (error) => resolve(this.#end(error.message)));
       this.#process.once("close", (code, signal) => resolve(this.#end(signal ?? code)));
@@ -71,6 +75,17 @@ export class Client {
     if (signal?.aborted) return Promise.reject(signal.reason);
     if (this.#waiting === null) return Promise.reject(ended());
     const id = ++this.#last;
+    let line;
+    try {
+      line = encoded({ id, method, params });
+    } catch (error) {
+      return Promise.reject(error); // what JSON cannot hold, such as a circle
+    }
+    const bytes = Buffer.byteLength(line);
+    if (bytes > LONGEST) {
+      const message = `the request has ${bytes} bytes; the server reads at most ${LONGEST}`;
+      return Promise.reject(new ServerError({ code: "TOO_LONG", message, data: { hint: "send fewer or shorter items" } }));
+    }
     return new Promise((resolve, reject) => {
       const cancel = () => this.#send({ method: "cancel", params: { id } });
       const settle = (call) => (value) => {
@@ -83,20 +98,42 @@ export class Client {
         reject: settle((error) => reject(signal?.aborted && error.code === 130 ? signal.reason : error)),
       });
       signal?.addEventListener("abort", cancel);
-      this.#send({ id, method, params });
+      this.#process.stdin.write(line);
     });
   }
 
   #send(message) {
-    this.#process.stdin.write(JSON.stringify({ jsonrpc: "2.0", ...message }) + "\n");
+    this.#process.stdin.write(encoded(message));
+  }
+
+  #read(line) {
+    if (!line.trim()) return;
+    let message;
+    try {
+      message = JSON.parse(line);
+    } catch {
+      this.#rejectAll(() => new ServerError({ code: "NO_JSON", message: `the server said ${line.slice(0, 80)}` }));
+      return;
+    }
+    if (message.error && message.id == null) {
+      this.#rejectAll(() => new ServerError(message.error)); // of which request, nobody can tell
+      return;
+    }
+    this.#receive(message);
+  }
+
+  #rejectAll(error) {
+    const left = [...(this.#waiting ?? new Map()).values()];
+    this.#waiting?.clear();
+    for (const { reject } of left) reject(error());
   }
 
   #receive(message) {
     if (message.method === "progress") {
-      this.#waiting.get(message.params.id)?.onProgress?.(message.params);
+      this.#waiting?.get(message.params.id)?.onProgress?.(message.params);
       return;
     }
-    const request = this.#waiting.get(message.id);
+    const request = this.#waiting?.get(message.id);
     if (!request) return;
     this.#waiting.delete(message.id);
     if (message.error) request.reject(new ServerError(message.error));
@@ -104,11 +141,16 @@ export class Client {
   }
 
   #end(how) {
-    const left = this.#waiting ?? new Map();
+    this.#rejectAll(() => ended(how));
     this.#waiting = null;
-    for (const { reject } of left.values()) reject(ended(how));
     return how;
   }
+}
+
+/** A message as a line; half a character, as `slice` leaves it of an emoji, becomes U+FFFD, because JSON has none. */
+function encoded(message) {
+  const line = JSON.stringify({ jsonrpc: "2.0", ...message });
+  return line.replace(/\\(?:u[dD][89a-fA-F][0-9a-fA-F]{2}|[^])/g, (sign) => (sign.length > 2 ? "\ufffd" : sign)) + "\n";
 }
 
 function ended(how) {

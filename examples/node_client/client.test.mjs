@@ -60,6 +60,32 @@ test("what a client can ask", async (t) => {
   });
 });
 
+test("every request settles once, whatever it holds", async (t) => {
+  const client = new Client({ command });
+  t.after(() => client.close());
+  await client.initialize();
+  const asked = (title, more = {}) => {
+    const titled = { id: "a", title, ["\ud83dkey"]: "\\ud83d stays" };
+    return client.recommend({ user: { user_id: "u", history: [titled], candidates: [item("x")] }, strategy: "none", ...more });
+  };
+  const cut = "Best day \u{1F600}\u{1F600}".slice(0, 10); // which halves an emoji
+  assert.equal((await asked(cut)).recommendations.length, 1);
+  await assert.rejects(asked("long ".repeat(4 * 2 ** 20)), { code: "TOO_LONG" });
+  const circle = {};
+  circle.self = circle;
+  await assert.rejects(asked("x", { circle }), TypeError);
+  assert.equal((await asked("and it goes on")).recommendations.length, 1);
+});
+
+test("an answer without an id, or what is no answer, rejects what waits", async () => {
+  const refusal = { jsonrpc: "2.0", id: null, error: { code: -32700, message: "no" } };
+  for (const [said, code] of [[JSON.stringify(refusal), -32700], ["Traceback (most recent call last)", "NO_JSON"]]) {
+    const script = `process.stdin.once("data", () => { console.log(${JSON.stringify(said)}); setTimeout(process.exit, 500); })`;
+    const client = new Client({ command: ["node", "-e", script] });
+    await assert.rejects(client.status(), { name: "ServerError", code });
+  }
+});
+
 test("close ends the requests and the server", async () => {
   const client = new Client({ command });
   const asked = client.summarize({ user: user(400), strategy: "recurrent" });

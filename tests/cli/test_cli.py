@@ -1174,3 +1174,16 @@ def test_explain_shows_no_empty_table(run: Run, tiny: Path, write: Write) -> Non
     user = {"user_id": "new", "history": [{"id": "a", "title": "A"}], "candidates": [{"id": "b", "title": "B"}]}
     outcome = run("recommend", "--user", write(user), "-m", tiny, "--explain")
     assert outcome.code == 0 and "Summaries" not in outcome.out
+
+
+def test_prompt_says_what_it_does_not_show(run: Run, write: Write, tiny: Path) -> None:
+    feed = {"timestamp": 1388534400000, "url": "https://example.org/a", "description": "A warm lamp"}
+    file = write(user(history=[item("a", **feed)]))
+    outcome = run("prompt", "--user", file, "-m", tiny)
+    assert outcome.code == 0 and "A warm lamp" in outcome.out
+    assert "example.org" not in outcome.out and "1388534400000" not in outcome.out
+    assert "not shown, because it is no text for people: timestamp, url" in outcome.err
+    assert "hint: name what the model shall see with `--attributes`" in outcome.err
+    assert run("prompt", "--user", file, "-m", tiny, "--json").json["not_shown"] == ["timestamp", "url"]
+    named = run("prompt", "--user", file, "-m", tiny, "--attributes", "title,url")
+    assert "https://example.org/a" in named.out and "not shown" not in named.err

@@ -91,6 +91,48 @@ def test_a_malformed_message_is_refused_with_the_code_of_json_rpc(case: str) -> 
     assert str(refused.value).isprintable()
 
 
+HALF = b'{"jsonrpc": "2.0", "id": %s, "method": "x", "params": {"user": {"id": 5, "title": "\\ud83d"}}}'
+
+
+@pytest.mark.parametrize(
+    ("line", "to"),
+    [
+        (HALF % b"7", 7),
+        (HALF % b'"a\\"b"', 'a"b'),
+        (b'{"params": {"items": [{"id": "no"}], "note": "{ \\" \\"id\\": 3,"}, "id": 8, "method": \xff}', 8),
+        (b'{"jsonrpc": "2.0", "id": 9, "method": "x", "params": {"history": [', 9),
+        (b'{"id": null, "method": \xff}', None),
+        (b'{"id": 1.5, "method": \xff}', None),
+        (b'{"params": {"id": 4}, "method": \xff}', None),
+        (b'[{"id": 4, "x": \xff}]', None),
+        (b'"id": 4, \xff', None),
+    ],
+)
+def test_the_id_of_a_line_that_cannot_be_read_is_read_where_it_is_one(line: bytes, to: object) -> None:
+    with pytest.raises(Refused) as refused:
+        message.read(line)
+    assert (refused.value.code, refused.value.to) == (message.PARSE_ERROR, to)
+
+
+def test_a_line_that_is_too_long_is_answered_with_its_id() -> None:
+    reader, line = Lines(2000), HALF % b"11" + b" " * 3000
+    found = [part for start in range(0, len(line), 700) for part in reader.feed(line[start : start + 700])]
+    assert found == [None] and len(reader.beginning) <= message.BEGINNING
+    with pytest.raises(Refused) as refused:
+        message.read(None, reader.beginning)
+    assert refused.value.to == 11 and "longer than" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [(b"Content-Length: 52\r", "one message a line, without headers"), (HALF % b"1", "half a character")],
+)
+def test_a_client_of_another_kind_gets_a_hint(line: bytes, hint: str) -> None:
+    with pytest.raises(Refused) as refused:
+        message.read(line)
+    assert hint in refused.value.data["hint"]
+
+
 @pytest.mark.parametrize("line", [b"", b"  ", b"\r", b"\xef\xbb\xbf"])
 def test_a_blank_line_is_no_message(line: bytes) -> None:
     assert message.read(line) is None

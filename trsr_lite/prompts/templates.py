@@ -14,6 +14,7 @@ from trsr_lite.cancellation import Cancellation
 from trsr_lite.engine.interface import Prompt, Segment, Tokenizer
 from trsr_lite.errors import DataError, SettingsError
 from trsr_lite.io.values import is_visible
+from trsr_lite.prompts import attributes
 from trsr_lite.records import Item
 from trsr_lite.settings import LEAST_TOKENS, LINE_TOKENS, Settings
 
@@ -60,9 +61,10 @@ def fold(text: str) -> str:
 def shown(item: Item, settings: Settings, *, whole_title: bool = False) -> list[tuple[str, str]]:
     """The (name, folded text) pairs of an item that a model sees, in order.
 
-    What no line has room for is cut, so that no text can cost much; with `whole_title`, the title is not.
+    Without chosen attributes, what is no text for people is left out. What no line has room for is cut, so that no text
+    can cost much; with `whole_title`, the title is not.
     """
-    names = settings.attributes or ("title", *(name for name in item.attributes if name != "title"))
+    names = settings.attributes or _for_people(item)
     most = settings.item_tokens * CHARACTERS_PER_TOKEN
     found = [(name, _beginning(item.attributes[name], most)) for name in names if name in item.attributes]
     found = [(name, text) for name, text in found if is_visible(text)]
@@ -77,6 +79,11 @@ def shown(item: Item, settings: Settings, *, whole_title: bool = False) -> list[
         title = _title(pairs)
         pairs[title] = (pairs[title][0], fold(item.attributes[whole[title]]))
     return pairs
+
+
+def _for_people(item: Item) -> Sequence[str]:
+    left_out = attributes.hidden(item.attributes)
+    return ("title", *(name for name in item.attributes if name != "title" and name not in left_out))
 
 
 def _beginning(text: str, most: int) -> str:

@@ -1,11 +1,12 @@
 """Lines to requests, and answers to lines: the part of JSON-RPC 2.0 that knows nothing of recommending.
 
 Invariant: whatever bytes arrive, the next good line is read as if they had not, and of a line that is too long nothing
-is held.
+is held but its beginning. Of a line that is refused, the id is read wherever it can be, so that its request is settled.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,10 @@ from trsr_lite.errors import SettingsError, TrsrError
 
 LINE_BYTES = 16 << 20
 """Longest message: a history of 10,000 long items."""
+
+BEGINNING = 1024  # bytes of a line that is too long, in which its id is looked for
+_TOKEN = re.compile(rb'"id"\s*:\s*(?P<id>"(?:[^"\\]|\\.)*"|-?\d+)(?=\s*[,}])|"(?:[^"\\]|\\.)*"|[{}\[\]]')
+"""What matters of JSON to find an id: texts, brackets, and the field itself, whose value may be a text or a number."""
 
 ID_LENGTH = 256  # an id is repeated in every message about its request
 ERROR_LENGTH = 1000  # an error repeats the value that it is about
@@ -45,10 +50,13 @@ class Request:
 
 
 class Lines:
-    """Bytes as they come to whole lines; a line that is too long comes as None, once, and its bytes are dropped."""
+    """Bytes as they come to whole lines; a line that is too long comes as None, once, and its bytes are dropped.
+
+    `beginning` is that of the last one that was too long.
+    """
 
     def __init__(self, limit: int = LINE_BYTES) -> None:
-        self._limit, self._held, self._dropping = limit, bytearray(), False
+        self._limit, self._held, self._dropping, self.beginning = limit, bytearray(), False, b""
 
     @property
     def held(self) -> int:
@@ -74,20 +82,25 @@ class Lines:
         if self._dropping:
             return
         if len(self._held) + len(part) > self._limit:
+            self.beginning = bytes((self._held + part)[:BEGINNING])
             self._held, self._dropping = bytearray(), True
             yield None
         else:
             self._held += part
 
 
-def read(line: bytes | None) -> Request | None:
+def read(line: bytes | None, beginning: bytes = b"") -> Request | None:
     """The request of a line; None for a blank line, and for an answer, which nobody has asked for.
 
-    Answering an answer with an error could go on for ever between two peers. Raises `Refused`.
+    Answering an answer with an error could go on for ever between two peers. Of a line that was too long there is its
+    `beginning`. Raises `Refused`.
     """
     if line is None:
         raise Refused(
-            INVALID_REQUEST, f"a message is longer than {LINE_BYTES} bytes", hint="send fewer or shorter items"
+            INVALID_REQUEST,
+            f"a message is longer than {LINE_BYTES} bytes",
+            to=id_of(beginning),
+            hint="send fewer or shorter items",
         )
     line = line.strip().removeprefix(b"\xef\xbb\xbf")
     if not line:
@@ -95,7 +108,9 @@ def read(line: bytes | None) -> Request | None:
     try:
         data = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        raise Refused(PARSE_ERROR, f"column {error.colno}: not valid JSON: {error.msg}") from None
+        raise Refused(
+            PARSE_ERROR, f"column {error.colno}: not valid JSON: {error.msg}", to=id_of(line), hint=_way_out(line)
+        ) from None
     if isinstance(data, list):
         raise Refused(INVALID_REQUEST, "batches are not supported", hint="send one message a line")
     if not isinstance(data, dict):
@@ -103,6 +118,23 @@ def read(line: bytes | None) -> Request | None:
     if "method" not in data and ("result" in data or "error" in data):
         return None
     return Request(_id(data), _method(data), data.get("params", {}), len(line))
+
+
+def id_of(line: bytes) -> Id | None:
+    """The id of a message that cannot be read as a whole: a field of the object itself, not of one inside it."""
+    depth = 0
+    for token in _TOKEN.finditer(line):
+        sign = token[0]
+        if sign in b"{[":
+            depth += 1
+        elif sign in b"}]":
+            depth -= 1
+        elif depth == 1 and token["id"]:
+            try:
+                return _id({"id": orjson.loads(token["id"])})
+            except (orjson.JSONDecodeError, Refused):
+                return None
+    return None
 
 
 def answer(to: Id, result: Any) -> bytes:
@@ -132,6 +164,15 @@ def _line(content: Mapping[str, Any]) -> bytes:
     """One line, also for a reader that ends lines where Unicode may, as Node does from 24 on."""
     line = orjson.dumps({"jsonrpc": "2.0", **content}, option=orjson.OPT_APPEND_NEWLINE)
     return line.replace("\u2028".encode(), rb"\u2028").replace("\u2029".encode(), rb"\u2029")
+
+
+def _way_out(line: bytes) -> str | None:
+    """What helps where a client speaks another protocol, or has cut a text in two."""
+    if line[:15].lower() == b"content-length:":
+        return "send one message a line, without headers: this is no language server"
+    if b"\\ud" in line.lower():
+        return "half a character (a lone surrogate) is no JSON text: replace it before it is sent"
+    return None
 
 
 def _id(data: Mapping[str, Any]) -> Id | None:

@@ -91,19 +91,19 @@ class Server:
         try:
             while data := self._read():
                 for line in lines.feed(data):
-                    if not self._serve(line):
+                    if not self._serve(line, lines.beginning):
                         return
             for line in lines.end():
                 self._serve(line)
         except OSError as error:
             logger.warning("stdin cannot be read: %s", error.strerror)
 
-    def _serve(self, line: bytes | None) -> bool:
+    def _serve(self, line: bytes | None, beginning: bytes = b"") -> bool:
         """Answer a line, or let it wait; False once nothing more shall be read."""
         self._outbox.room()
         request: Request | None = None
         try:
-            request = message.read(line)
+            request = message.read(line, beginning)
             return request is None or self._start(request)
         except Refused as refused:
             if request is None and refused.to is not None and self._knows(refused.to):
