@@ -200,7 +200,8 @@ def _usable(entries: Iterable[tuple[str, Any]], notes: Notes) -> list[Item]:
             found.append(Item.from_dict(entry, place, notes))
         except DataError as error:
             first = first or error
-            notes.add(f"item left out: {str(error).removeprefix(place).lstrip('.: ')}", place)
+            said = str(error).removeprefix(place).lstrip(".: ").partition(" (")[0]  # what follows names the place
+            notes.add(f"item left out: {said}", place)
     if first and not found:
         raise first
     return found
@@ -383,7 +384,7 @@ def _time(data: Mapping[str, Any], where: str, notes: Notes) -> float | None:
     try:
         moment = parse_time(data["time"], f"{where}.time")
     except DataError as error:
-        notes.add(f"time left out: {str(error).removeprefix(f'{where}.time').lstrip(': ')}; {error.hint}", where)
+        notes.add(f"time left out: it is no time; {error.hint}", f"{where} {_shortly(data['time'])}")
         return None
     if moment is not None and (unit := times.unit(data["time"])) != "seconds":
         notes.add(f"time read as {unit} since 1970", where)

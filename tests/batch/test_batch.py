@@ -291,6 +291,27 @@ def test_bad_rows_are_counted_named_and_left_out(desk: Desk, write: Callable[...
     assert "candidates: missing" in found[9][1]
 
 
+def test_what_is_left_out_of_users_is_said_once_and_costs_no_user(
+    desk: Desk, write: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    rows: list[Row | str] = [
+        {**user(name), "history": [*items(name, 3), {"id": "x", "details": {"a": 1}}, "no item"]} for name in "abcd"
+    ]
+    rows.append(json.dumps(user("e", 2)).replace('"h 0 of e"', '"cut \\ud83d", "price": NaN'))
+    report = desk.batch(write(*rows))
+    assert (report.counts.users, report.counts.bad) == (5, 0)
+    said = [record.getMessage() for record in caplog.records if "users: " in record.getMessage()]
+    assert len(said) == 3 and all(line.startswith("users: 4 × ") for line in said)
+
+
+def test_users_in_another_encoding_are_refused_with_what_to_do(desk: Desk, tmp_path: Path) -> None:
+    path = tmp_path / "users.jsonl"
+    path.write_bytes((json.dumps(user("a")) + "\n").encode("utf-16"))
+    with pytest.raises(DataError, match="is UTF-16 text, not UTF-8") as caught:
+        desk.batch(path)
+    assert caught.value.hint == "save it as UTF-8"
+
+
 def test_of_rows_that_name_the_same_user_the_first_counts(desk: Desk, write: Callable[..., Path]) -> None:
     again = {**user("a"), "history": items("other", 2)}
     report = desk.batch(write(user("a"), user("b"), again, user("b"), user("c")), partition_users=2)

@@ -134,7 +134,8 @@ def test_a_field_that_looks_like_a_time_and_is_none_is_named(tmp_path: Path) -> 
     corpus, report = read(tmp_path, *({"user_id": "u", "item_id": f"n{n}", "date": "1/2/2026"} for n in (3, 1)))
     assert sequences(corpus) == {"u": ["n3", "n1"]}
     lines = "\n".join(report.lines())
-    assert "2 × 'date' looks like a time, but is not used: '1/2/2026' is not a time" in lines
+    assert "2 × 'date' looks like a time, but is none, and is not used; its day and month" in lines
+    assert "interactions.jsonl:1 '1/2/2026'" in lines
     assert "1 × user without a time at every interaction: in order of the file (interactions.jsonl:1)" in lines
 
 

@@ -22,9 +22,10 @@ import orjson
 
 from trsr_lite.batch.users import BatchRow, Source
 from trsr_lite.errors import DataError, TrsrError
+from trsr_lite.io.notes import Notes
 from trsr_lite.io.remote import RemotePath
 from trsr_lite.prompts import templates
-from trsr_lite.records import User
+from trsr_lite.records import User, tell
 from trsr_lite.settings import Settings
 
 PLAN, REJECTS = "plan.jsonl", "rejects.jsonl"
@@ -76,11 +77,11 @@ class Rules:
     sort_history: bool = False
     strict: bool = False
 
-    def user(self, row: BatchRow) -> User:
-        """The user of a row; raises `DataError`."""
+    def user(self, row: BatchRow, notes: Notes | None = None) -> User:
+        """The user of a row; raises `DataError`. What is left out is counted in `notes`."""
         if not self.own_candidates and isinstance(row.data, Mapping):  # what is wrong with those is of no matter
             row = replace(row, data={name: value for name, value in row.data.items() if name != "candidates"})
-        user = row.user(sort_history=self.sort_history)
+        user = row.user(sort_history=self.sort_history, notes=notes)
         if self.own_candidates and not user.candidates:
             raise DataError(
                 f"{row.where}.candidates: missing",
@@ -96,7 +97,7 @@ class Rules:
 
 def make(source: Source, folder: RemotePath, rules: Rules, partition_users: int) -> Counts:
     """Write the plan and the rejects into the folder; raises `DataError` at the first reject where that is strict."""
-    counts = Counts()
+    counts, notes = Counts(), Notes()
     with (folder / REJECTS).writing() as rejects, (folder / PLAN).writing() as plan, _Seen.opened() as seen:
         cutter = _Cutter(partition_users)
 
@@ -118,7 +119,7 @@ def make(source: Source, folder: RemotePath, rules: Rules, partition_users: int)
         for row in source.rows():
             counts.rows += 1
             try:
-                user = rules.user(row)
+                user = rules.user(row, notes)
             except DataError as error:
                 counts.bad += 1
                 reject(row, error)
@@ -137,6 +138,7 @@ def make(source: Source, folder: RemotePath, rules: Rules, partition_users: int)
             write(last)
         for partition in seen.postponed():
             write(partition)
+    tell(notes, "users")
     return counts
 
 

@@ -14,8 +14,9 @@ from typing import Any, Protocol
 import orjson
 
 from trsr_lite.errors import DataError
-from trsr_lite.io import lines
+from trsr_lite.io import encodings, json_text, lines
 from trsr_lite.io import parquet as arrow
+from trsr_lite.io.notes import Notes
 from trsr_lite.io.remote import RemotePath
 from trsr_lite.records import LINES_SUFFIXES, User
 
@@ -35,11 +36,12 @@ class BatchRow:
     data: Any = None
     error: str | None = None
 
-    def user(self, *, sort_history: bool = False) -> User:
-        """The user; raises `DataError`."""
+    def user(self, *, sort_history: bool = False, notes: Notes | None = None) -> User:
+        """The user; raises `DataError`. What is left out is counted in `notes`."""
         if self.error is not None:
             raise DataError(f"{self.where}: {self.error}")
-        user = User.from_dict(self.data, self.where, sort_history=sort_history)
+        notes = Notes() if notes is None else notes
+        user = User.from_dict(self.data, self.where, sort_history=sort_history, notes=notes)
         if not user.user_id:
             raise DataError(f"{self.where}.user_id: missing")
         return user
@@ -47,7 +49,11 @@ class BatchRow:
     @property
     def digest(self) -> bytes:
         """Of what a row that is a user says."""
-        return hashlib.blake2b(orjson.dumps(self.data, default=repr), digest_size=16).digest()
+        try:
+            content = orjson.dumps(self.data, default=repr)
+        except TypeError:  # half a character, which only Python holds
+            content = repr(self.data).encode("utf-8", "surrogatepass")
+        return hashlib.blake2b(content, digest_size=16).digest()
 
     @property
     def user_id(self) -> str | None:
@@ -99,6 +105,9 @@ class LinesSource:
     def rows(self, number: int = 1, offset: int = 0) -> Iterator[BatchRow]:
         """Every line that is not blank."""
         with self.place.open() as file:
+            name = encodings.of(file.read(4))
+            if name not in (None, "utf-8-sig"):  # rows are found again by their bytes, so nothing is recoded
+                raise DataError(f"{self.place}: is {str(name).upper()} text, not UTF-8", hint=encodings.SAVE)
             file.seek(offset)
             try:
                 for line, size in lines.read(file):
@@ -116,11 +125,11 @@ class LinesSource:
 
     def _row(self, number: int, offset: int, line: bytes) -> BatchRow:
         try:
-            return BatchRow(number, offset, self._where(number), orjson.loads(line))
+            return BatchRow(number, offset, self._where(number), json_text.loads(line))
         except orjson.JSONDecodeError as error:
-            return BatchRow(
-                number, offset, self._where(number), error=f"column {error.colno}: not valid JSON: {error.msg}"
-            )
+            said = encodings.hint(line)
+            fault = f"column {error.colno}: not valid JSON: {error.msg}" + (f"; {said}" if said else "")
+            return BatchRow(number, offset, self._where(number), error=fault)
 
 
 class ParquetSource:

@@ -89,7 +89,8 @@ def _time(data: dict[str, Any], report: Report, where: str) -> float | None:
     except DataError as error:
         if name == "time":
             raise
-        report.notes.add(f"{name!r} looks like a time, but is not used: {str(error).partition(': ')[2]}", where)
+        value = str(error).partition(": ")[2].partition(" is not")[0]
+        report.notes.add(f"{name!r} looks like a time, but is none, and is not used; {error.hint}", f"{where} {value}")
         return None
     if name != "time":
         report.notes.add(f"{name!r} is used as the time", where)

@@ -16,7 +16,8 @@ import orjson
 from trsr_lite.datasets import origin
 from trsr_lite.datasets.dataset import Dataset, Example
 from trsr_lite.errors import DataError
-from trsr_lite.records import Item, User, documents
+from trsr_lite.io.notes import Notes
+from trsr_lite.records import Item, User, documents, tell
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,9 @@ def of_file(path: str) -> EvalLists:
     examples: dict[int, Example] = {}
     known: dict[str, Item] = {}
     name, found = documents(path)
+    notes = Notes()
     for number, (where, data) in enumerate(found, 1):
-        user = User.from_dict(data, where)
+        user = User.from_dict(data, where, notes=notes)
         examples[number] = _example(user, data.get("positives"), where)
         for item in (*user.history, *user.candidates):
             if known.setdefault(item.id, item).attributes != item.attributes:
@@ -83,6 +85,7 @@ def of_file(path: str) -> EvalLists:
                     f"{where}: the item {item.id!r} is another than in a list before",
                     hint="one id is one text in all lists: baselines look items up by their ids",
                 )
+    tell(notes, path)
     if not examples:
         raise DataError(f"{name}: is empty", hint="one object a line: user_id, history, candidates, positives")
     lists = EvalLists(examples, list(known.values()), None, {"lists": name})
