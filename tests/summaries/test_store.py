@@ -397,6 +397,18 @@ def test_a_store_from_before_there_were_seals_is_read_and_gets_them(tmp_path: Pa
     assert [bool(seal) for (seal,) in store._run("SELECT seal FROM summaries ORDER BY key")] == [False, True]
 
 
+@pytest.mark.parametrize(
+    "kind", ["TRIGGER t AFTER INSERT ON uses BEGIN DELETE FROM summaries; END", "VIEW v AS SELECT 1"]
+)
+def test_a_store_to_which_somebody_added_what_runs_is_refused(tmp_path: Path, kind: str) -> None:
+    path = filled(tmp_path / "cache")
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"CREATE {kind}")
+    with pytest.raises(StoreError, match=f"holds a {kind.split()[0].lower()} called") as caught:
+        SummaryStore(path.parent).get(["k1"])
+    assert caught.value.hint and "made again" in caught.value.hint
+
+
 def test_damage_met_while_writing_is_moved_aside_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = filled(tmp_path / "cache")
     path.write_bytes(DAMAGES["overwritten"](path.read_bytes()))

@@ -120,7 +120,7 @@ class Catalog:
         """The item of this id, or None."""
         with self._reading() as connection:
             found = connection.execute("SELECT content FROM items WHERE id = ?", (item_id,)).fetchone()
-        return content.item(item_id, found[0]) if found else None
+            return content.item(item_id, found[0]) if found else None
 
     def info(self) -> dict[str, Any]:
         """Items, their most frequent attributes, different terms, bytes of text and of the file, and the digest."""

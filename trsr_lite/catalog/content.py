@@ -12,10 +12,12 @@ import zlib
 
 import orjson
 
+from trsr_lite.catalog.database import Damaged
 from trsr_lite.io.values import Listed
 from trsr_lite.records import Item
 
 BYTES = 20
+MOST = 128 << 20  # bytes of an item; a row that is longer is no item (`io.lines.LONGEST`)
 LEVEL = 1  # of compression: texts of a few hundred bytes gain nothing from more
 
 
@@ -33,14 +35,29 @@ def plain(item: Item) -> bytes:
 
 
 def unpacked(stored: bytes) -> bytes:
-    """The content that was stored."""
-    return zlib.decompress(stored)
+    """The content that was stored; raises `Damaged`, also where little would become very much."""
+    try:
+        inflating = zlib.decompressobj()
+        content = inflating.decompress(stored, MOST)
+    except (zlib.error, TypeError) as error:
+        raise Damaged(f"an item cannot be read ({error})") from error
+    if inflating.unconsumed_tail or not inflating.eof:
+        raise Damaged(f"an item has more than {MOST >> 20} MiB, or its end is missing")
+    return content
 
 
 def item(item_id: str, stored: bytes) -> Item:
     """The item that was stored."""
-    found, time = orjson.loads(unpacked(stored))
-    return Item(item_id, {name: Listed(text) if isinstance(text, list) else text for name, text in found.items()}, time)
+    try:
+        found, time = orjson.loads(unpacked(stored))
+        attributes = {str(name): Listed(text) if isinstance(text, list) else text for name, text in found.items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise Damaged(f"the item {item_id!r} cannot be read ({error})") from error
+    if not attributes or not all(isinstance(text, str) for text in attributes.values()):
+        raise Damaged(f"the item {item_id!r} has no texts")
+    if not isinstance(time, int | float | None):
+        raise Damaged(f"the item {item_id!r} has a time that is none")
+    return Item(item_id, attributes, time)
 
 
 class Digest:

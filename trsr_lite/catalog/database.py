@@ -1,7 +1,7 @@
 """The SQLite file of a catalog: its tables, its version, and what can go wrong with it.
 
-Invariant: a connection is to a catalog that this version wrote; what SQLite complains of is said with the file's name
-and what to do.
+Invariant: a connection is to a catalog that this version wrote, and to nothing that a stranger added: no trigger,
+no view and no table of another name. What SQLite complains of is said with the file's name and what to do.
 
     items       row, id, time, and the attributes with the time as compressed JSON
     search      FTS5 over title and text; contentless, so that no text is stored twice
@@ -23,6 +23,9 @@ from trsr_lite.errors import DataError, StoreError, TrsrError
 APPLICATION = 0x54525343  # "TRSC": tells a catalog from other SQLite files
 SCHEMA = 3  # 2 had no column of times, lists were texts, and Korean was cut at spaces only
 READ = (2, SCHEMA)
+PLAIN = frozenset({"items", "vocabulary", "attributes", "facts"})
+VIRTUAL = {"search": "fts5", "search_terms": "fts5vocab"}
+OWN = PLAIN | VIRTUAL.keys() | {f"search_{part}" for part in ("data", "idx", "docsize", "config")}
 BUSY_SECONDS = 20
 CACHE_KIB = 64 * 1024
 TOKENIZER = 'tokenize = "unicode61 remove_diacritics 2"'
@@ -37,6 +40,10 @@ INSERT INTO facts VALUES ('items', 0), ('digest', zeroblob(20)), ('text_bytes', 
 PRAGMA application_id = {APPLICATION};
 PRAGMA user_version = {SCHEMA};
 """  # noqa: S608 - constants
+
+
+class Damaged(Exception):
+    """An item that is stored is not what was put in; its message says how."""
 
 
 def create(path: Path) -> sqlite3.Connection:
@@ -74,8 +81,10 @@ def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
             place, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
         try:
+            connection.execute("PRAGMA trusted_schema = OFF")
             begin(connection, path)
             _check(connection, path, write=write)
+            _check_schema(connection, path)
             connection.execute("ROLLBACK")
             connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
             connection.execute("PRAGMA temp_store = MEMORY")  # what is searched for is written nowhere
@@ -136,6 +145,8 @@ def mapped(path: Path, damaged: type[TrsrError] = DataError) -> Iterator[None]:
     """Errors of SQLite become those of this package; `damaged` where the file is not what it should be."""
     try:
         yield
+    except Damaged as error:
+        raise damaged(f"{path}: is damaged: {error}", hint="build it again from its items with `--force`") from error
     except sqlite3.DatabaseError as error:
         text = str(error)
         if "not a database" in text or "malformed" in text:
@@ -167,6 +178,29 @@ def _check(connection: sqlite3.Connection, path: Path, *, write: bool) -> None:
             hint="build it again from its items: `trsr-lite catalog build items.jsonl --force`"
             + (", or upgrade trsr-lite" if found > SCHEMA else ""),
         )
+
+
+def _check_schema(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise `DataError` where there is anything that no catalog has, before it can run or be asked."""
+    for kind, name, table, sql in connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"):
+        words = str(sql or "").split()
+        if kind == "index" and table in OWN and sql is None:  # those that SQLite makes itself
+            continue
+        if kind != "table" or name not in OWN:
+            raise _foreign(path, f"a {kind} called {str(name)[:80]!r}")
+        virtual = VIRTUAL.get(name)
+        if virtual and words[:3] != ["CREATE", "VIRTUAL", "TABLE"]:
+            raise _foreign(path, f"a table {name!r} of another kind")
+        if not virtual and words[:2] != ["CREATE", "TABLE"]:
+            raise _foreign(path, f"a table {name!r} of another kind")
+    facts = dict(connection.execute("SELECT name, value FROM facts LIMIT 100"))
+    whole = all(isinstance(facts.get(name), int) and facts[name] >= 0 for name in ("items", "text_bytes"))
+    if not whole or not isinstance(facts.get("digest"), bytes) or len(facts["digest"]) != 20:
+        raise _foreign(path, "other facts than those of a catalog")
+
+
+def _foreign(path: Path, what: str) -> DataError:
+    return DataError(f"{path}: holds {what}, which no catalog has", hint="build it again from its items with `--force`")
 
 
 def _way_out(text: str) -> str | None:

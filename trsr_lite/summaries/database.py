@@ -44,6 +44,8 @@ def connect(path: Path, patience: float) -> sqlite3.Connection:
     """
     connection = tolerant(sqlite3.connect(path, timeout=patience, check_same_thread=False))
     try:
+        connection.execute("PRAGMA trusted_schema = OFF")
+        _refuse_foreign(connection, path)
         found = connection.execute("PRAGMA user_version").fetchone()[0]
         if found > SCHEMA:
             raise StoreError(
@@ -60,6 +62,16 @@ def connect(path: Path, patience: float) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _refuse_foreign(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise `StoreError` where somebody has added what runs by itself, or what is asked instead of a table."""
+    query = "SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view') LIMIT 1"
+    if found := connection.execute(query).fetchone():
+        raise StoreError(
+            f"{path}: holds a {found[0]} called {str(found[1])[:80]!r}, which no store has",
+            hint=f"delete `{path}`: summaries are made again",
+        )
 
 
 def make_tables(connection: sqlite3.Connection) -> None:
