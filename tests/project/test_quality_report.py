@@ -52,3 +52,13 @@ def test_each_cell_is_a_row_and_seeds_have_their_spread(monkeypatch: pytest.Monk
 def test_without_cells_the_page_says_nothing_of_training(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report.quality, "found", dict)
     assert list(report.training()) == []
+
+
+def test_what_was_measured_as_a_decayed_sum_keeps_that_name() -> None:
+    values = cell(0.4)
+    values["systems"]["tfidf"] = values["systems"]["random"]
+    before = report.recalls(values)
+    assert "tfidf" not in before and before["tfidf-decay"]["value"] == 0.1
+    values["systems"]["svm"] = values["systems"]["random"]
+    now = report.recalls(values)
+    assert "tfidf-decay" not in now and now["tfidf"]["value"] == 0.1
