@@ -1,9 +1,10 @@
 """An item as one vector: the mean of its tokens' vectors, from the model's own embedding table or from a learned one.
 
-Idea: a token counts by how rare it is in the language, the first principal direction of the items is taken out (Arora
-et al., "A simple but tough-to-beat baseline for sentence embeddings", ICLR 2017), and vectors have length 1. What
-differs between the two tables was chosen on authors' and composed people's lists. Invariant: a vector depends on the
-item's text and the statistics alone; vectors are whole numbers (`exact`), so that their products are exact.
+Idea: a token counts by how rare it is in the language, and vectors have length 1 (Arora et al., "A simple but
+tough-to-beat baseline for sentence embeddings", ICLR 2017). What all items have in common is taken out: the first
+principal direction of the model's vectors, the mean of the learned ones; authors' and composed people's lists chose
+this. Invariant: a vector depends on the item's text and the statistics alone; vectors are whole numbers (`exact`), so
+that their products are exact.
 """
 
 from __future__ import annotations
@@ -125,11 +126,8 @@ def of_learned(statistics: Statistics, tokenizer: Tokenizer, table: LearnedTable
         raise ModelError("the learned token vectors belong to another tokenizer than the statistics")
     weights = rank_weights(table.count).astype(np.float64)
     sample = _sampled(TokenVectors(tokenizer, table, weights, store, damped=False), statistics.token_sample, SAMPLED)
-    if sample is None:
-        return TokenVectors(tokenizer, table, weights, store, damped=False)
-    mean = _rounded(sample.mean(axis=0))
-    direction = _rounded(np.linalg.eigh((sample - mean).T @ (sample - mean))[1][:, -1])
-    return TokenVectors(tokenizer, table, weights, store, damped=False, mean=mean, direction=direction)
+    mean = None if sample is None else sample.mean(axis=0)
+    return TokenVectors(tokenizer, table, weights, store, damped=False, mean=mean)
 
 
 def with_direction(statistics: Statistics, tokenizer: Tokenizer, table: TokenTable) -> Statistics:
@@ -152,11 +150,6 @@ def _first_direction(rows: Vector) -> Vector:
     for _ in range(ROUNDS):
         direction = _unit(rows.T @ (rows @ direction))
     return direction
-
-
-def _rounded(vector: Vector) -> Vector:
-    """In float32: the last bits of an algebra library's sums are its own."""
-    return vector.astype(np.float32).astype(np.float64)
 
 
 def _unit(vector: Vector) -> Vector:
