@@ -9,6 +9,7 @@ known.
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -41,6 +42,7 @@ LIKE_TIME = frozenset(
     ]
 )
 """Names of fields, in small letters, that hold a time, although this package calls it `time`."""
+_ROUNDED = re.compile(r"\d\.\d+E\+\d+")
 TOLD = 1000  # reasons that are remembered, so that a program that asks again and again is told once
 _told: set[tuple[str, str]] = set()
 logger = logging.getLogger(__name__)
@@ -76,6 +78,8 @@ class Item:
             raise DataError(f"{where}: an item must be an object, not {_kind(data)}")
         item_id = _identifier(data, where)
         notes = Notes() if notes is None else notes
+        if _ROUNDED.fullmatch(item_id):
+            notes.add("id that a spreadsheet seems to have rounded: several may have become one", where)
         attributes: dict[str, str] = {}
         faults: list[str] = []
         unseen = False
@@ -353,6 +357,8 @@ def _identifier(data: Mapping[str, Any], where: str) -> str:
     value = data.get("id")
     if value is None or value == "" or value != value or value in (values.MISSING_ID if isinstance(value, str) else ()):
         raise DataError(f"{where}.id: missing", hint='every item needs an "id"')
+    if not isinstance(value, str | int | float) and callable(plain := getattr(value, "tolist", None)):  # numpy's
+        value = plain()
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # pandas makes floats of whole numbers where any is missing
     if isinstance(value, bool) or not isinstance(value, (str, int)):

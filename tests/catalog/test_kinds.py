@@ -120,6 +120,7 @@ def test_rows_with_one_id_are_counted_and_listed_and_the_last_counts(tmp_path: P
     (kept,) = map(json.loads, Path(found["rejects"]).read_text().splitlines())
     assert "came before with another text; the last counts" in kept["reason"] and "two" in str(kept["row"])
     assert "1 ids came again with another text; the last counts" in outcome.err
+    assert found["notes"][0].startswith("3 × id that a spreadsheet seems to have rounded")
     with Catalog(tmp_path / "c") as catalog:
         assert catalog.get("1.23457E+12").title == "two"  # type: ignore[union-attr]
 
@@ -246,7 +247,7 @@ def test_parquet_of_pandas_with_bytes_images_and_embeddings(tmp_path: Path) -> N
     pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     rows = [
         {
-            "id": f"p{n}",
+            "id": f"p{n}".encode(),
             "title": title.encode(),
             "image": {"bytes": b"\xff\xd8", "path": "a.jpg"},
             "cover": b"\xff\xd8",

@@ -42,13 +42,18 @@ def rows(batch: Any) -> Iterator[tuple[dict[str, Any] | None, str | None]]:
 
 
 def plain(value: Any) -> Any:
-    """Times and decimals become text; writers of tables mean a missing value by NaN."""
+    """Times, decimals and bytes of text become text; writers of tables mean a missing value by NaN."""
     if isinstance(value, float) and math.isnan(value):
         return None
     if isinstance(value, (datetime.datetime, datetime.date)):
         return value.isoformat()
     if isinstance(value, decimal.Decimal):
         return str(value)
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:  # an image, or what else is no text
+            return value
     if isinstance(value, dict):
         return {name: plain(entry) for name, entry in value.items()}
     return [plain(entry) for entry in value] if isinstance(value, list) else value
