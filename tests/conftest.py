@@ -59,13 +59,17 @@ def _hermetic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _log_as_it_was() -> Iterator[None]:
-    """The command line sets up logging for its process; the next test has it as before."""
-    loggers = [logging.getLogger(name) for name in ("trsr_lite", "trsr_lite.llama")]
-    before = [(log.handlers, log.propagate, log.level) for log in loggers]
+    """The command line sets up logging for its process; the next test has it as a program has it before."""
+    _log_as_in_a_new_process()  # fixtures of a module run commands before its first test
     yield
-    for log, (handlers, propagate, level) in zip(loggers, before, strict=True):
-        log.handlers, log.propagate = handlers, propagate
-        log.setLevel(level)
+    _log_as_in_a_new_process()
+
+
+def _log_as_in_a_new_process() -> None:
+    for name, handlers in {"trsr_lite": [logging.NullHandler()], "trsr_lite.llama": []}.items():
+        log = logging.getLogger(name)
+        log.handlers, log.propagate = [*handlers], True
+        log.setLevel(logging.NOTSET)
 
 
 @pytest.fixture

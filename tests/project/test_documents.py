@@ -116,7 +116,7 @@ def default_model(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The real default, which is prepared already."""
     monkeypatch.setenv("TRSR_LITE_DATA_DIR", str(prepared))
     load = Recommender.load
-    monkeypatch.setattr(Recommender, "load", lambda *names, **more: load(*names, data_dir=prepared, **more))
+    monkeypatch.setattr(Recommender, "load", lambda *names, **more: load(*names, **{**more, "data_dir": prepared}))
 
 
 @pytest.fixture
