@@ -85,4 +85,4 @@ def test_authors_are_ranked_better_with_learned_vectors_than_without(tokenizer: 
         numbers = ranker.numbers(example.history, example.candidates)
         both, raw = numbers["tokens"] + numbers["meaning"], numbers["tokens"]
         gains.append(ranking.auc(both, example.labels) - ranking.auc(raw, example.labels))
-    assert np.mean(gains) > 2 * np.std(gains) / len(gains) ** 0.5 > 0
+    assert np.mean(gains) > 0.01
