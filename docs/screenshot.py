@@ -15,6 +15,7 @@ from rich.text import Text
 
 ROOT = Path(__file__).parent.parent
 WIDTH = 100
+TIMES = re.compile(r"^(?:\x1b\[[\d;]*m)*items: .*", re.DOTALL | re.MULTILINE)  # of whatever machine takes the picture
 FONT_FACE = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)  # web fonts: the picture is to load nothing
 RUNS = {
     "recommend": "trsr-lite recommend --user examples/news_reader.json --domain news -k 6 --explain",
@@ -40,7 +41,7 @@ def _output(line: str) -> str:
         own = {"TRSR_LITE_CACHE_DIR": cache, "TRSR_LITE_CONFIG": os.devnull}
         environment = {**plain, **own, "FORCE_COLOR": "1", "COLUMNS": str(WIDTH)}
         result = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
-    return result.stdout + result.stderr
+    return TIMES.sub("", result.stdout).rstrip() + "\n"
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -69,3 +70,25 @@ def test_lists_of_attributes_become_sections() -> None:
     assert module.as_sections(text) == (
         "A thing.\n\nAttributes:\n    one: a number,\n    two: a number,\n        or none.\n    three: text."
     )
+
+
+@pytest.fixture(scope="module")
+def figures() -> ModuleType:
+    pytest.importorskip("mkdocs", reason="comes with the extra docs")
+    spec = importlib.util.spec_from_file_location("figures", ROOT / "docs" / "site" / "figures.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_table_of_the_lab_book_is_that_of_its_file(figures: ModuleType) -> None:
+    page = figures.filled((ROOT / "docs" / "results" / "index.md").read_text(encoding="utf-8"))
+    file = json.loads((ROOT / "benchmarks" / "results" / "signals.json").read_text(encoding="utf-8"))
+    first = next(iter(file["sets"].values()))
+    recall = first["systems"]["fused"]["recall@3"]
+    (row,) = re.findall(r"^\| fused \| (.+) \|$", page, re.MULTILINE)
+    assert row.startswith(f"{recall['value']:.2f} [{recall['low']:.2f}, {recall['high']:.2f}], ")
+    assert row.count("|") == len(file["sets"]) - 1
+    with pytest.raises(Exception, match="there is no table 'speeds'"):
+        figures.filled("<!-- figures: speeds -->")
