@@ -31,7 +31,8 @@ Python = Callable[..., "subprocess.CompletedProcess[str]"]
 
 CUP = Item("n1", {"title": "Cup draw", "category": "sports"}, time=1.0)
 SOUP = Item("n2", {"title": "Carrot soup", "category": "food"}, time=2.0)
-NOT_IN_A_KEY = {"strategy", "block_size", "recent_items", "fan_in", "ragged"}  # they decide which nodes there are
+# The first five decide which nodes there are, the last two rank what has been summarized.
+NOT_IN_A_KEY = {"strategy", "block_size", "recent_items", "fan_in", "ragged", "signals", "rerank"}
 OTHER_SETTINGS: dict[str, Any] = {
     "domain": "news",
     "attributes": ("title",),
@@ -44,6 +45,8 @@ OTHER_SETTINGS: dict[str, Any] = {
     "prompt_tokens": 1000,
     "no_repeat_ngram": 0,
     "ragged": True,
+    "signals": ("model",),
+    "rerank": 10,
 }
 
 
