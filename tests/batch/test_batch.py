@@ -798,7 +798,7 @@ def test_partitions_are_read_as_they_are_needed(desk: Desk, write: Callable[...,
         ({"k": 0}, "at least 1"),
         ({"format": "csv"}, "format is 'csv'"),
         ({"candidates": "a", "catalog": "b"}, "not from both"),
-        ({"candidates": "a", "summaries_only": True}, "nothing is ranked"),
+        ({"candidates": "a", "summaries_only": True}, "ranks nothing"),
     ],
 )
 def test_options_that_cannot_be_are_refused(options: dict[str, Any], message: str) -> None:
