@@ -38,6 +38,7 @@ from trsr_lite.models.bundle import MANIFEST, Bundle, ModelFile
 from trsr_lite.models.speed import measure
 from trsr_lite.prompts import templates
 from trsr_lite.records import Item
+from trsr_lite.signals import learned_table
 
 logger = logging.getLogger(__name__)
 
@@ -159,7 +160,8 @@ def build(source: Path, place: Path, on_step: Callable[[str], None]) -> None:
         path = place / f"{NAME}-{name}.gguf"
         files[name] = ModelFile(path, file_digest(path), path.stat().st_size, name)
     for path in ADAPTERS.iterdir():
-        shutil.copyfile(path, place / path.name)
+        if path != learned_table.SHIPPED:  # statistics carry the token vectors that they need
+            shutil.copyfile(path, place / path.name)
     manifest = _shipped()
     for role, name in (("recommender", recommender), ("summarizer", summarizer)):
         manifest[role] = {**bundle.entry(files[name]), "adapter": manifest[role]["adapter"]}
