@@ -91,6 +91,7 @@ def test_the_lines_that_the_docstrings_show_can_be_typed(monkeypatch: pytest.Mon
     monkeypatch.setattr(evaluation, "_lists", lambda *_: (None, None))
     monkeypatch.setattr(evaluation.open_systems, "models", lambda *_, **__: ([], []))
     monkeypatch.setattr(evaluation.open_systems, "simple", lambda *_, **__: ([], []))
+    monkeypatch.setattr(evaluation.open_systems, "signals_of", lambda *_, **__: (None, []))
     monkeypatch.setattr(evaluation, "rank", lambda *_, **__: figures)
     for function in (trsr_lite.train, trsr_lite.convert, trsr_lite.verify, trsr_lite.evaluate):
         lines = [line[8:] for line in str(function.__doc__).splitlines() if line.startswith("        ")]
