@@ -371,7 +371,7 @@ def test_what_wrote_the_training_summaries_is_kept_byte_for_byte(
     file = a_bundle(
         tmp_path / "theirs", source.staged / "merged-F16.gguf", made(adapter_only=True).staged / "adapter.gguf"
     )
-    monkeypatch.setattr(hub, "pull", lambda reference, **_: tmp_path / "theirs")
+    monkeypatch.setattr(hub, "find", lambda *_, **__: (tmp_path / "theirs", None))
     name = {"file": str(file.path), "folder": str(tmp_path / "theirs"), "hub": "user/theirs:F16"}[kind]
     wrote = file.digest if kind == "file" else file.identity
     found = convert(changed(summarizer=name, wrote=wrote), target, summarizer=None)
