@@ -197,7 +197,8 @@ def test_force_never_deletes_what_convert_did_not_make(
 def test_force_replaces_a_bundle(made: Any, convert: Any, staged: Any, name: str) -> None:
     source, target = staged()
     shutil.copytree(source.bundle, target)
-    (target / "manifest.json").write_text("{}")
+    manifest = json.loads((target / "manifest.json").read_text())
+    (target / "manifest.json").write_text(json.dumps({**manifest, "trained": False}))
     if name == "link":
         target.with_name(name).symlink_to(target)
     convert(source.run, target.with_name(name), force=True)

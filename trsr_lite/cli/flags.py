@@ -94,17 +94,16 @@ def fields(
     With `required` False, a field without a default may be missing too.
     """
 
-    def decorate(function: F) -> F:
-        made: list[Callable[[F], F]] = []
-        above = ""
-        for name, known in options.known_options(kind).items():
-            above = options.of(known).heading or above
-            if name not in skip and (not names or name in names):
-                instead = unset.get(name) if isinstance(unset, Mapping) else unset
-                made.append(_flag(known, instead, heading or above, shared, required))
-        return together(*made)(function)
-
-    return decorate
+    made: list[
+        Callable[[F], F]
+    ] = []  # at once, so that the config file knows shared names before any command is loaded
+    above = ""
+    for name, known in options.known_options(kind).items():
+        above = options.of(known).heading or above
+        if name not in skip and (not names or name in names):
+            instead = unset.get(name) if isinstance(unset, Mapping) else unset
+            made.append(_flag(known, instead, heading or above, shared, required))
+    return together(*made)
 
 
 def together(*decorators: Callable[[F], F]) -> Callable[[F], F]:
