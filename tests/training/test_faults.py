@@ -339,7 +339,7 @@ def test_a_quantized_base_is_refused(fit: Fit, tmp_path: Path, method: dict[str,
 def test_more_processes_than_users_in_a_step_are_refused_before_anything_is_done(
     fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train.processes, "join", lambda: SimpleNamespace(num_processes=16, is_main_process=True))
+    monkeypatch.setattr(train.distributed, "join", lambda: SimpleNamespace(num_processes=16, is_main_process=True))
     error = refused(fit, tmp_path / "run", batch_rows=8)
     assert str(error) == "batch_rows is 8; with 16 processes it must be at least 16"
     assert not (tmp_path / "run").exists()
