@@ -93,7 +93,6 @@ def fields(
     `unset` is what holds without the flag, where that is not the field's default; `heading` is another than its own.
     With `required` False, a field without a default may be missing too.
     """
-
     made: list[
         Callable[[F], F]
     ] = []  # at once, so that the config file knows shared names before any command is loaded
