@@ -93,9 +93,8 @@ def fields(
     `unset` is what holds without the flag, where that is not the field's default; `heading` is another than its own.
     With `required` False, a field without a default may be missing too.
     """
-    made: list[
-        Callable[[F], F]
-    ] = []  # at once, so that the config file knows shared names before any command is loaded
+    # Made at once, not when a command is decorated: the config file knows shared names before any command is loaded.
+    made: list[Callable[[F], F]] = []
     above = ""
     for name, known in options.known_options(kind).items():
         above = options.of(known).heading or above
