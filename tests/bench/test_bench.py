@@ -790,7 +790,7 @@ def test_options_that_would_change_nothing_are_not_offered(run: Run, option: str
 
 def test_help_says_what_is_measured(run: Run) -> None:
     out = run("--help").out
-    for word in ("--quick", "--compare", "--threads", "--json", "Your cache is left alone"):
+    for word in ("--quick", "--compare", "--threads", "--json", "Your stored summaries are not touched"):
         assert word in " ".join(out.split())
 
 

@@ -300,7 +300,7 @@ def test_embeddings_without_their_package_name_the_extra(monkeypatch: pytest.Mon
 
 
 def test_tokens_compare_by_a_models_own_embeddings() -> None:
-    source = TokenSource(worlds.WordTokenizer(), worlds.Table(), "b2:table")
+    source = TokenSource(worlds.WordTokenizer, worlds.Table(), "b2:table")
     known = worlds.items()
     ranker = make_baseline("tokens", Materials(known, tokens=source))
     sports, food, other = known[0], known[1], known[4]
@@ -316,7 +316,7 @@ def test_tokens_without_a_model_say_what_is_missing() -> None:
 
 
 def test_a_candidate_of_unknown_tokens_is_like_nothing() -> None:
-    source = TokenSource(worlds.WordTokenizer(), worlds.Table(), "b2:table")
+    source = TokenSource(worlds.WordTokenizer, worlds.Table(), "b2:table")
     empty = Item("empty", {"title": "https://example.org"})  # addresses are not read
     ranker = make_baseline("tokens", Materials([*worlds.items(), empty], tokens=source))
     assert ranker.score(Example("u", (worlds.items()[0],), (empty,), (1,))).tolist() == [0.0]

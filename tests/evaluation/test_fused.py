@@ -20,7 +20,7 @@ from trsr_lite.evaluation.token_source import TokenSource
 from trsr_lite.metrics.intervals import LEAST
 from trsr_lite.settings import Settings
 
-TOKENS = TokenSource(worlds.WordTokenizer(), worlds.Table(), "b2:table")
+TOKENS = TokenSource(worlds.WordTokenizer, worlds.Table(), "b2:table")
 USERS = 2 * LEAST
 
 
