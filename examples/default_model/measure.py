@@ -3,9 +3,9 @@
     python examples/default_model/measure.py WORK [--data DIR …] [--show 10]
 
 Blocks come from `WORK/held_out_pairs.jsonl`, where the reference is known, and from data sets in MIND's or Amazon-M2's
-layout. Reported are, as means: the share of content words that stand in the block (grounded), the share of the
-reference's topics that are named, the share of repeated word pairs, words, and how many summaries repeat a word of the
-instruction that no item has (echoed).
+layout. It reports means: the share of content words that stand in the block (grounded), the share of the reference's
+topics that are named, the share of repeated word pairs, words, and how many summaries repeat a word of the instruction
+that no item has (echoed).
 """
 
 from __future__ import annotations

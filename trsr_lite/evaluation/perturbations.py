@@ -161,7 +161,7 @@ def _others(lists: EvalLists) -> Callable[[Example, int], Iterator[tuple[Item, .
         candidates, own = {item.id for item in example.candidates}, _ids(example.history)
         for place in mixed_numbers(len(known), _rng(seed, "others", *_key(example))):
             user_id, ids = known[place]
-            if ids != own and not (user_id and user_id == example.user_id):  # who has no id is nobody in particular
+            if ids != own and not (user_id and user_id == example.user_id):  # a list without an id is a user of its own
                 yield tuple(item for item in histories[user_id, ids] if item.id not in candidates)
 
     return others
