@@ -36,7 +36,7 @@ def chosen(bundle: Bundle, settings: Settings) -> tuple[str, ...]:
     if bundle.signals is None:
         raise SettingsError(
             f"{bundle.name} has no fusion: it ranks by the model alone",
-            hint="leave `signals` at `all`, or use a bundle that has signals",
+            hint="set `signals` to `all`, or use a bundle that has signals",
         )
     known = bundle.signals.fusion.names
     if wanted == ALL:

@@ -10,9 +10,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import io
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +19,7 @@ import numpy.typing as npt
 import orjson
 
 from trsr_lite.errors import ModelError
-from trsr_lite.io import files
+from trsr_lite.signals import archive
 
 SHIPPED = Path(__file__).parents[1] / "default" / "meanings.npz"  # for the tokenizer of SmolLM2
 VERSION = 1
@@ -97,27 +94,20 @@ def save(table: LearnedTable, path: Path) -> None:
     arrays: dict[str, Any] = {"tokens": table.tokens.astype(np.uint32), "packed": table.packed, "scales": table.scales}
     header = {"version": VERSION, "tokenizer": table.tokenizer, "count": table.count}
     header["digest"] = _digest(header, arrays)
-    content = io.BytesIO()
-    np.savez_compressed(content, header=np.frombuffer(orjson.dumps(header), np.uint8), **arrays)
-    files.replace(path, content.getvalue())
+    archive.write(path, header, arrays)
 
 
 def load(path: Path) -> LearnedTable:
     """Read the file; raises `ModelError` with one line where it cannot be used."""
     try:
-        with files.granted(path), zipfile.ZipFile(path) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > LARGEST:
-                raise ValueError("too large")
-        with files.granted(path), np.load(path, allow_pickle=False) as archive:
-            found = {name: archive[name] for name in archive.files}
-        header = orjson.loads(found.pop("header").tobytes())
+        header, found = archive.read(path, LARGEST)
         if header["version"] != VERSION:
             raise ModelError(f"{path}: token vectors of another version are not known", hint="upgrade trsr-lite")
         if header.pop("digest") != _digest(header, found):
             raise ValueError("another digest")
         tokens = found["tokens"].astype(np.int64)
         return LearnedTable(header["tokenizer"], header["count"], tokens, found["packed"], found["scales"])
-    except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, TypeError, EOFError, NotImplementedError) as error:
+    except archive.DAMAGES as error:
         raise ModelError(f"{path}: damaged, or no token vectors at all", hint="install the package again") from error
 
 

@@ -7,9 +7,6 @@ is checked, so that a cut or altered file is refused. The format is a NumPy arch
 from __future__ import annotations
 
 import hashlib
-import io
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +16,8 @@ import numpy.typing as npt
 import orjson
 
 from trsr_lite.errors import ModelError
-from trsr_lite.io import files
+from trsr_lite.signals import archive
+from trsr_lite.signals.archive import Arrays
 from trsr_lite.signals.counts import Counts
 from trsr_lite.signals.learned_table import LearnedTable
 from trsr_lite.signals.neighbour_table import NeighbourTable
@@ -27,7 +25,6 @@ from trsr_lite.signals.statistics import Bags, Statistics
 
 VERSION = 1
 LARGEST = 1 << 32  # bytes of all arrays together; more is no statistics but a broken file
-Arrays = dict[str, npt.NDArray[Any]]
 _COUNTS = ("words", "values", "popularity")
 _BAGS = ("sample", "token_sample")
 _LEARNED = ("tokens", "packed", "scales")
@@ -48,32 +45,15 @@ def save(statistics: Statistics, path: Path) -> None:
     if statistics.learned is not None:
         header["vocabulary"] = statistics.learned.count
     header["digest"] = _digest(header, arrays)
-    content = io.BytesIO()
-    packed: dict[str, Any] = {name: _packed(one) for name, one in arrays.items()}
-    np.savez_compressed(content, header=np.frombuffer(orjson.dumps(header), np.uint8), **packed)
-    files.replace(path, content.getvalue())
+    archive.write(path, header, {name: _packed(one) for name, one in arrays.items()})
 
 
 def load(path: Path) -> Statistics:
     """Read the file; raises `ModelError` with one line where it cannot be used."""
     try:
-        with files.granted(path), zipfile.ZipFile(path) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > LARGEST:
-                raise ValueError("too large")
-        with files.granted(path), np.load(path, allow_pickle=False) as archive:
-            found = {name: archive[name] for name in archive.files}
-        header = orjson.loads(found.pop("header").tobytes())
+        header, found = archive.read(path, LARGEST)
         version = header["version"]
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        ValueError,
-        KeyError,
-        TypeError,
-        EOFError,
-        MemoryError,
-        NotImplementedError,
-    ) as error:
+    except archive.DAMAGES as error:
         raise _damaged(path) from error
     if version != VERSION:
         raise ModelError(f"{path}: statistics of version {version!r} are not known", hint="upgrade trsr-lite")
