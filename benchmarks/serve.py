@@ -23,7 +23,8 @@ from typing import Any
 
 from benchmarks import default
 from benchmarks.measure import in_turns, report
-from trsr_lite.recommender.recommender import DEFAULT_MODEL, Recommender
+from trsr_lite.models.resolve import DEFAULT_MODEL
+from trsr_lite.recommender.recommender import Recommender
 from trsr_lite.summaries.store import FILE_NAME, SummaryStore
 
 USER = json.loads((Path(__file__).parent.parent / "examples" / "news_reader.json").read_text(encoding="utf-8"))

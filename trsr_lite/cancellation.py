@@ -14,10 +14,16 @@ from contextlib import contextmanager, suppress
 from trsr_lite.errors import Cancelled
 
 
+def limit(seconds: float | None) -> float | None:
+    """A timeout in seconds. One beyond `threading.TIMEOUT_MAX` is None: no limit."""
+    return None if seconds is None or seconds >= threading.TIMEOUT_MAX else seconds
+
+
 class Deadline:
-    """A moment some seconds from now; None is never. `left` are the seconds until then, at least 0."""
+    """A moment some seconds from now; None is never."""
 
     def __init__(self, seconds: float | None) -> None:
+        seconds = limit(seconds)
         self._at = None if seconds is None else time.monotonic() + seconds
 
     @property

@@ -34,7 +34,7 @@ def test_the_code_of_the_page_runs(tiny: Path, tmp_path: Path, monkeypatch: pyte
 
 def test_the_page_names_every_method_and_every_option() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    methods = [name for name in vars(Recommender) if not name.startswith("_")]
+    methods = [name for name in dir(Recommender) if not name.startswith("_")]
     options = [*inspect.signature(Recommender.load).parameters, *inspect.signature(Recommender.recommend).parameters]
     missing = [name for name in (*methods, *options) if not re.search(rf"\b{name}\b", text)]
     assert sorted({*missing} - {"self"}) == []

@@ -18,7 +18,7 @@ from trsr_lite.engine.interface import EngineOptions
 from trsr_lite.engine.llama import LlamaEngine
 from trsr_lite.io.digests import file_digest
 from trsr_lite.prompts import templates
-from trsr_lite.recommender import recommender
+from trsr_lite.recommender import histories
 from trsr_lite.training import train
 from trsr_lite.training.base_model import Base, HfTokenizer
 from trsr_lite.training.ranking_data import RankingData, RankingExample
@@ -330,7 +330,7 @@ def test_a_run_makes_its_summaries_once_with_the_model_that_will_serve(
         return found
 
     monkeypatch.setattr(LlamaEngine, "generate", generate)
-    monkeypatch.setattr(recommender, "TOGETHER", 4)
+    monkeypatch.setattr(histories, "TOGETHER", 4)
     monkeypatch.setattr(train, "RankingData", Seen)
     monkeypatch.setattr(Recommender, "summaries", summarizing)
     shared = {

@@ -26,7 +26,8 @@ from trsr_lite.engine import llama
 from trsr_lite.engine.interface import EngineOptions
 from trsr_lite.engine.threads import default_threads
 from trsr_lite.models.bundle import Bundle
-from trsr_lite.recommender.recommender import DEFAULT_MODEL, Recommender
+from trsr_lite.models.resolve import DEFAULT_MODEL
+from trsr_lite.recommender.recommender import Recommender
 from trsr_lite.records import User
 from trsr_lite.results import OnProgress, Progress, Result
 

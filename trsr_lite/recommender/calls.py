@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from trsr_lite.cancellation import Cancellation
 from trsr_lite.errors import Cancelled, Closed, ModelError, StoreError
+from trsr_lite.models.bundle import ModelFile
 from trsr_lite.models.pool import ModelPool
 from trsr_lite.models.session import ModelSession
 from trsr_lite.recommender.queue import Call, CallQueue
@@ -70,6 +71,17 @@ class Calls:
 
         call = Call(name, priority, user_id, attempt, _log)
         self.queue.submit(call, ends=lambda other: "replaced" if replace and _repeats(other, call) else None)
+
+    def load_behind(self, files: Sequence[ModelFile]) -> None:
+        """Load these where one is missing, so that a later call has them, however little time that has."""
+
+        def load(session: ModelSession) -> None:
+            for file in files:
+                session.use(file)
+
+        if any(file not in self.pool for file in files):
+            # In line with the others, which would interrupt anything less urgent again and again.
+            self.behind(LOAD, load, priority="normal", replace=True)
 
     def forget(self, user_id: str) -> None:
         """Stop the work behind others that is this user's."""

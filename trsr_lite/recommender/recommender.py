@@ -6,49 +6,39 @@ time and the others wait their turn, and nothing is printed: progress goes to a 
 
 from __future__ import annotations
 
-import math
-import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from trsr_lite.cancellation import Cancellation, Deadline
 from trsr_lite.engine.interface import EngineOptions
 from trsr_lite.errors import SettingsError
 from trsr_lite.models import resolve
-from trsr_lite.models.bundle import Bundle, ModelFile
-from trsr_lite.models.pool import ModelPool, OpenEngine, opener
-from trsr_lite.models.resolve import DEFAULT_MODEL as DEFAULT_MODEL
-from trsr_lite.models.session import ModelSession, announced
+from trsr_lite.models.pool import opener
+from trsr_lite.models.resolve import DEFAULT_MODEL
+from trsr_lite.models.session import ModelSession
 from trsr_lite.options import known_options, refuse_unknown
 from trsr_lite.prompts import templates
 from trsr_lite.recommender.answer import PartialResult
-from trsr_lite.recommender.calls import LOAD, Calls
-from trsr_lite.recommender.candidates import found, given, listed, to_rank
+from trsr_lite.recommender.candidates import given, listed, to_rank
+from trsr_lite.recommender.histories import check_visible, summarize
 from trsr_lite.recommender.preview import preview
-from trsr_lite.recommender.queue import Call, CallQueue, QueueTimeout
-from trsr_lite.recommender.score import Margins, score
-from trsr_lite.recommender.signals import Signals, chosen
+from trsr_lite.recommender.ranking_call import RankingCall
+from trsr_lite.recommender.resident import Resident
+from trsr_lite.recommender.signals import chosen
 from trsr_lite.records import Item, User
 from trsr_lite.results import OnProgress, Result, Summary
 from trsr_lite.settings import Settings
-from trsr_lite.signals.signal import MODEL
 from trsr_lite.summaries.blocks import split
 from trsr_lite.summaries.generate import Work
 from trsr_lite.summaries.store import SummaryStore
-from trsr_lite.summaries.summarizer import Summarizer
 
 if TYPE_CHECKING:
     from trsr_lite.catalog.catalog import Catalog
     from trsr_lite.catalog.retrieve_options import Retrieval
 
-TOGETHER = 64  # histories summarized at once: enough to keep every batch full
 
-
-class Recommender:
+class Recommender(Resident):
     """Ranks candidates for users on one bundle. Usable from any thread; a context manager.
 
     `Recommender.load` is the usual way in. The constructor takes parts, so that an application or a test can bring its
@@ -64,26 +54,6 @@ class Recommender:
     bundle, store: the models and what is known of them, and where summaries are kept.
     settings: what a call is made with that is given none of its own.
     """
-
-    def __init__(
-        self,
-        bundle: Bundle,
-        store: SummaryStore,
-        open_engine: OpenEngine,
-        *,
-        settings: Settings | None = None,
-        unload_after: float | None = None,
-        max_memory: int | None = None,
-    ) -> None:
-        for name, value in (("unload_after", unload_after), ("max_memory", max_memory)):
-            if value is not None and not value > 0:  # nor NaN
-                raise SettingsError(f"{name} is {value}; it must be above 0")
-        self.bundle, self.store = bundle, store
-        self.settings = settings or bundle.settings
-        self._open_engine = open_engine
-        pool = ModelPool(bundle, announced(open_engine), None if max_memory == math.inf else max_memory)
-        self._signals = Signals(open_engine)
-        self._calls = Calls(pool, _seconds(unload_after), self._release)
 
     @classmethod
     def load(
@@ -155,30 +125,13 @@ class Recommender:
             raise SettingsError(f"k is {k}; it must be at least 1")
         if budget is not None and not budget >= 0:  # nor NaN
             raise SettingsError(f"budget is {budget}; it must be at least 0")
-        until, names = Deadline(_seconds(budget)), chosen(self.bundle, settings)
-        _check_texts([*user.history, *items], settings)
+        until, names = Deadline(budget), chosen(self.bundle, settings)
+        check_visible([*user.history, *items], settings)
         answer = PartialResult(user, self._summarizer.plan(user.history, settings), items)
-        try:
-            with self._calls.run("recommend", cancel, progress, timeout=until.left) as session:
-                if MODEL in names:
-                    answer.summary, answer.uncovered = self._summary(until, answer, session)
-                session.ended("summarize")
-                if catalog is not None:
-                    answer.candidates = found(catalog, user, answer.summary.text, retrieve, settings)
-                    session.ended("retrieve")
-                self._ask_signals(answer, names)
-                if MODEL in names:
-                    with session.within(until.left) as limited:
-                        self._ask_model(answer, limited, exact=exact, leave_out=catalog is not None)
-                    self._load_after(answer)
-                session.ended("score")
-                answer.seconds = session.seconds
-        except QueueTimeout:  # others had the whole time
-            answer.started = False
-            self._ask_signals(answer, names)
-            if MODEL in names:
-                answer.summary, answer.uncovered = self._summarizer.newest(answer.plan, answer.work)
-                answer.margins = Margins(answer.shortlist(settings.rerank))
+        call = RankingCall(
+            answer, self.bundle, self._summarizer, self._calls, self._signals, names, until, catalog, retrieve, exact
+        )
+        call.run(cancel, progress)
         return answer.result(self.bundle, k=k, exact=exact)
 
     def summarize(
@@ -191,7 +144,7 @@ class Recommender:
     ) -> Result:
         """The user's preference summary; only what the cache lacks is generated."""
         user, settings = _user(user), settings or self.settings
-        _check_texts(user.history, settings)
+        check_visible(user.history, settings)
         answer = PartialResult(user, self._summarizer.plan(user.history, settings))
         with self._calls.run("summarize", cancel, progress) as session:
             answer.summary = self._summarizer.make(answer.plan, user.user_id, session, answer.work)
@@ -220,26 +173,9 @@ class Recommender:
             raise ValueError(f"{len(histories)} histories have {len(user_ids)} user ids")
         ids, settings = user_ids or [None] * len(histories), settings or self.settings
         with self._calls.run("summaries", cancel, progress) as session:
-            made: list[Summary] = []
-            report = session.stage("summarize")
-            for start in range(0, len(histories), TOGETHER):
-                part = histories[start : start + TOGETHER]
-                _check_texts([item for history in part for item in history], settings)
-
-                def in_part(done: int, total: float, start: int = start, users: int = len(part)) -> None:
-                    report(start + int(users * min(1.0, done / max(total, 1))), len(histories))
-
-                whole = self._summarizer.make_all(
-                    [self._summarizer.plan(history, settings) for history in part],
-                    ids[start : start + TOGETHER],
-                    session,
-                    Work(),
-                    on_progress=in_part,
-                    deterministic=deterministic,
-                )
-                made += whole if nodes else [replace(one, nodes=()) for one in whole]
-                report(len(made), len(histories))
-        return made
+            return summarize(
+                histories, ids, settings, self._summarizer, session, deterministic=deterministic, nodes=nodes
+            )
 
     def update(
         self,
@@ -256,17 +192,16 @@ class Recommender:
         """
         before, settings = _user(user), settings or self.settings
         after = before.appended(item)
-        _check_texts(after.history[-1:], settings)
+        check_visible(after.history[-1:], settings)
         self._calls.queue.check()
         blocks = [split(each.history, **settings.cut).complete for each in (before, after)]
         if settings.strategy != "none" and blocks[0] != blocks[1]:
-            self._calls.behind(
-                "update",
-                partial(self._summarize_behind, after, settings),
-                user_id=after.user_id,
-                replace=bool(after.user_id),
-                cancel=cancel,
-            )
+
+            def summarize_it(session: ModelSession) -> None:
+                self._summarizer.make(self._summarizer.plan(after.history, settings), after.user_id, session, Work())
+
+            owned = bool(after.user_id)
+            self._calls.behind("update", summarize_it, user_id=after.user_id, replace=owned, cancel=cancel)
         return after
 
     def prompt(
@@ -288,7 +223,7 @@ class Recommender:
             session.vocabulary(self.bundle.summarizer) as summarizer,
             session.vocabulary(self.bundle.recommender) as recommender,
         ):
-            _check_texts([*user.history, *items], settings)
+            check_visible([*user.history, *items], settings)
             plan = self._summarizer.plan(user.history, settings)
             return preview(plan, items, self.store, summarizer, recommender)
 
@@ -301,132 +236,6 @@ class Recommender:
             for item in items:
                 templates.check(item, settings or self.settings, vocabulary)
 
-    def describe(self) -> dict[str, dict[str, Any]]:
-        """What `inspect` shows of each model: architecture, parameters, context length."""
-        files = {"summarizer": self.bundle.summarizer, "recommender": self.bundle.recommender}
-        with self._calls.run("describe") as session:
-            return {role: dict(session.use(file).describe()) for role, file in files.items()}
-
-    def with_settings(self, settings: Settings) -> Recommender:
-        """A recommender with other settings on the same models: it shares their queue of calls and the store.
-
-        So it shares their end: closing either closes both.
-        """
-        other = Recommender(self.bundle, self.store, self._open_engine, settings=settings)
-        other._calls, other._signals = self._calls, self._signals
-        return other
-
-    @property
-    def queue(self) -> CallQueue[Call]:
-        """Which calls run and wait: `queue.state()`."""
-        return self._calls.queue
-
-    @property
-    def loaded(self) -> tuple[str, ...]:
-        """Identities of the models in memory."""
-        return self._calls.pool.loaded
-
-    def forget(self, user_id: str | int) -> int:
-        """Delete every stored summary that only this user's history rests on; returns how many.
-
-        Raises `SettingsError` for what is no user's id, and `StoreError` where something could not be deleted from the
-        disk.
-        """
-        if isinstance(user_id, bool) or not isinstance(user_id, (str, int)) or user_id == "":
-            raise SettingsError(
-                f"user_id is {user_id!r}; it must be text that is not empty, or a whole number",
-                hint="`trsr-lite cache clear` deletes the summaries of all users",
-            )
-        user_id = str(user_id)
-        self._calls.forget(user_id)
-        with self._calls.run("forget"):
-            return self.store.clear(user_id)
-
-    def cancel(self) -> None:
-        """Stop every call that runs or waits now, from any thread; each raises `Cancelled`."""
-        self._calls.cancel()
-
-    def unload(self) -> None:
-        """Free the models' memory, after the calls that stand before; the next call that needs one loads it again."""
-        with self._calls.run("unload"):
-            self._calls.pool.close()
-
-    def close(self) -> None:
-        """Stop the running call, refuse the waiting ones with `Closed`, free models, and close the store.
-
-        At any time, from any thread, and as often as one likes. Summaries that were finished are kept.
-        """
-        self._calls.close()
-
-    def __enter__(self) -> Recommender:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    # Inside
-
-    @property
-    def _summarizer(self) -> Summarizer:
-        return Summarizer(self.bundle.summarizer, self.store)
-
-    def _release(self) -> None:
-        self._calls.pool.close()
-        self._signals.close()
-        self.store.close()
-
-    def _summarize_behind(self, user: User, settings: Settings, session: ModelSession) -> None:
-        self._summarizer.make(self._summarizer.plan(user.history, settings), user.user_id, session, Work())
-
-    def _summary(self, until: Deadline, answer: PartialResult, session: ModelSession) -> tuple[Summary, int]:
-        """The summary there is time for, and how many complete blocks it does not cover."""
-        hurried, pool = until.left is not None, self._calls.pool
-        if hurried and not pool.hold_both and self.bundle.summarizer not in pool:
-            # Loading it would unload the model that ranks, in every call.
-            return self._summarizer.newest(answer.plan, answer.work)
-        return self._summarizer.make_in_time(until, answer.plan, answer.user.user_id, session, answer.work)
-
-    def _ask_signals(self, answer: PartialResult, names: Sequence[str]) -> None:
-        """Let all signals but the model judge the candidates, unless it ranks alone or there are none."""
-        if tuple(names) != (MODEL,) and answer.candidates:
-            history = answer.user.history
-            answer.fused = self._signals.rank(self.bundle, names, history, answer.candidates)
-            answer.because = partial(self._signals.because, self.bundle, names, history)
-
-    def _ask_model(self, answer: PartialResult, session: ModelSession, *, exact: bool, leave_out: bool) -> None:
-        """Let the model score as many candidates as there is time for, the most promising first."""
-        plan, items = answer.plan, answer.shortlist(answer.plan.settings.rerank)
-        answer.margins = score(plan, answer.summary.text, items, self.bundle, session, exact=exact, leave_out=leave_out)
-        if answer.fused is None:
-            answer.candidates = answer.margins.candidates
-
-    def _load_after(self, answer: PartialResult) -> None:
-        """Load what a call had no time to load, so that a later one has it, however little time that has."""
-        needed, pool = [self.bundle.recommender], self._calls.pool
-        if answer.uncovered and pool.hold_both:
-            needed.insert(0, self.bundle.summarizer)
-        if any(file not in pool for file in needed):
-            # In line with the others, which would interrupt anything less urgent again and again.
-            self._calls.behind(LOAD, partial(_load, needed), priority="normal", replace=True)
-
-
-def _load(files: Sequence[ModelFile], session: ModelSession) -> None:
-    for file in files:
-        session.use(file)
-
-
-def _seconds(seconds: float | None) -> float | None:
-    """A timeout; one beyond `threading.TIMEOUT_MAX` is no limit."""
-    return None if seconds is None or seconds >= threading.TIMEOUT_MAX else seconds
-
 
 def _user(user: User | Mapping[str, Any]) -> User:
     return user if isinstance(user, User) else User.from_dict(user)
-
-
-def _check_texts(items: Sequence[Item], settings: Settings) -> None:
-    """Every item has something to show; said before any model is loaded."""
-    for item in items:
-        templates.shown(item, settings)
