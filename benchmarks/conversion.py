@@ -83,7 +83,7 @@ def kept_order(run: Path, paths: dict[str, Path], count: int, kept: Kept) -> Non
 
     def compare(path: Path, exact: bool) -> dict[str, Any]:
         some = lists if exact else lists[:OTHERS]
-        engine = LlamaEngine(path, identity="")
+        engine = LlamaEngine(path, identity="", keep=0)
         try:
             found = comparison.margins(engine, some, settings, exact=exact)
         finally:
@@ -128,7 +128,7 @@ def speed(run: Path, apart: Path, merged: Path) -> list[float]:
         with Recommender.load(place, offline=True) as recommender:
             file = recommender.bundle.recommender
         adapter = file.adapter.path if file.adapter else None
-        engines[name] = LlamaEngine(file.path, identity="", adapter=adapter)
+        engines[name] = LlamaEngine(file.path, identity="", adapter=adapter, keep=0)
     seconds = in_turns(
         {
             name: lambda engine=engine: comparison.margins(engine, lists, settings, exact=False)

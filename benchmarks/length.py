@@ -91,7 +91,7 @@ def extra(one: dict[str, Any]) -> float:
 def candidates(counts: Sequence[int]) -> dict[str, Any]:
     """Seconds by number of candidates, and the slope against the time of plain prefill."""
     bundle = default.bundle()
-    engine = LlamaEngine(bundle.recommender.path, identity=bundle.recommender.digest)
+    engine = LlamaEngine(bundle.recommender.path, identity=bundle.recommender.digest, keep=0)
     prefix = samples.tokens(engine, PREFIX, 0)
     suffixes = [samples.tokens(engine, CANDIDATE, number + 1) for number in range(max(counts))]
     raw = workload.RawPrefill(bundle.recommender.path, samples.tokens(engine, RAW, 99), engine.threads)

@@ -48,7 +48,7 @@ def measure(place: Path | None, opened: ExitStack) -> None:
     """All peers in turns."""
     bundle = default.bundle()
     path = bundle.recommender.path
-    engine = LlamaEngine(path, identity=bundle.recommender.digest)
+    engine = LlamaEngine(path, identity=bundle.recommender.digest, keep=0)
     torch.set_num_threads(engine.threads)
     prefix, suffixes = speeds.to_score(engine)
     yes, no = answers = bundle.answers or (0, 1)

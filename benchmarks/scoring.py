@@ -16,7 +16,7 @@ ROUNDS = 5
 def main() -> None:
     bundle = default.bundle()
     path = bundle.recommender.path
-    engine = LlamaEngine(path, identity=bundle.recommender.digest)
+    engine = LlamaEngine(path, identity=bundle.recommender.digest, keep=0)
     prefix, suffixes = speeds.to_score(engine)
     total = len(prefix) + sum(map(len, suffixes))
     answers = bundle.answers or (0, 1)

@@ -121,7 +121,7 @@ def whole(tiny: Path) -> Iterator[Whole]:
 
 @pytest.fixture(scope="module")
 def engine(tiny: Path) -> Iterator[LlamaEngine]:
-    engine = LlamaEngine(tiny, identity="tiny", options=ONE)
+    engine = LlamaEngine(tiny, identity="tiny", options=ONE, keep=0)
     yield engine
     engine.close()
 

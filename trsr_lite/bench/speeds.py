@@ -151,4 +151,4 @@ class Endless(LlamaEngine):
 
 def _open(file: ModelFile, options: EngineOptions, beside: LlamaEngine | None = None) -> LlamaEngine:
     adapter = file.adapter.path if file.adapter else None
-    return Endless(file.path, identity=file.identity, options=options, adapter=adapter, beside=beside)
+    return Endless(file.path, identity=file.identity, options=options, adapter=adapter, beside=beside, keep=0)

@@ -58,7 +58,7 @@ class Verification:
         """Judge a GGUF, exact; fast scoring is compared too, and gives noise floor and calibration."""
         settings, types = self.scorer.settings, gguf.tensor_types(path)
         quantized = any(kind not in STRICT for kind in types)
-        engine = LlamaEngine(path, identity="", adapter=adapter)
+        engine = LlamaEngine(path, identity="", adapter=adapter, keep=0)
         try:
             try:
                 comparison.check_tokens(self.lists, settings, self.scorer.tokenizer, engine)

@@ -169,6 +169,23 @@ class Context:
         """Bytes that a sequence's memory takes: its keys and values, or its recurrent state."""
         return int(self._lib.llama_state_seq_get_size(self._handle, sequence))
 
+    def state(self, sequence: int) -> npt.NDArray[np.uint8]:
+        """What is remembered of a sequence: (bytes,) uint8, for `restore` of any context of this model and kind."""
+        size = self.stored_bytes(sequence)
+        found = np.empty(size, np.uint8)
+        pointer = found.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
+        written = self._lib.llama_state_seq_get_data(self._handle, pointer, size, sequence)
+        return found[:written]
+
+    def restore(self, sequence: int, state: npt.NDArray[np.uint8]) -> bool:
+        """Let a sequence be what `state` said; False where there is no room for it, and the sequence stays empty."""
+        heard.errors.clear()
+        pointer = state.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
+        if self._lib.llama_state_seq_set_data(self._handle, pointer, state.nbytes, sequence) == state.nbytes:
+            return True
+        self.forget(sequence)
+        return False
+
     def clear(self) -> None:
         """Drop every sequence."""
         self._lib.llama_memory_clear(self._memory, False)

@@ -101,13 +101,20 @@ class Engine(ChatTokenizer, Protocol):
     ----------
     room: most bytes that the KV cache and compute buffers may take; None is no limit. Work that cannot be done within
         it raises `ModelError`.
+    evaluated: tokens that were evaluated so far.
     """
 
     room: int | None
+    evaluated: int
 
     @property
     def identity(self) -> str:
         """Content hash of the weights, such as `b2:…`."""
+        ...
+
+    @property
+    def arithmetic(self) -> str:
+        """What decides the bits of a margin beside weights and tokens: the build, the processor, where layers lie."""
         ...
 
     @property
@@ -147,7 +154,8 @@ class Engine(ChatTokenizer, Protocol):
     ) -> list[Margin]:
         """Margins of `prefix + suffix` for each suffix, in order; `answers` are the ids of (yes, no).
 
-        The prefix is evaluated once. `on_result(index, margin)` is called for each margin as it is known, in order.
+        The prefix is evaluated once; what the engine still has of an earlier one is not evaluated again.
+        `on_result(index, margin)` is called for each margin as it is known, in order.
         `exact` evaluates one suffix at a time without flash attention: bit-identical to evaluating each whole prompt.
         Otherwise suffixes are decoded together, which moves a margin by rounding noise.
         """

@@ -2,7 +2,8 @@
 
 Invariant: a prefix that several prompts share is evaluated once, and only the logits that are read are computed. The
 candidates of a ranking are decoded in batches of about `BATCH` tokens, and forgotten before the next batch, so that
-attention never spans more than the prefix and one batch.
+attention never spans more than the prefix and one batch. Prefixes of earlier calls are kept, and a call evaluates from
+the first token that differs.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from trsr_lite.engine.context import AbortFlag, Context
 from trsr_lite.engine.generation import Generation
 from trsr_lite.engine.interface import EngineOptions, Margin, OnProgress, Prompt
 from trsr_lite.engine.logits import chunks, exact_share, margin
+from trsr_lite.engine.prefixes import KEPT_BYTES, Prefixes
 from trsr_lite.engine.threads import default_threads
 from trsr_lite.errors import Cancelled, Closed, ModelError
 
@@ -42,7 +44,8 @@ class LlamaEngine:
     """An `Engine` on one GGUF file, and a LoRA `adapter` for it at full scale where one is given.
 
     `identity` is the content hash of both, which the caller knows. `beside` is an engine on the same file, whose
-    weights in memory are shared. `on_load(done, total)` hears how far loading is, and ends it by raising.
+    weights in memory are shared. `on_load(done, total)` hears how far loading is, and ends it by raising. At most
+    `keep` bytes of earlier prefixes stay; with 0 each call evaluates its own anew, as whoever measures wants.
     """
 
     def __init__(
@@ -55,11 +58,14 @@ class LlamaEngine:
         adapter: Path | None = None,
         beside: LlamaEngine | None = None,
         on_load: OnProgress | None = None,
+        keep: int = KEPT_BYTES,
     ) -> None:
         self.identity = identity
         self.options = options or EngineOptions()
         self.threads = self.options.threads or default_threads()
         self.room: int | None = None
+        self.evaluated = 0
+        self._prefixes, self._keep = Prefixes(), keep
         self._lock = threading.RLock()
         self._worker: int | None = None  # the thread of the running call
         self._model: native.NativeModel = (
@@ -91,6 +97,12 @@ class LlamaEngine:
     def in_memory(self) -> bool:
         """Whether the weights are there to be shared, by this engine or by another one beside it."""
         return self._model.in_memory
+
+    @property
+    def arithmetic(self) -> str:
+        """What decides the bits of a margin beside weights and tokens."""
+        layers = (-1 if self.options.gpu_layers is None else self.options.gpu_layers) if native.offloads() else 0
+        return f"llama-cpp-python {native.version()}, {native.system_info()}, {layers} layers on a GPU"
 
     # Text and tokens
 
@@ -168,6 +180,8 @@ class LlamaEngine:
         if not all(suffixes):
             raise ValueError("a suffix has no tokens")
         with self._working(cancel):
+            opening = _common_prefix(suffixes) if len(suffixes) > 1 and self.can_rewind else 0
+            prefix, suffixes = [*prefix, *suffixes[0][:opening]], [suffix[opening:] for suffix in suffixes]
             longest, shortest = max(map(len, suffixes)), min(map(len, suffixes))
             self._require(len(prefix) + longest, flash=not exact)
             shared = (exact_share(len(prefix), shortest, BATCH) if exact else len(prefix)) if self.can_rewind else 0
@@ -176,7 +190,7 @@ class LlamaEngine:
             most = min(self.options.ctx_size or self.context_size, self._fitting(flash=not exact))
             room = max(longest, min(BATCH, most - len(prefix)))
             context = self._ready(len(prefix) + room, flash=not exact)
-            self._prefill(context, prefix[:shared])
+            self._prefill(context, prefix[:shared], keep=True)
             results: list[Margin] = []
             total = len(prefix) + sum(map(len, suffixes))
             for chunk in [[tail] for tail in tails] if alone else chunks(tails, room, SEQUENCES - 1):
@@ -191,9 +205,9 @@ class LlamaEngine:
     def release(self) -> None:
         """Free the KV cache and compute buffers; the next call makes new ones."""
         with self._lock:
-            if self._context:
-                self._context.close()
-                self._context = None
+            self._drop_context()
+            if self.room is not None:  # what another model may need
+                self._prefixes.shrink(0)
 
     def close(self) -> None:
         """Stop the running call, which raises `Cancelled`, and free everything; may be called twice.
@@ -208,9 +222,15 @@ class LlamaEngine:
 
     # Inside
 
+    def _drop_context(self) -> None:
+        if self._context:
+            self._context.close()
+            self._context = None
+
     def _free(self) -> None:
         with self._lock:
-            self.release()
+            self._drop_context()
+            self._prefixes.shrink(0)
             if not self._freed:
                 self._freed = True
                 self._model.close()
@@ -248,6 +268,7 @@ class LlamaEngine:
         """One decode; raises `Cancelled` where the call was stopped."""
         if self._abort.is_set() or not context.decode(tokens, positions, sequences, wanted):
             raise Cancelled("stopped on request")
+        self.evaluated += len(tokens)
 
     def ends(self, token: int) -> bool:
         """Whether the model means to stop with this token."""
@@ -289,7 +310,7 @@ class LlamaEngine:
     def _ready(self, cells: int, *, flash: bool) -> Context:
         """A context with at least that many cells; a smaller or differently computing one is replaced."""
         if self._context and (self._context.cells < cells or self._context.flash != flash):
-            self.release()
+            self._drop_context()
         if not self._context:
             self._context = self._model.context(
                 cells=-(-cells // ROUND) * ROUND,
@@ -303,11 +324,37 @@ class LlamaEngine:
         self._context.clear()
         return self._context
 
-    def _prefill(self, context: Context, tokens: Sequence[int]) -> None:
-        """Evaluate the shared prefix as sequence 0."""
-        for start in range(0, len(tokens), BATCH):
-            part = tokens[start : start + BATCH]
+    def _prefill(self, context: Context, tokens: Sequence[int], *, keep: bool = False) -> None:
+        """Evaluate the shared prefix as sequence 0; with `keep`, from where it differs from those that were kept."""
+        start = self._resume(context, tokens) if keep else 0
+        fresh = start < len(tokens)
+        while start < len(tokens):
+            part = tokens[start : start + BATCH - start % BATCH]  # where a whole prompt is cut, wherever it begins
             self.step(context, part, range(start, start + len(part)), 0)
+            start += len(part)
+        if keep and fresh and (limit := self._keeping(context)) >= context.stored_bytes(0):
+            self._prefixes.keep(tokens, context.state(0), flash=context.flash, limit=limit)
+
+    def _resume(self, context: Context, tokens: Sequence[int]) -> int:
+        """Put back as much of a prefix as was kept; how many of its tokens need not be evaluated."""
+        self._prefixes.shrink(self._keeping(context))
+        found = self._prefixes.nearest(tokens, flash=context.flash, most=context.cells)
+        if found is None:
+            return 0
+        kept, shared = found
+        if shared < len(tokens):  # cut where the bits of what follows stay those of a whole prompt
+            shared = exact_share(shared, len(tokens) - shared, BATCH)
+        if not shared or not context.restore(0, kept.state):
+            return 0
+        if shared < len(kept.tokens):
+            context.forget(0, shared)
+        return shared
+
+    def _keeping(self, context: Context) -> int:
+        """Bytes that kept prefixes may take beside a context."""
+        if self.room is None:
+            return self._keep
+        return max(0, min(self._keep, self.room - self._bytes(context.cells, flash=context.flash)))
 
     def _evaluate(
         self, context: Context, start: int, tails: Sequence[Sequence[int]], *, alone: bool

@@ -191,7 +191,7 @@ def _noise(made: Bundle) -> float:
     """How far batched scoring may move one margin against another."""
     items = [Item(str(index), {"title": f"{word} number {index}"}) for index, word in enumerate(FILE)][:12]
     file = made.recommender
-    engine = LlamaEngine(file.path, identity="", adapter=file.adapter.path if file.adapter else None)
+    engine = LlamaEngine(file.path, identity="", adapter=file.adapter.path if file.adapter else None, keep=0)
     try:
         differences = []
         for end in (6, 12):

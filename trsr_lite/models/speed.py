@@ -19,7 +19,7 @@ PREFILL, TEXTS, DECODE = 512, 5, 24  # tokens of a prompt; texts generated toget
 
 def measure(path: Path, *, decode: bool = True) -> dict[str, float]:
     """Tokens per second: `prefill` of one batch, and `decode` of five texts together."""
-    engine = LlamaEngine(path, identity="")
+    engine = LlamaEngine(path, identity="", keep=0)
     try:
         words = engine.encode(" ".join(templates.NO_SUMMARY for _ in range(200)))
         prompt, texts = words[:PREFILL], [words[start : start + 16] for start in range(TEXTS)]

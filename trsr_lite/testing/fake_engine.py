@@ -37,11 +37,13 @@ class FakeEngine:
     margin: whole prompt text -> margin.
     prompts: every prompt given to `generate`, in order.
     scored: every whole prompt given to `margins`, in order.
+    evaluated: tokens of the prefixes and suffixes given to `margins`.
     """
 
     script: Callable[[str], str] = last_words
     margin: Callable[[str], float] = by_length
     identity: str = "fake:1"
+    arithmetic: str = "scripted"
     context_size: int = 100_000
     chat_template: str | None = None
     bos: str = ""
@@ -50,6 +52,7 @@ class FakeEngine:
     scored: list[str] = field(default_factory=list)
     closed: bool = False
     room: int | None = None
+    evaluated: int = 0
 
     def encode(self, text: str) -> list[int]:
         """One token a character."""
@@ -105,8 +108,10 @@ class FakeEngine:
     ) -> list[Margin]:
         """The margin function's values, with all mass on the two answers."""
         margins: list[Margin] = []
+        self.evaluated += len(prefix) if suffixes else 0
         for suffix in suffixes:
             self._check(cancel)
+            self.evaluated += len(suffix)
             self.scored.append(self.decode([*prefix, *suffix]))
             margins.append(Margin(self.margin(self.scored[-1]), 1.0))
             if on_result:
