@@ -30,7 +30,7 @@ from trsr_lite.bench import samples
 from trsr_lite.engine.interface import EngineOptions
 from trsr_lite.engine.threads import default_threads
 from trsr_lite.recommender.recommender import Recommender
-from trsr_lite.records import read_users
+from trsr_lite.recommender.user_files import read_users
 
 Found = tuple[str, list[tuple[str, str, str]], dict[str, Any]]  # what `report` takes
 HISTORY, CANDIDATES, WORDS = 23, 12, 8  # words of a description, beside a title of six

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from trsr_lite import DataError, Item, User, read_candidates, read_user, read_users, records
+from trsr_lite import DataError, Item, User, read_candidates, read_user, read_users
+from trsr_lite.io import fields
 from trsr_lite.io.notes import REASONS, Notes
 from trsr_lite.io.values import Listed
 
@@ -452,20 +453,20 @@ def test_the_size_of_a_number_tells_its_unit(moment: Any) -> None:
     ],
 )
 def test_times_that_can_mean_one_moment_only_are_read(moment: Any, seconds: float) -> None:
-    assert records.parse_time(moment, "time") == seconds
+    assert fields.parse_time(moment, "time") == seconds
 
 
 @pytest.mark.parametrize("moment", ["1/2/2026", "13.01.2026", "01-02-2026 10:00", "1/2/26 08:30"])
 def test_a_date_whose_day_and_month_may_be_swapped_is_named(moment: str) -> None:
     with pytest.raises(DataError, match="is not a time") as caught:
-        records.parse_time(moment, "time")
+        fields.parse_time(moment, "time")
     assert "day and month cannot be told apart" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize("moment", [7_258_118_401, 9e10, 1e20, "1e300", "13/45/2026 8:00 AM"])
 def test_nothing_happens_after_2200(moment: Any) -> None:
     with pytest.raises(DataError, match="is not a time"):
-        records.parse_time(moment, "time")
+        fields.parse_time(moment, "time")
 
 
 TIMES = {
@@ -494,13 +495,13 @@ TIMES = {
 @pytest.mark.usefixtures("time_zone")
 @pytest.mark.parametrize(("moment", "seconds"), TIMES.items())
 def test_a_time_is_read_in_every_form_of_iso_8601(moment: str, seconds: float) -> None:
-    assert records.parse_time(f" {moment} ", "time") == pytest.approx(seconds, abs=1e-6)
+    assert fields.parse_time(f" {moment} ", "time") == pytest.approx(seconds, abs=1e-6)
 
 
 @pytest.mark.parametrize("moment", TIMES)
 def test_times_are_those_of_python(moment: str) -> None:
     plain = datetime.fromisoformat(moment.upper().replace("02Z", "02"))  # Python knows no zone of a date alone
-    assert records.parse_time(moment, "time") == (plain if plain.tzinfo else plain.replace(tzinfo=UTC)).timestamp()
+    assert fields.parse_time(moment, "time") == (plain if plain.tzinfo else plain.replace(tzinfo=UTC)).timestamp()
 
 
 @pytest.mark.parametrize(
@@ -515,7 +516,7 @@ def test_times_are_those_of_python(moment: str) -> None:
 )  # fmt: skip
 def test_what_is_no_time_is_no_time_in_any_python(moment: str) -> None:
     with pytest.raises(DataError, match=r"time: .* is not a time"):
-        records.parse_time(moment or " ", "time")
+        fields.parse_time(moment or " ", "time")
 
 
 def test_equal_times_are_in_order() -> None:

@@ -44,11 +44,11 @@ if TYPE_CHECKING:
     from trsr_lite.models.calibration import Calibration as Calibration
     from trsr_lite.recommender.aio import run_async as run_async
     from trsr_lite.recommender.recommender import Recommender as Recommender
+    from trsr_lite.recommender.user_files import read_candidates as read_candidates
+    from trsr_lite.recommender.user_files import read_user as read_user
+    from trsr_lite.recommender.user_files import read_users as read_users
     from trsr_lite.records import Item as Item
     from trsr_lite.records import User as User
-    from trsr_lite.records import read_candidates as read_candidates
-    from trsr_lite.records import read_user as read_user
-    from trsr_lite.records import read_users as read_users
     from trsr_lite.results import Progress as Progress
     from trsr_lite.results import Recommendation as Recommendation
     from trsr_lite.results import Result as Result
@@ -106,9 +106,9 @@ _HOMES = {
     "VerificationError": "errors",
     "convert": "conversion.request",
     "evaluate": "evaluation.request",
-    "read_candidates": "records",
-    "read_user": "records",
-    "read_users": "records",
+    "read_candidates": "recommender.user_files",
+    "read_user": "recommender.user_files",
+    "read_users": "recommender.user_files",
     "run_async": "recommender.aio",
     "train": "training.request",
     "verify": "conversion.request",

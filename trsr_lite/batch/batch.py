@@ -22,7 +22,8 @@ from trsr_lite.errors import DataError, SettingsError
 from trsr_lite.io import lock
 from trsr_lite.io.remote import RemotePath
 from trsr_lite.recommender.recommender import Recommender
-from trsr_lite.records import Item, read_candidates
+from trsr_lite.recommender.user_files import read_candidates
+from trsr_lite.records import Item
 from trsr_lite.results import OnProgress, Progress
 
 ENGINES = ("local", "ray")

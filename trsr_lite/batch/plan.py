@@ -25,7 +25,7 @@ from trsr_lite.errors import DataError, TrsrError
 from trsr_lite.io.notes import Notes
 from trsr_lite.io.remote import RemotePath
 from trsr_lite.prompts import templates
-from trsr_lite.records import User, tell
+from trsr_lite.records import User
 from trsr_lite.settings import Settings
 
 PLAN, REJECTS = "plan.jsonl", "rejects.jsonl"
@@ -138,7 +138,7 @@ def make(source: Source, folder: RemotePath, rules: Rules, partition_users: int)
             write(last)
         for partition in seen.postponed():
             write(partition)
-    tell(notes, "users")
+    notes.tell("users")
     return counts
 
 

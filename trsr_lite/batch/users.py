@@ -16,9 +16,10 @@ import orjson
 from trsr_lite.errors import DataError
 from trsr_lite.io import encodings, json_text, lines
 from trsr_lite.io import parquet as arrow
+from trsr_lite.io.documents import LINES_SUFFIXES
 from trsr_lite.io.notes import Notes
 from trsr_lite.io.remote import RemotePath
-from trsr_lite.records import LINES_SUFFIXES, User
+from trsr_lite.records import User
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
 ROWS_AT_ONCE = 256

@@ -20,8 +20,10 @@ import orjson
 from trsr_lite.errors import DataError
 from trsr_lite.io import encodings, json_text, lines
 from trsr_lite.io import parquet as arrow
+from trsr_lite.io.documents import LINES_SUFFIXES
+from trsr_lite.io.encodings import is_text
 from trsr_lite.io.notes import Notes
-from trsr_lite.records import LINES_SUFFIXES, Item, is_text
+from trsr_lite.records import Item
 
 STDIN = "-"
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}  # beside commas

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from trsr_lite.catalog import content
 from trsr_lite.catalog.terms import Tokenizer, searched
-from trsr_lite.records import Item, is_text
+from trsr_lite.io.encodings import is_text
+from trsr_lite.records import Item
 
 VARIABLES = 500  # SQLite allows at least 999 in one statement
 HASH_BYTES = 16 << 20  # of terms that wait in memory: fewer, larger segments

@@ -68,7 +68,7 @@ def opened(chosen: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _wanted(chosen: dict[str, Any]) -> Retrieval:
-    from trsr_lite.records import parse_time
+    from trsr_lite.io.fields import parse_time
 
     newer, known = chosen["newer_than"], {"count": chosen["count"], "diversity": chosen["diversity"]}
     if newer == "":

@@ -16,7 +16,8 @@ from trsr_lite.cli import flags
 from trsr_lite.engine.interface import EngineOptions
 from trsr_lite.errors import Cancelled, DataError
 from trsr_lite.recommender.recommender import Recommender
-from trsr_lite.records import Item, User, read_candidates, read_user
+from trsr_lite.recommender.user_files import read_candidates, read_user
+from trsr_lite.records import Item, User
 from trsr_lite.results import OnProgress, Progress
 
 logger = logging.getLogger(__name__)

@@ -64,7 +64,7 @@ def command(show_blocks: bool, pairs_out: str | None, as_json: bool, **chosen: A
 
 def _write_pairs(path: str, as_json: bool, chosen: dict[str, Any]) -> None:
     from trsr_lite.cli import session, tables
-    from trsr_lite.records import read_users
+    from trsr_lite.recommender.user_files import read_users
     from trsr_lite.training import pairs
 
     users = list(read_users(chosen["user_file"], user_id=chosen["user_id"], sort_history=chosen["sort_history"]))

@@ -17,7 +17,8 @@ from trsr_lite.datasets.report import Report
 from trsr_lite.datasets.sources import NOT_TEXT, Source
 from trsr_lite.errors import DataError
 from trsr_lite.io import values
-from trsr_lite.records import Item, is_text
+from trsr_lite.io.encodings import is_text
+from trsr_lite.records import Item
 
 FILES = ("products_train.csv", "sessions_train.csv")
 LAYOUT = "a folder of Amazon-M2 with `products_train.csv` and `sessions_train.csv`"

@@ -21,7 +21,9 @@ from trsr_lite.datasets.report import Report
 from trsr_lite.datasets.sources import NOT_TEXT, Source
 from trsr_lite.errors import DataError
 from trsr_lite.io import json_text, times
-from trsr_lite.records import LIKE_TIME, Item, is_text, parse_time
+from trsr_lite.io.encodings import is_text
+from trsr_lite.io.fields import LIKE_TIME, parse_time
+from trsr_lite.records import Item
 from trsr_lite.settings import DOMAINS
 
 FILES = ("items.jsonl", "interactions.jsonl")

@@ -13,8 +13,9 @@ from trsr_lite.datasets.corpus import Case, Corpus
 from trsr_lite.datasets.data_options import DataOptions
 from trsr_lite.datasets.report import Report
 from trsr_lite.datasets.sources import NOT_TEXT, Source
+from trsr_lite.io.encodings import is_text
 from trsr_lite.io.values import MISSING
-from trsr_lite.records import Item, is_text
+from trsr_lite.records import Item
 
 FILES = ("news.tsv", "behaviors.tsv")
 LAYOUT = "a folder of MIND with `news.tsv` and `behaviors.tsv`, such as MINDsmall_train"

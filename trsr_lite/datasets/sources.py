@@ -32,7 +32,7 @@ class Source:
     def lines(self) -> Iterator[tuple[int, str]]:
         """(number from 1, text with its line end); only a line feed ends a line.
 
-        Bytes that are not UTF-8 become what `records.is_text` denies, so that only their row is lost. Raises
+        Bytes that are not UTF-8 become what `encodings.is_text` denies, so that only their row is lost. Raises
         `DataError` where the file cannot be read.
         """
         try:

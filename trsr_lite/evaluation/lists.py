@@ -16,8 +16,9 @@ import orjson
 from trsr_lite.datasets import origin
 from trsr_lite.datasets.dataset import Dataset, Example
 from trsr_lite.errors import DataError
+from trsr_lite.io.documents import documents
 from trsr_lite.io.notes import Notes
-from trsr_lite.records import Item, User, documents, tell
+from trsr_lite.records import Item, User
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def of_file(path: str) -> EvalLists:
                     f"{where}: the item {item.id!r} is another than in a list before",
                     hint="one id is one text in all lists: baselines look items up by their ids",
                 )
-    tell(notes, path)
+    notes.tell(path)
     if not examples:
         raise DataError(f"{name}: is empty", hint="one object a line: user_id, history, candidates, positives")
     lists = EvalLists(examples, list(known.values()), None, {"lists": name})

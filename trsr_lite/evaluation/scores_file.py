@@ -19,7 +19,7 @@ import orjson
 from trsr_lite.datasets.dataset import Example
 from trsr_lite.errors import DataError
 from trsr_lite.evaluation.systems import Answer
-from trsr_lite.records import documents
+from trsr_lite.io.documents import documents
 from trsr_lite.results import OnProgress
 
 Line = Mapping[str, float]

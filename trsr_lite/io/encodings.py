@@ -81,3 +81,12 @@ class _Recoded(io.RawIOBase):
         buffer[:size] = self._held[:size]
         self._held = self._held[size:]
         return size
+
+
+def is_text(text: str) -> bool:
+    """Whether it is Unicode: bytes that are not UTF-8 become lone surrogates in a file's line and in an argument."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

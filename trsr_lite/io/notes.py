@@ -5,11 +5,16 @@ Invariant: nothing is passed over in silence, and no input can make this large.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
+from pathlib import Path
 
 PLACES = 3
 REASONS = 100  # beyond so many different ones, further ones count together
 OTHER = "something else"
+TOLD = 1000  # reasons that are remembered, so that a program that asks again and again is told once
+_told: set[tuple[str, str]] = set()
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -45,6 +50,16 @@ class Notes:
     def lines(self) -> list[str]:
         """A line each for people, most frequent first."""
         return [_line(reason, self.found[reason]) for reason in self.reasons()]
+
+    def tell(self, source: str | Path) -> None:
+        """Log what was passed over, each reason once for a source."""
+        name = "stdin" if str(source) == "-" else str(source)
+        for reason, line in zip(self.reasons(), self.lines(), strict=True):
+            if (name, reason) not in _told:
+                if len(_told) >= TOLD:
+                    _told.clear()
+                _told.add((name, reason))
+                logger.warning("%s: %s", name, line)
 
     def to_dict(self) -> list[dict[str, object]]:
         """Plain JSON values."""

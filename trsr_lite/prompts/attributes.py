@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from trsr_lite.io.fields import LIKE_TIME
 from trsr_lite.io.values import Listed
-from trsr_lite.records import LIKE_TIME
 
 LOOKED_AT = 4096  # characters; an address that is longer is one as well
 _ADDRESS = re.compile(r"(?:[a-z][a-z0-9+.-]{1,15}://|//|www\.|data:|mailto:|urn:)\S+", re.IGNORECASE)

@@ -85,7 +85,7 @@ def make_tables(connection: sqlite3.Connection) -> None:
 
 
 def tolerant(connection: sqlite3.Connection) -> sqlite3.Connection:
-    """The connection; bytes that are no UTF-8 become what `records.is_text` denies, so that only their row is lost."""
+    """The connection. Bytes that are no UTF-8 become what `encodings.is_text` denies: only their row is lost."""
     connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
     return connection
 

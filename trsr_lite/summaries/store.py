@@ -20,8 +20,8 @@ from typing import Any
 
 from trsr_lite.errors import StoreError
 from trsr_lite.io.digests import file_digest
+from trsr_lite.io.encodings import is_text
 from trsr_lite.io.process import Owner
-from trsr_lite.records import is_text
 from trsr_lite.summaries import database
 
 logger = logging.getLogger(__name__)
