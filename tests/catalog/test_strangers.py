@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from trsr_lite import DataError, Item, StoreError
-from trsr_lite.catalog import build, content
+from trsr_lite.catalog import build as changes
+from trsr_lite.catalog import content
 from trsr_lite.catalog.catalog import Catalog
 
 ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT 'items', x FROM n"
@@ -22,7 +23,7 @@ HISTORY = [Item("h", {"title": "Solar lantern"})]
 def path(tmp_path: Path) -> Path:
     rows = [{"id": "a", "title": "Solar lantern"}, {"id": "b", "title": "Wool socks"}]
     (tmp_path / "items.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    build.build([tmp_path / "items.jsonl"], tmp_path / "c")
+    changes.build([tmp_path / "items.jsonl"], tmp_path / "c")
     return tmp_path / "c"
 
 
@@ -53,7 +54,7 @@ def test_what_no_catalog_has_is_refused(path: Path, statements: list[str], said:
         Catalog(path)
     assert said in str(caught.value)
     with pytest.raises(DataError):
-        build.add([path.with_name("items.jsonl")], path)
+        changes.add([path.with_name("items.jsonl")], path)
 
 
 @pytest.mark.parametrize(

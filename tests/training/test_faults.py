@@ -17,7 +17,8 @@ import transformers
 
 from tests.training.conftest import EVERY, STEPS, Fit, log_of, make_tokenizer, program, tiny_examples, write_base
 from trsr_lite import DataError, ModelError, SettingsError, TrsrError
-from trsr_lite.training import base_model, lora, packing, train, trainer, validation
+from trsr_lite.training import base_model, lora, train, trainer, validation
+from trsr_lite.training import packing as rows_of
 from trsr_lite.training.base_model import Base
 from trsr_lite.training.losses import Objective
 from trsr_lite.training.torch_scorer import Scorer
@@ -135,7 +136,7 @@ def test_a_run_that_outgrows_the_memory_is_not_scored_and_says_so(
 
     monkeypatch.setattr("trsr_lite.training.lora.read_back", fail)
     with pytest.raises(TrsrError, match=r"^out of memory while scoring with torch$") as caught:
-        Scorer(finished, offline=True).margins([packing.PackedRow((1, 2), ((3,), (4,)), (1, 0))])
+        Scorer(finished, offline=True).margins([rows_of.PackedRow((1, 2), ((3,), (4,)), (1, 0))])
     assert "CUDA_VISIBLE_DEVICES=" in str(caught.value.hint)
 
 
@@ -147,7 +148,7 @@ def test_a_lower_budget_of_tokens_holds_for_validation_too(
 
     def fill(rows: Any, budget: int) -> Any:
         budgets.append(budget)
-        return packing.fill(rows, budget)
+        return rows_of.fill(rows, budget)
 
     monkeypatch.setattr(validation, "fill", fill)
     fit(tmp_path / "run", max_steps=1, batch_tokens=300)
@@ -351,7 +352,7 @@ def test_layers_that_the_base_has_not_are_named(
     config = transformers.GPT2Config(vocab_size=len(tokenizer), n_embd=32, n_layer=1, n_head=2)
     transformers.GPT2LMHeadModel(config).save_pretrained(tmp_path / "base")
     tokenizer.save_pretrained(tmp_path / "base")
-    monkeypatch.setattr(train, "source_of", lambda *_: pytest.fail("data and summaries come later"))
+    monkeypatch.setattr(train, "_source", lambda *_: pytest.fail("data and summaries come later"))
     shutil.copytree(finished, tmp_path / "run")
     with pytest.raises(TrsrError) as caught:
         fit(tmp_path / "run", base=tmp_path / "base", layers=("q_proj", "up_proj"), force=True)
@@ -432,3 +433,25 @@ def test_an_interrupted_run_can_be_continued(fit: Fit, finished: Path, tmp_path:
     left_in_peace(tmp_path / "run", EVERY)
     assert fit(tmp_path / "run", resume=True).steps == STEPS
     assert log_of(tmp_path / "run") == log_of(finished)
+
+
+@pytest.mark.parametrize("kind", ["changed", "new", "gone"])
+def test_whatever_file_of_a_base_changes_its_identity_changes(tiny_base: Path, tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / "base"
+    shutil.copytree(tiny_base, folder)
+    (folder / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model.safetensors"}}')
+    (folder / "README.md").write_text("a card")
+    before = base_model.identity(base_model.Base("b", str(folder)), None)
+    for path in sorted(folder.iterdir()):
+        content = path.read_bytes()
+        if kind == "changed":
+            path.write_bytes(content + b" ")
+        elif kind == "gone":
+            path.unlink()
+        else:
+            path.with_name(f"another-{path.name}").write_bytes(content)
+        found = base_model.identity(base_model.Base("b", str(folder)), None)
+        assert (base_model.difference(before, found) is None) is (path.suffix == ".md"), path.name
+        path.with_name(f"another-{path.name}").unlink(missing_ok=True)
+        path.write_bytes(content)
+    assert base_model.identity(base_model.Base("b", str(folder)), None) == before

@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
+import subprocess
 import sys
 from collections.abc import Generator, Iterator
 from dataclasses import asdict
@@ -24,6 +26,7 @@ from trsr_lite.errors import SettingsError, TrsrError
 RETRIES = 5
 AHEAD = 2  # partitions an actor has been given: the next one is there when one is done
 WAVE = 10_000  # partitions given to Ray at once: more would only fill its memory
+REACHED, ANSWERED = 10, 40  # seconds that a cluster has
 SILENT = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.WARNING}
 
 
@@ -38,6 +41,7 @@ def work(
     own = not ray.is_initialized()
     with contextlib.redirect_stdout(sys.stderr), contextlib.ExitStack() as stack:  # Ray reports deaths on stdout
         if own:
+            _check_address(os.environ.get("RAY_ADDRESS", ""))
             ray.init(**SILENT)
             stack.callback(ray.shutdown)
         cpus = int(ray.cluster_resources().get("CPU", 1))
@@ -104,6 +108,26 @@ class _Actor:
         except MemoryError:
             os._exit(1)  # what is left of this process is of little use: Ray starts another, and gives it the partition
         return {name: [value] for name, value in row.items()}
+
+
+def _check_address(address: str) -> None:
+    """Raise `TrsrError` where no cluster answers at an address: Ray itself would wait for minutes, or for ever."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not host or not port.isdecimal():  # `auto`, `local` or nothing: Ray says at once what it finds
+        return
+    refused = TrsrError(
+        f"RAY_ADDRESS is {address}, and no Ray cluster answers there",
+        hint="correct it, or unset it to use this machine",
+    )
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=REACHED).close()
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise refused from error
+    try:
+        command = [sys.executable, "-c", "import ray; ray.init(log_to_driver=False)"]
+        subprocess.run(command, capture_output=True, timeout=ANSWERED, check=True)
+    except (subprocess.SubprocessError, OSError) as error:
+        raise refused from error
 
 
 def _ray() -> Any:

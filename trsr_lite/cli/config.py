@@ -14,6 +14,8 @@ from trsr_lite.cli.flags import CONFIGURABLE
 from trsr_lite.errors import SettingsError
 from trsr_lite.options import refuse_unknown
 
+LONGEST = 1 << 16  # bytes of a config file
+
 
 def read_config(path: str | None) -> dict[str, Any]:
     """Option defaults from a flat TOML file; the user's own `config.toml` if `path` is None and it exists."""
@@ -36,6 +38,12 @@ def read_options(file: Path, known: Mapping[str, str]) -> dict[str, str]:
     """
     data = _load(file)
     refuse_unknown(data, known, where=f"{file}: ")
+    for name, value in data.items():
+        if isinstance(value, dict) or (isinstance(value, list) and any(isinstance(one, (dict, list)) for one in value)):
+            raise SettingsError(
+                f"{file}: {name!r} holds other values; an option is one value, or a list of them",
+                hint="write `name = value`, without `[sections]`",
+            )
     return {known[name]: _as_typed(value) for name, value in data.items()}
 
 
@@ -50,10 +58,16 @@ def _load(file: Path) -> dict[str, Any]:
     import tomllib
 
     try:
+        if file.stat().st_size > LONGEST:
+            raise SettingsError(f"{file}: has more than {LONGEST >> 10} KiB, which no file of options needs")
         data: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SettingsError(f"{file}: there is no such config file") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{file}: is not UTF-8 text (byte {error.start})", hint="save it as UTF-8") from error
+    except RecursionError as error:
+        raise SettingsError(f"{file}: cannot be read: its values are nested too deeply") from error
+    except (OSError, ValueError) as error:  # a whole number of too many digits is no fault of TOML
         raise SettingsError(f"{file}: cannot be read: {error}") from error
     return data
 

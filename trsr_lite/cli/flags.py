@@ -75,7 +75,8 @@ def flag(*names: str, shared: bool = False, **attributes: Any) -> Callable[[F], 
     if shared:
         name = next(name for name in names if name.startswith("--")).lstrip("-")
         CONFIGURABLE[name] = names[-1].lstrip("-").replace("-", "_")
-        attributes["envvar"] = f"TRSR_LITE_{name.upper().replace('-', '_')}"
+        own = f"TRSR_LITE_{name.upper().replace('-', '_')}"
+        attributes["envvar"] = [own, *attributes.get("envvar", ())]
     return click.option(*names, cls=HeadedOption, **attributes)
 
 
@@ -232,7 +233,14 @@ ranking = fields(
 )
 top = fields(RankOptions, "k", shared=True)
 exact = fields(RankOptions, "exact")
-offline = flag("--offline", shared=True, is_flag=True, help="Never open a network connection.", heading=_MACHINE)
+offline = flag(
+    "--offline",
+    shared=True,
+    envvar=["HF_HUB_OFFLINE"],
+    is_flag=True,
+    help="Never open a network connection.",
+    heading=_MACHINE,
+)
 machine = together(fields(EngineOptions, shared=True, heading=_MACHINE), offline)
 unload_after = flag(
     "--unload-after",

@@ -15,11 +15,13 @@ import torch
 
 from trsr_lite.errors import ModelError
 from trsr_lite.io import files
+from trsr_lite.io.shape import Maybe, Whole, mismatch
 from trsr_lite.training import base_files, base_model, lora, run_dir
 from trsr_lite.training.base_model import TOKENIZER_FILES, Base
 from trsr_lite.training.train_options import LAYERS, TrainOptions
 
 ALLOWED = frozenset(LAYERS)
+ADAPTER = {"r": Whole(1, 1 << 16), "lora_alpha": float, "peft_type": Maybe(str)}
 
 
 def merge_run(run: Path, target: Path, *, offline: bool) -> None:
@@ -88,14 +90,20 @@ def _tokenizer_folder(located: Base, revision: str | None, *, offline: bool) -> 
 def check_adapter(trained: Path) -> None:
     """Raise `ModelError` where an adapter has parts that no GGUF can carry, or is a pickle."""
     base_files.check(trained)
+    path = trained / "adapter_config.json"
     try:
-        config = json.loads((trained / "adapter_config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{trained}: not an adapter: {error}") from error
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{path}: cannot be read: {error}") from error
+    if fault := mismatch(config, ADAPTER):
+        raise ModelError(f"{path}: is no adapter's configuration: {fault}")
     targets = config.get("target_modules") or []
+    if fault := None if isinstance(targets, str) else mismatch(targets, [str], "target_modules"):
+        raise ModelError(f"{path}: is no adapter's configuration: {fault}")
     foreign = [name for name in ([targets] if isinstance(targets, str) else targets) if name not in ALLOWED]
-    if foreign or config.get("modules_to_save") or config.get("trainable_token_indices"):
-        parts = foreign or config.get("modules_to_save") or ["new tokens"]
+    saved = config.get("modules_to_save")
+    if foreign or saved or config.get("trainable_token_indices"):
+        parts = foreign or (saved if isinstance(saved, list) else [saved or "new tokens"])
         raise ModelError(
             f"{trained}: the adapter changes {', '.join(map(str, parts))}, which cannot be converted",
             hint=f"train it on {', '.join(LAYERS)} only",

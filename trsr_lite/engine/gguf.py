@@ -1,7 +1,7 @@
 """The head of a GGUF file: its metadata, and where its tensors lie.
 
-Invariant: nothing is believed that the file's length does not allow; what is no GGUF raises `struct.error`, `KeyError`
-or `ValueError`, which the caller maps. What a tensor is for is not known.
+Invariant: nothing is believed that the file's length does not allow, and no text is kept that nobody asked for; what is
+no GGUF raises `struct.error`, `KeyError` or `ValueError`, which the caller maps. What a value means is not known.
 Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import mmap
 import struct
-from dataclasses import dataclass
+from collections.abc import Container
+from dataclasses import dataclass, field
 
+MAGIC = b"GGUF"
 VERSIONS = (2, 3)
 ALIGNMENT = b"general.alignment"
-SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}  # of the metadata's value types
-TEXT, ARRAY = 8, 9
-NESTED = 8  # arrays within arrays; nothing that exists has more than one
-_FORMS = {form: struct.Struct(f"<{form}") for form in ("I", "Q")}
+UINT32, FLOAT32, INT32, TEXT, ARRAY = 4, 6, 5, 8, 9
+_CODES = {0: "B", 1: "b", 2: "H", 3: "h", UINT32: "I", INT32: "i", FLOAT32: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+FORMS = {kind: struct.Struct(f"<{code}") for kind, code in _CODES.items()}  # of the metadata's plain types
+_NUMBERS = {form: struct.Struct(f"<{form}") for form in ("I", "Q")}
+DEFAULT_ALIGNMENT = 32
+Plain = int | float | bool | bytes
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,41 @@ class Tensor:
     offset: int
 
 
+@dataclass(frozen=True)
+class Value:
+    """A value of the metadata: its type, and what it is.
+
+    Attributes
+    ----------
+    kind: number of the type; of an array that of its elements.
+    count: elements of an array; None for a plain value.
+    plain: a plain value; texts are bytes.
+    texts: elements of an array of texts, where they were asked for.
+    """
+
+    kind: int
+    count: int | None = None
+    plain: Plain | None = None
+    texts: tuple[bytes, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Head:
+    """Everything before the data, which begin at `start`."""
+
+    values: dict[bytes, Value] = field(default_factory=dict)
+    tensors: tuple[Tensor, ...] = ()
+    start: int = 0
+
+    @property
+    def alignment(self) -> int:
+        """What offsets are multiples of; 0 where it is no such number."""
+        given = self.values.get(ALIGNMENT)
+        if given is None:
+            return DEFAULT_ALIGNMENT
+        return given.plain if given.kind == UINT32 and isinstance(given.plain, int) else 0
+
+
 class Reader:
     """Reads a GGUF's head, value by value; `at` is the place of the next one."""
 
@@ -37,7 +76,7 @@ class Reader:
 
     def number(self, form: str) -> int:
         """An unsigned number of 4 (`I`) or 8 (`Q`) bytes."""
-        unpack = _FORMS[form]
+        unpack = _NUMBERS[form]
         (value,) = unpack.unpack_from(self.content, self.at)
         self.at += unpack.size
         return int(value)
@@ -45,24 +84,19 @@ class Reader:
     def text(self) -> bytes:
         """A text after its length."""
         start = self.at + 8
-        self._pass_text()
+        self._pass(self.number("Q"))
         return self.content[start : self.at]
 
-    def skip(self, kind: int, depth: int = 0) -> None:
-        """Pass over a value of the metadata."""
+    def value(self, *, keep: bool = False) -> Value:
+        """A value of the metadata, after its type; the texts of an array only where they are to be kept."""
+        kind = self.number("I")
         if kind == TEXT:
-            self._pass_text()
-        elif kind == ARRAY:
-            inner, count = self.number("I"), self.number("Q")
-            if inner in SIZES:
-                self._go(SIZES[inner] * count)
-                return
-            if depth == NESTED:
-                raise ValueError("arrays are nested too deeply")
-            for _ in range(count):
-                self.skip(inner, depth + 1)
-        else:
-            self._go(SIZES[kind])
+            return Value(kind, plain=self.text())
+        if kind == ARRAY:
+            return self._array(keep)
+        start = self.at
+        self._pass(_form(kind).size)
+        return Value(kind, plain=FORMS[kind].unpack_from(self.content, start)[0])
 
     def tensor(self) -> Tensor:
         """The description of one tensor."""
@@ -70,29 +104,47 @@ class Reader:
         shape = tuple(self.number("Q") for _ in range(self.number("I")))
         return Tensor(name, shape, self.number("I"), self.number("Q"))
 
-    def _pass_text(self) -> None:
-        self._go(self.number("Q"))
+    def _array(self, keep: bool) -> Value:
+        kind, count = self.number("I"), self.number("Q")
+        if kind == ARRAY:
+            raise ValueError("an array in an array")
+        if kind != TEXT:
+            self._pass(_form(kind).size * count)
+            return Value(kind, count)
+        if keep:
+            return Value(kind, count, texts=tuple(self.text() for _ in range(count)))
+        for _ in range(count):
+            self._pass(self.number("Q"))
+        return Value(kind, count)
 
-    def _go(self, size: int) -> None:
+    def _pass(self, size: int) -> None:
         if size > len(self.content) - self.at:
             raise ValueError("a value goes beyond the end of the file")
         self.at += size
 
 
-def tensors(content: bytes | mmap.mmap) -> tuple[list[Tensor], int]:
-    """The tensors of a file, and where their data begin."""
+def head(content: bytes | mmap.mmap, keep: Container[bytes] = ()) -> Head:
+    """The head of a file; arrays of texts are kept under these keys only."""
     read = Reader(content)
-    read.at = 4  # after the magic
+    if content[: len(MAGIC)] != MAGIC:
+        raise ValueError("it does not begin as a GGUF does")
+    read.at = len(MAGIC)
     if (version := read.number("I")) not in VERSIONS:
         raise ValueError(f"version {version} of GGUF")
-    count, values = read.number("Q"), read.number("Q")
-    alignment = 32
-    for _ in range(values):
-        key, kind = read.text(), read.number("I")
-        if key == ALIGNMENT:
-            (alignment,) = struct.unpack_from("<I", content, read.at)
-        read.skip(kind)
-    if alignment == 0:
-        raise ValueError("an alignment of 0")
-    found = [read.tensor() for _ in range(count)]
-    return found, -(-read.at // alignment) * alignment
+    count, of_values = read.number("Q"), read.number("Q")
+    values: dict[bytes, Value] = {}
+    for _ in range(of_values):
+        if (key := read.text()) in values:
+            raise ValueError(f"`{key.decode(errors='replace')}` stands there twice")
+        values[key] = read.value(keep=key in keep)
+    described = tuple(read.tensor() for _ in range(count))
+    alignment = Head(values).alignment
+    if alignment < 1 or alignment & (alignment - 1):
+        raise ValueError(f"an alignment of {alignment}")
+    return Head(values, described, -(-read.at // alignment) * alignment)
+
+
+def _form(kind: int) -> struct.Struct:
+    if kind not in FORMS:
+        raise ValueError(f"a value of type {kind}")
+    return FORMS[kind]

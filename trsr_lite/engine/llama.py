@@ -44,8 +44,9 @@ class LlamaEngine:
     """An `Engine` on one GGUF file, and a LoRA `adapter` for it at full scale where one is given.
 
     `identity` is the content hash of both, which the caller knows. `beside` is an engine on the same file, whose
-    weights in memory are shared. `on_load(done, total)` hears how far loading is, and ends it by raising. At most
-    `keep` bytes of earlier prefixes stay; with 0 each call evaluates its own anew, as whoever measures wants.
+    weights in memory are shared. `sound` says that the file was tried (`models/soundness.py`). `on_load(done, total)`
+    hears how far loading is, and ends it by raising. At most `keep` bytes of earlier prefixes stay; with 0 each call
+    evaluates its own anew, as whoever measures wants.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class LlamaEngine:
         identity: str,
         options: EngineOptions | None = None,
         vocab_only: bool = False,
+        sound: bool = False,
         adapter: Path | None = None,
         beside: LlamaEngine | None = None,
         on_load: OnProgress | None = None,
@@ -71,7 +73,9 @@ class LlamaEngine:
         self._model: native.NativeModel = (
             beside._model.share()
             if beside
-            else native.NativeModel(path, gpu_layers=self.options.gpu_layers, vocab_only=vocab_only, on_load=on_load)
+            else native.NativeModel(
+                path, gpu_layers=self.options.gpu_layers, vocab_only=vocab_only, sound=sound, on_load=on_load
+            )
         )
         try:
             self._adapter = self._model.adapter(adapter) if adapter and not vocab_only else None

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from trsr_lite.engine import headers
 from trsr_lite.engine.context import AbortFlag as AbortFlag
 from trsr_lite.engine.context import Context
 from trsr_lite.engine.interface import FILE_TYPES, OnProgress
@@ -23,7 +24,6 @@ from trsr_lite.errors import Closed, ModelError
 
 AMX = "AMX_INT8 = 1"  # in llama.cpp's line on its CPU features
 GGUF_MAGIC = b"GGUF"
-ALPHA, HEAD = b"adapter.lora.alpha", 1 << 16  # an adapter has no vocabulary, so this key is in so many bytes
 UNTRUSTED_ATTRIBUTES = 8 | 16  # LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_USER_DEFINED
 
 
@@ -42,7 +42,7 @@ def _load_callback(lib: Any, on_load: OnProgress | None, interrupted: Callable[[
 
 
 def check_gguf(path: Path) -> None:
-    """Raise `ModelError` unless `path` is a readable file that begins as a GGUF does."""
+    """Raise `ModelError` unless `path` is a readable file that begins as a GGUF does; `headers.check` looks further."""
     try:
         with path.open("rb") as file:
             magic = file.read(4)
@@ -82,18 +82,12 @@ def _append(target: Path, content: bytes) -> None:
         raise
 
 
-def _is_adapter(path: Path) -> bool:
-    """Whether a GGUF file says near its beginning that it is an adapter."""
-    with path.open("rb") as file:
-        return ALPHA in file.read(HEAD)
-
-
 def _encoder(path: Path) -> ModelError:
     return ModelError(f"{path}: an encoder model; a decoder-only language model is needed")
 
 
 class NativeModel:
-    """A GGUF file in memory and its vocabulary; `vocab_only` loads no weights.
+    """A GGUF file in memory and its vocabulary; `vocab_only` loads no weights, `sound` says that the file was tried.
 
     Several engines may `share` one; it is freed when the last of them has closed it.
     """
@@ -104,9 +98,12 @@ class NativeModel:
         *,
         gpu_layers: int | None = None,
         vocab_only: bool = False,
+        sound: bool = False,
         on_load: OnProgress | None = None,
     ) -> None:
         check_gguf(path)
+        if not sound:
+            headers.check(path)
         if not vocab_only:
             check_process()
         self._users, self._path = 1, path
@@ -117,6 +114,7 @@ class NativeModel:
         # AMX comes with these buffers. GCC 12 drops most of its tile configuration, and torch's oneDNN sets
         # another one for the same thread: either way the process dies of an illegal instruction.
         params.use_extra_bufts = AMX not in system_info()
+        params.check_tensors = not sound
         heard.errors.clear()
         self._handle = None
         try:
@@ -130,8 +128,6 @@ class NativeModel:
                 lib.llama_model_free(self._handle)
             raise
         if not self._handle:
-            if _is_adapter(path):
-                raise ModelError(f"{path}: a LoRA adapter, not a model", hint="give the bundle that it belongs to")
             raise ModelError(
                 f"{path}: llama.cpp cannot load it: {reason()}",
                 hint="check that the file is complete, or lower `--gpu-layers` if the GPU is full",
@@ -163,6 +159,7 @@ class NativeModel:
     def adapter(self, path: Path) -> Any:
         """A LoRA adapter for contexts of this model, freed with it; raises `ModelError` where it does not fit."""
         check_gguf(path)
+        headers.check(path, adapter=True)
         heard.errors.clear()
         handle = self._lib.llama_adapter_lora_init(self._handle, str(path).encode())
         raise_heard()

@@ -57,8 +57,8 @@ class Rows:
 
 
 def _find(content: mmap.mmap, name: bytes) -> tuple[gguf.Tensor | None, int]:
-    found, start = gguf.tensors(content)
-    return next((tensor for tensor in found if tensor.name == name), None), start
+    head = gguf.head(content)
+    return next((tensor for tensor in head.tensors if tensor.name == name), None), head.start
 
 
 def _f32(blocks: Blocks) -> Values:

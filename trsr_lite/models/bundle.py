@@ -15,8 +15,10 @@ from typing import Any
 
 import orjson
 
+from trsr_lite.engine import headers
 from trsr_lite.errors import ModelError, SettingsError
 from trsr_lite.io.files import granted
+from trsr_lite.io.shape import Maybe, Whole, mismatch
 from trsr_lite.models import bundle_signals
 from trsr_lite.models.bundle_signals import BundleSignals
 from trsr_lite.models.calibration import Calibration
@@ -28,6 +30,27 @@ SCHEMA = 1
 MANIFEST = "manifest.json"
 WAYS = "give a bundle folder, a .gguf file, or `user/repo[:TYPE]` on the hub"
 UNTRAINED = "this model is an untrained base: its ranking is close to chance until a trained bundle is given with `-m`"
+_TOKEN = Whole(0, 1 << 31)
+_PART = {"file": str, "digest": str, "size": Whole(), "type": Maybe(str), "sha256": Maybe(str)}
+_ROLE = {**_PART, "adapter": Maybe({**_PART, "adapter": Maybe(_PART)})}
+SHAPE = {
+    "prompt_version": str,
+    "trained": Maybe(bool),
+    "template": Maybe(str),
+    "name": str,
+    "domains": Maybe([str], null=False),
+    "settings": dict,
+    "summarizer": _ROLE,
+    "recommender": _ROLE,
+    "answers": Maybe([_TOKEN]),
+    "calibration": {"temperature": float, "bias": float},
+    "noise_floor": float,
+    "probes": Maybe([[_TOKEN]]),
+    "signals": Maybe({"version": Whole(), "statistics": dict, "fusion": dict}),
+    "measured": dict,
+    **dict.fromkeys(("base", "origin", "verified", "versions"), Maybe(dict, null=False)),
+}
+"""What a manifest must look like."""
 NO_MANIFEST = "a bare GGUF carries no manifest: prompt settings are the defaults and scores are not calibrated"
 
 
@@ -35,6 +58,7 @@ NO_MANIFEST = "a bare GGUF carries no manifest: prompt settings are the defaults
 class ModelFile:
     """One GGUF: where it is, its content hash (`b2:…`), its size in bytes and its tensor type.
 
+    Of a model in several files (`…-00001-of-00003.gguf`) the path is that of the first; hash and size are of all.
     `adapter` is a LoRA GGUF that is applied to it at run time; several roles may share a base that way. `sha256` is the
     hash by which a hub knows the file.
     """
@@ -138,8 +162,24 @@ def load(path: Path, digest: Callable[[Path], str]) -> Bundle:
                 f"{path}: there is no such model",
                 hint="give a bundle folder or a .gguf file; `smollm2` is the embedded default",
             )
-        file = ModelFile(path, digest(path), path.stat().st_size)
+    file = ModelFile(path, *_content(path, digest))
     return Bundle(path.stem, file, file)
+
+
+def is_as_known(file: ModelFile, digest: Callable[[Path], str]) -> bool:
+    """Whether all of a model file is there, and has the content that it had."""
+    return file.path.is_file() and _content(file.path, digest)[0] == file.digest
+
+
+def _content(path: Path, digest: Callable[[Path], str]) -> tuple[str, int]:
+    """Content hash and size of a GGUF: of all its parts, where it has several."""
+    with granted(path):
+        parts = headers.parts(path)
+        size = sum(part.stat().st_size for part in parts)
+        if len(parts) == 1:
+            return digest(path), size
+        together = " ".join(map(digest, parts)).encode()
+        return f"b2:{hashlib.blake2b(together, digest_size=20).hexdigest()}", size
 
 
 def _read(folder: Path, digest: Callable[[Path], str]) -> Bundle:
@@ -154,62 +194,50 @@ def _read(folder: Path, digest: Callable[[Path], str]) -> Bundle:
         raise ModelError(f"{folder}: not a bundle: it has no {MANIFEST}", hint=hint) from None
     except orjson.JSONDecodeError as error:
         raise ModelError(f"{manifest}: cannot be read: {error}") from error
+    if fault := mismatch(data, {"schema": Whole(1)}) or (data["schema"] <= SCHEMA and mismatch(data, SHAPE)):
+        raise ModelError(f"{manifest}: incomplete or of the wrong shape: {fault}", hint="get the bundle again")
     try:
-        _check_versions(data, manifest)
+        if data["schema"] > SCHEMA:
+            raise ModelError(
+                f"{manifest}: schema {data['schema']} is newer than this trsr-lite knows ({SCHEMA})",
+                hint="upgrade trsr-lite",
+            )
+        if data["trained"] and data["prompt_version"] != PROMPT_VERSION:
+            raise ModelError(
+                f"{manifest}: trained on prompt version {data['prompt_version']}; this trsr-lite has {PROMPT_VERSION}",
+                hint="use the trsr-lite version it was made with, or train it again",
+            )
+        if data["trained"] and data.get("template") not in (None, fingerprint.template()):
+            raise ModelError(
+                f"{manifest}: trained on other prompts of version {data['prompt_version']}",
+                hint="use the trsr-lite version it was made with, or train it again",
+            )
         answers = data["answers"]
-        if answers is not None and not (len(answers) == 2 and all(type(answer) is int for answer in answers)):
+        if answers is not None and len(answers) != 2:
             raise ValueError(f"answers {answers!r}")
-        if data["trained"] not in (True, False, None) or float(data["noise_floor"]) < 0:
-            raise ValueError(f"trained {data['trained']!r}, noise_floor {data['noise_floor']!r}")
-        if not isinstance(data["name"], str):
-            raise ValueError(f"name {data['name']!r}")
-        if not isinstance(data.get("domains", []), list):
-            raise ValueError(f"domains {data['domains']!r}")
-        for name in ("measured", "base", "origin", "verified", "versions"):
-            if not isinstance(data.get(name, {}), dict):
-                raise ValueError(f"{name} {data[name]!r}")
         return Bundle(
             name=data["name"],
             summarizer=_file(folder, data["summarizer"], digest),
             recommender=_file(folder, data["recommender"], digest),
             settings=Settings.from_dict(data["settings"]),
             trained=data["trained"],
-            domains=tuple(map(str, data.get("domains", ()))),
+            domains=tuple(data.get("domains") or ()),
             answers=(answers[0], answers[1]) if answers else None,
-            calibration=Calibration(**data["calibration"]),
-            noise_floor=float(data["noise_floor"]),
-            measured=data["measured"],
-            probes=tuple(tuple(map(int, tokens)) for tokens in data["probes"]) if data.get("probes") else None,
+            calibration=Calibration(float(data["calibration"]["temperature"]), float(data["calibration"]["bias"])),
+            noise_floor=max(0.0, float(data["noise_floor"])),
+            measured=data.get("measured") or {},
+            probes=tuple(map(tuple, data["probes"])) if data.get("probes") else None,
             template=data.get("template"),
-            base=data.get("base", {}),
-            origin=data.get("origin", {}),
-            verified=data.get("verified", {}),
-            versions=data.get("versions", {}),
+            base=data.get("base") or {},
+            origin=data.get("origin") or {},
+            verified=data.get("verified") or {},
+            versions=data.get("versions") or {},
             signals=bundle_signals.read(folder, data["signals"], digest) if data.get("signals") else None,
         )
     except (KeyError, TypeError, IndexError, ValueError) as error:
         raise ModelError(f"{manifest}: incomplete or of the wrong shape: {error!r}") from error
     except SettingsError as error:
         raise ModelError(f"{manifest}: {error}", hint=error.hint) from error
-
-
-def _check_versions(data: Mapping[str, Any], manifest: Path) -> None:
-    """Raise `ModelError` for a manifest of a later schema, and for a model that was trained on other prompts."""
-    if data["schema"] > SCHEMA:
-        raise ModelError(
-            f"{manifest}: schema {data['schema']} is newer than this trsr-lite knows ({SCHEMA})",
-            hint="upgrade trsr-lite",
-        )
-    if data["trained"] and data["prompt_version"] != PROMPT_VERSION:
-        raise ModelError(
-            f"{manifest}: trained on prompt version {data['prompt_version']}; this trsr-lite has {PROMPT_VERSION}",
-            hint="use the trsr-lite version it was made with, or train it again",
-        )
-    if data["trained"] and data.get("template") not in (None, fingerprint.template()):
-        raise ModelError(
-            f"{manifest}: trained on other prompts of version {data['prompt_version']}",
-            hint="use the trsr-lite version it was made with, or train it again",
-        )
 
 
 def entry(file: ModelFile) -> dict[str, Any]:
@@ -227,12 +255,13 @@ def _file(folder: Path, entry: Mapping[str, Any], digest: Callable[[Path], str])
     path = folder / name
     if not path.is_file():
         raise ModelError(f"{path}: missing from its bundle")
-    if path.stat().st_size != entry["size"]:
+    parts = headers.parts(path)
+    if (size := sum(part.stat().st_size for part in parts)) != entry["size"]:
         raise ModelError(
-            f"{path}: {path.stat().st_size} bytes, but its manifest says {entry['size']}",
+            f"{path}: {size} bytes, but its manifest says {entry['size']}",
             hint="the file is damaged or incomplete: get the bundle again",
         )
-    if (found := digest(path)) != entry["digest"]:
+    if (found := _content(path, digest)[0]) != entry["digest"]:
         raise ModelError(
             f"{path}: its content hash is {found}, but its manifest says {entry['digest']}",
             hint="the file was changed or is damaged: get the bundle again",

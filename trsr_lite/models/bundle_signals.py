@@ -18,6 +18,7 @@ from trsr_lite.engine.interface import Tokenizer
 from trsr_lite.engine.tensors import Rows
 from trsr_lite.errors import ModelError
 from trsr_lite.io.files import granted
+from trsr_lite.io.shape import Whole, mismatch
 from trsr_lite.signals import statistics_file
 from trsr_lite.signals.fusion import Fusion
 from trsr_lite.signals.ranker import SignalRanker
@@ -82,8 +83,10 @@ def read(folder: Path, entry: Any, digest: Callable[[Path], str]) -> BundleSigna
             hint="upgrade trsr-lite",
         )
     file = entry["statistics"]
+    if fault := mismatch(file, {"file": str, "digest": str, "size": Whole()}, "statistics"):
+        raise TypeError(fault)
     name = file["file"]
-    if not isinstance(name, str) or Path(name).name != name or name in ("", ".", ".."):
+    if Path(name).name != name or name in ("", ".", ".."):
         raise ModelError(f"{folder}: statistics {name!r} are not inside the bundle")
     path = folder / name
     with granted(path):

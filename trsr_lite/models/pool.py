@@ -14,8 +14,8 @@ from pathlib import Path
 from trsr_lite.engine.interface import Engine, EngineOptions
 from trsr_lite.engine.interface import OnProgress as EngineProgress
 from trsr_lite.errors import ModelError
-from trsr_lite.io.files import granted
-from trsr_lite.models.bundle import Bundle, ModelFile
+from trsr_lite.models import soundness
+from trsr_lite.models.bundle import Bundle, ModelFile, is_as_known
 from trsr_lite.prompts import fingerprint
 
 OpenEngine = Callable[[ModelFile, bool, EngineProgress | None], Engine]
@@ -116,23 +116,24 @@ def _weights(files: Sequence[ModelFile]) -> int:
     return sum({part.digest: part.size for part in parts}.values())
 
 
-def opener(options: EngineOptions | None, digest: Callable[[Path], str]) -> OpenEngine:
+def opener(options: EngineOptions | None, digest: Callable[[Path], str], folder: Path | None = None) -> OpenEngine:
     """Opens models with llama.cpp; a base that several roles share is in memory once.
 
-    A file that has gone or changed since its bundle was loaded is refused, by its `digest`.
+    A file that has gone or changed since its bundle was loaded is refused, by its `digest`. One that this machine has
+    not seen is tried in another process first, and `folder` remembers it.
     """
     from trsr_lite.engine.llama import LlamaEngine
 
     loaded: dict[str, LlamaEngine] = {}  # by the content of the file
 
     def open_engine(file: ModelFile, vocab_only: bool, on_load: EngineProgress | None) -> Engine:
-        with granted(file.path):
-            for part in (file, file.adapter):
-                if part and (not part.path.is_file() or digest(part.path) != part.digest):
-                    raise ModelError(
-                        f"{part.path}: the model file has gone or changed since it was loaded",
-                        hint="put it back, or load the recommender again",
-                    )
+        for part in (file, file.adapter):
+            if part and not is_as_known(part, digest):
+                raise ModelError(
+                    f"{part.path}: the model file has gone or changed since it was loaded",
+                    hint="put it back, or load the recommender again",
+                )
+        soundness.check(file, folder, (lambda: on_load(0, 1)) if on_load else None)
         adapter = file.adapter.path if file.adapter else None
         beside = loaded.get(file.digest)
         engine = LlamaEngine(
@@ -143,6 +144,7 @@ def opener(options: EngineOptions | None, digest: Callable[[Path], str]) -> Open
             adapter=adapter,
             beside=beside if beside and beside.in_memory and not vocab_only else None,
             on_load=on_load,
+            sound=True,
         )
         if not vocab_only:
             loaded[file.digest] = engine

@@ -83,7 +83,7 @@ class Recommender(Resident):
         return cls(
             bundle,
             store,
-            opener(options, store.digest),
+            opener(options, store.digest, store.path.parent),
             settings=bundle.settings.updated(**changes),
             unload_after=unload_after,
             max_memory=max_memory,

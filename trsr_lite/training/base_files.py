@@ -6,6 +6,7 @@ instead, such as a class of its own in `auto_map`, is not followed.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from trsr_lite.errors import ModelError
+from trsr_lite.io.digests import file_digest
 from trsr_lite.io.files import granted
 
 WEIGHTS = ".safetensors"
@@ -43,15 +45,28 @@ def copy(folder: Path, target: Path) -> None:
     check(folder)
     target.mkdir(parents=True)
     with granted(folder):
-        for path in sorted(folder.iterdir()):
-            if not path.is_file():
-                continue
+        for path in _readable(folder):
             if path.suffix == WEIGHTS:
                 _link(path, target / path.name)
             elif path.suffix == ".json":
                 _copy_json(path, target / path.name)
-            elif path.suffix in TEXTS or path.name.startswith("tokenizer.model"):
+            else:
                 shutil.copyfile(path, target / path.name)
+
+
+def digest(folder: Path) -> str:
+    """Content hash of all that may be read of a model, names included."""
+    with granted(folder):
+        content = "".join(f"{path.name}\n{file_digest(path)}\n" for path in _readable(folder))
+    return f"b2:{hashlib.blake2b(content.encode(errors='surrogateescape'), digest_size=20).hexdigest()}"
+
+
+def _readable(folder: Path) -> list[Path]:
+    return [
+        path
+        for path in sorted(folder.iterdir())
+        if path.is_file() and (path.suffix in (WEIGHTS, *TEXTS) or path.name.startswith("tokenizer.model"))
+    ]
 
 
 def _check_index(path: Path) -> None:

@@ -85,7 +85,8 @@ def identity(base: Base, model: Any) -> dict[str, str]:
     if (folder := Path(base.path)).is_dir():
         rest = [path for name in ("config.json", *TOKENIZER_FILES) if (path := folder / name).is_file()]
         weights = sorted(folder.glob("*.safetensors"))
-        return {**facts, "digest": file_digest(*weights), "configuration": file_digest(*rest)}
+        known = {"digest": file_digest(*weights), "configuration": file_digest(*rest)}  # what older runs know
+        return {**facts, **known, "files": base_files.digest(folder)}
     return {**facts, "revision": str(model.config._commit_hash)}
 
 

@@ -27,11 +27,25 @@ import orjson
 from trsr_lite import __version__
 from trsr_lite.errors import ModelError, SettingsError, TrsrError
 from trsr_lite.io import files, lock
+from trsr_lite.io.shape import Maybe, Whole, mismatch
+from trsr_lite.options import make
 from trsr_lite.training.train_options import TrainOptions, difference
 
 RUN = "run.json"
 LISTS = "lists.jsonl"
 SCHEMA = 1
+_DTYPES = ("float32", "bfloat16", "float16")
+FINISHED = {
+    "config": {"options": dict, "settings": dict, "data": {"dataset": str, "negatives": str}},
+    "base": {"name": str, "revision": Maybe(str), "digest": Maybe(str), "architecture": Maybe(str)},
+    "data": {"files": dict, "cases": {"train": Whole()}, "domains": Maybe([str])},
+    "versions": dict,
+    "prompt_version": str,
+    "dtype": str,
+    "steps": Whole(),
+    "best": dict,
+}
+"""What the record of a finished run must look like for conversion and evaluation."""
 ROOM = "finished checkpoints are kept: make room, then continue with `--resume`"
 
 
@@ -118,7 +132,9 @@ def read(folder: Path, *, hint: str = "name a folder that `trsr-lite train` made
         raise SettingsError(f"{folder}: not a run: it has no {RUN}", hint=hint) from None
     except (OSError, orjson.JSONDecodeError) as error:
         raise SettingsError(f"{folder / RUN}: cannot be read: {error}") from error
-    if record.get("schema", 0) > SCHEMA:
+    if fault := mismatch(record, {"schema": Whole(), "status": str, "config": dict}):
+        raise SettingsError(f"{folder / RUN}: cannot be read: {fault}", hint="it was changed or is damaged")
+    if record["schema"] > SCHEMA:
         raise SettingsError(
             f"{folder}: made by a newer trsr-lite (schema {record['schema']})", hint="upgrade trsr-lite"
         )
@@ -144,11 +160,13 @@ def finished(run: Path) -> tuple[dict[str, Any], TrainOptions]:
     record = read(run)
     if record.get("status") != "finished":
         raise ModelError(f"{run}: is not finished", hint="continue it with `trsr-lite train --resume`")
+    if fault := mismatch(record, FINISHED):
+        raise SettingsError(f"{run / RUN}: cannot be read: {fault}", hint="it was changed or is damaged")
+    if record["dtype"] not in _DTYPES:
+        raise SettingsError(f"{run / RUN}: dtype is {record['dtype']!r}", hint=f"it is one of {', '.join(_DTYPES)}")
     names = {field.name for field in fields(TrainOptions)}
     values = {name: value for name, value in record["config"]["options"].items() if name in names}
-    if "layers" in values:
-        values["layers"] = tuple(values["layers"])
-    return record, TrainOptions(**values)
+    return record, make(TrainOptions, values)
 
 
 def write(folder: Path, record: Mapping[str, Any]) -> None:
