@@ -34,7 +34,7 @@ def main() -> None:
     names = {f"spin {spin}": {SPIN_VARIABLES[0]: spin} for spin in options.spins}
     work = {"ours": {}, **names}
     quiet = in_turns({name: (lambda env=env: _recommend(env)) for name, env in work.items()}, QUIET_ROUNDS)
-    with _busy():
+    with busy_machine():
         busy = in_turns(
             {name: (lambda env=env: _recommend(env)) for name, env in work.items()}, BUSY_ROUNDS, warm_up=False
         )
@@ -65,7 +65,7 @@ def _recommend(environment: dict[str, str]) -> None:
 
 
 @contextmanager
-def _busy() -> Iterator[None]:
+def busy_machine() -> Iterator[None]:
     processes = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(os.cpu_count() or 1)]
     try:
         time.sleep(0.5)

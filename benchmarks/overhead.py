@@ -17,7 +17,7 @@ from trsr_lite.bench import samples
 from trsr_lite.bench.speeds import CANDIDATES
 from trsr_lite.datasets.dataset import Example
 from trsr_lite.engine.llama import LlamaEngine
-from trsr_lite.evaluation.evaluate import evaluate
+from trsr_lite.evaluation.evaluate import rank_lists
 from trsr_lite.evaluation.lists import EvalLists
 from trsr_lite.evaluation.systems import BundleSystem
 
@@ -38,7 +38,7 @@ def main() -> None:
         recommender.recommend(samples.user(5, 1, seed=0))  # the model is loaded
         scoring.seconds = 0.0
         start = time.perf_counter()
-        evaluate(lists, [model], output=Path(folder) / "kept")
+        rank_lists(lists, [model], output=Path(folder) / "kept")
         whole = time.perf_counter() - start
     report(
         "overhead",

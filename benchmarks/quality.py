@@ -27,7 +27,7 @@ from trsr_lite.datasets import dataset as datasets
 from trsr_lite.datasets.data_options import DataOptions
 from trsr_lite.evaluation import lists as made
 from trsr_lite.evaluation import open_systems
-from trsr_lite.evaluation.evaluate import evaluate
+from trsr_lite.evaluation.evaluate import rank_lists
 from trsr_lite.evaluation.evaluate_options import ALL_BASELINES
 from trsr_lite.models import resolve
 from trsr_lite.prompts.templates import PROMPT_VERSION
@@ -96,7 +96,7 @@ def measure(cell: Cell, arguments: argparse.Namespace) -> dict[str, Any]:
         default = opened.enter_context(Recommender.load(resolve.DEFAULT_MODEL, offline=True)).bundle
         signals, said = open_systems.signals_of(lists, systems, opened, seed=cell.seed, bundle=default)
         simple, _ = open_systems.simple(ALL_BASELINES, signals)
-        scored = evaluate(
+        scored = rank_lists(
             lists, [*systems, *simple], output=place / "evaluation", notes=[*notes, *said], signals=signals
         ).to_dict()
     return {

@@ -26,7 +26,7 @@ import numpy as np
 
 from benchmarks.measure import RESULTS
 from trsr_lite import Item
-from trsr_lite.datasets import dataset as datasets
+from trsr_lite.datasets import dataset
 from trsr_lite.datasets.data_options import DataOptions
 from trsr_lite.datasets.dataset import Example
 from trsr_lite.engine.llama import LlamaEngine
@@ -99,7 +99,7 @@ class Lab:
 
 def read(data: Path, name: str, most: int | None) -> Body:
     options = DataOptions(**{**SETS[name], "data": str(data / SETS[name]["data"])})
-    with datasets.load(options) as found:
+    with dataset.load(options) as found:
         numbers = found.numbers("test") if most is None else found.chosen("test", most, 0)
         return Body(list(found.items()), [found.example(number) for number in numbers])
 

@@ -30,9 +30,7 @@ from trsr_lite import (
     SettingsError,
     TrsrError,
 )
-from trsr_lite.batch import BatchOptions, Report, run
-from trsr_lite.batch import plan as plans
-from trsr_lite.batch import threads as local
+from trsr_lite.batch import BatchOptions, Report, plan, run, thread_workers
 from trsr_lite.batch import users as inputs
 from trsr_lite.batch.plan import Partition
 from trsr_lite.catalog import build
@@ -384,15 +382,15 @@ def test_a_line_without_end_is_one_bad_row(
 def test_the_plan_accounts_for_every_row_once(
     tmp_path: Path, write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plans, "SKIPS", 5)
+    monkeypatch.setattr(plan, "SKIPS", 5)
     rows: list[Row | str] = []
     for number in range(60):
         rows += [user(f"u{number}", history=1001 if number % 20 == 7 else 3), *(number % 9 * ["{"])]
     source, folder = inputs.source(str(write(*rows))), RemotePath(str(tmp_path / "plan"))
-    rules = plans.Rules(Settings(), own_candidates=True)
-    counts = plans.make(source, folder, rules, 4)
-    partitions = list(plans.read(folder))
-    found = [[user.user_id for user in plans.users(source, partition, rules)] for partition in partitions]
+    rules = plan.Rules(Settings(), own_candidates=True)
+    counts = plan.make(source, folder, rules, 4)
+    partitions = list(plan.read(folder))
+    found = [[user.user_id for user in plan.users(source, partition, rules)] for partition in partitions]
     flat = [name for names in found for name in names]
     assert sorted(flat, key=lambda name: int(name[1:])) == [f"u{number}" for number in range(60)]
     assert max(len(names) for names in found) == 4 and len(flat) == counts.users
@@ -421,14 +419,14 @@ def test_nobody_waits_for_a_huge_history(desk: Desk, write: Callable[..., Path])
 
 def test_a_users_file_that_changes_under_the_plan_is_noticed(tmp_path: Path, write: Callable[..., Path]) -> None:
     source, folder = inputs.source(str(write(user("a"), user("b")))), RemotePath(str(tmp_path / "plan"))
-    rules = plans.Rules(Settings(), own_candidates=True)
-    plans.make(source, folder, rules, 4)
-    partition = next(iter(plans.read(folder)))
-    assert [one.user_id for one in plans.users(source, partition, rules)] == ["a", "b"]
+    rules = plan.Rules(Settings(), own_candidates=True)
+    plan.make(source, folder, rules, 4)
+    partition = next(iter(plan.read(folder)))
+    assert [one.user_id for one in plan.users(source, partition, rules)] == ["a", "b"]
     for changed in ([user("a")], [user("b"), user("a")], [user("a", 4), user("b", 4)], ['{"user_id": "a', "{"], []):
         write(*changed)
         with pytest.raises(DataError, match="has changed"):
-            plans.users(source, partition, rules)
+            plan.users(source, partition, rules)
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
@@ -466,10 +464,10 @@ def test_a_full_temporary_folder_is_said(
     def full(*_: Any) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr(plans._Seen, "earlier", full)
+    monkeypatch.setattr(plan._Seen, "earlier", full)
     source, folder = inputs.source(str(write(user("a")))), RemotePath(str(tmp_path / "plan"))
     with pytest.raises(TrsrError, match="temporary folder: database or disk is full") as caught:
-        plans.make(source, folder, plans.Rules(Settings(), own_candidates=True), 4)
+        plan.make(source, folder, plan.Rules(Settings(), own_candidates=True), 4)
     assert "TMPDIR" in caught.value.hint
     assert list((tmp_path / "plan").iterdir()) == []
 
@@ -774,7 +772,7 @@ def test_partitions_are_read_as_they_are_needed(desk: Desk, write: Callable[...,
     desk.batch(users, partition_users=1)
 
     def partitions() -> Any:
-        for partition in plans.read(RemotePath(str(desk.out))):
+        for partition in plan.read(RemotePath(str(desk.out))):
             taken.append(partition.number)
             yield partition
 
@@ -787,8 +785,8 @@ def test_partitions_are_read_as_they_are_needed(desk: Desk, write: Callable[...,
         def close(self) -> None: ...
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(local, "Worker", Only)
-        work = local.work(None, partitions(), workers=1, threads=None)  # type: ignore[arg-type]
+        patch.setattr(thread_workers, "Worker", Only)
+        work = thread_workers.work(None, partitions(), workers=1, threads=None)  # type: ignore[arg-type]
         assert next(work) == 0 and taken == [0]
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.commands import Run, runner
 from trsr_lite import DataError, Item
-from trsr_lite.catalog import build as changes
+from trsr_lite.catalog import build
 from trsr_lite.catalog.catalog import Catalog
 from trsr_lite.catalog.retrieve_options import Retrieval
 from trsr_lite.catalog.terms import spaced
@@ -40,10 +40,10 @@ def plain(*extra: Any, name: str = "category") -> str:
     return table(["id", "title", name], *rows)
 
 
-def built(folder: Path, content: str | bytes, name: str = "items.csv") -> tuple[Catalog, changes.CatalogChange]:
+def built(folder: Path, content: str | bytes, name: str = "items.csv") -> tuple[Catalog, build.CatalogChange]:
     path = folder / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    outcome = changes.build([path], folder / "c")
+    outcome = build.build([path], folder / "c")
     return Catalog(folder / "c"), outcome
 
 
@@ -126,7 +126,7 @@ def test_rows_with_one_id_are_counted_and_listed_and_the_last_counts(tmp_path: P
 
 
 def test_ids_that_repeat_over_chunks_and_in_an_addition_are_counted(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(changes, "TOGETHER", 2)
+    monkeypatch.setattr(build, "TOGETHER", 2)
     first = [{"id": f"p{number % 3}", "title": f"text {number}"} for number in range(6)]
     catalog, outcome = built(tmp_path, lines(*first), "items.jsonl")
     catalog.close()
@@ -134,10 +134,10 @@ def test_ids_that_repeat_over_chunks_and_in_an_addition_are_counted(tmp_path: Pa
     (tmp_path / "more.jsonl").write_bytes(
         lines({"id": "p0", "title": "new"}, {"id": "q", "title": "q"}, *first[:3], {"id": "q", "title": "r"})
     )
-    added = changes.add([tmp_path / "more.jsonl"], tmp_path / "c")
+    added = build.add([tmp_path / "more.jsonl"], tmp_path / "c")
     assert (added.new, added.repeated) == (1, 2)  # p0 twice, q twice; p1 and p2 are replaced by it
     with pytest.raises(DataError, match="came before with another text"):
-        changes.build([tmp_path / "items.jsonl"], tmp_path / "d", strict=True)
+        build.build([tmp_path / "items.jsonl"], tmp_path / "d", strict=True)
 
 
 # Lists
@@ -257,7 +257,7 @@ def test_parquet_of_pandas_with_bytes_images_and_embeddings(tmp_path: Path) -> N
         for n, title in enumerate(TITLES)
     ]
     parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "items.parquet")
-    outcome = changes.build([tmp_path / "items.parquet"], tmp_path / "c")
+    outcome = build.build([tmp_path / "items.parquet"], tmp_path / "c")
     with Catalog(tmp_path / "c") as catalog:
         assert (len(catalog), catalog.info()["attributes"]) == (5, ["title"])
         assert catalog.get("p0") == Item("p0", {"title": TITLES[0]})
@@ -302,7 +302,7 @@ def test_a_catalog_of_the_version_before_is_read_but_not_changed(tmp_path: Path)
         assert [item.id for item in old.retrieve([Item("h", {"title": "등산화를"})])] == ["k"]
         assert old.retrieve([Item("h", {"title": "등산화"})]) == []  # as it was built
     with pytest.raises(DataError, match=r"was built by an older trsr-lite .catalog version 2; this one changes 3"):
-        changes.add([tmp_path / "items.jsonl"], tmp_path / "c")
+        build.add([tmp_path / "items.jsonl"], tmp_path / "c")
 
 
 def test_pairs_are_of_letters() -> None:

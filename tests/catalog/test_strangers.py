@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from trsr_lite import DataError, Item, StoreError
-from trsr_lite.catalog import build as changes
-from trsr_lite.catalog import content
+from trsr_lite.catalog import build, content
 from trsr_lite.catalog.catalog import Catalog
 
 ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT 'items', x FROM n"
@@ -23,7 +22,7 @@ HISTORY = [Item("h", {"title": "Solar lantern"})]
 def path(tmp_path: Path) -> Path:
     rows = [{"id": "a", "title": "Solar lantern"}, {"id": "b", "title": "Wool socks"}]
     (tmp_path / "items.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    changes.build([tmp_path / "items.jsonl"], tmp_path / "c")
+    build.build([tmp_path / "items.jsonl"], tmp_path / "c")
     return tmp_path / "c"
 
 
@@ -54,7 +53,7 @@ def test_what_no_catalog_has_is_refused(path: Path, statements: list[str], said:
         Catalog(path)
     assert said in str(caught.value)
     with pytest.raises(DataError):
-        changes.add([path.with_name("items.jsonl")], path)
+        build.add([path.with_name("items.jsonl")], path)
 
 
 @pytest.mark.parametrize(

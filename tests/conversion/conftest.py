@@ -21,11 +21,11 @@ from typing import Any
 import pytest
 
 from tests.conftest import REQUIRE_ALL
-from tests.training import conftest as training
+from tests.training import conftest
 
-tiny_base, tiny_data = training.tiny_base, training.tiny_data
+tiny_base, tiny_data = conftest.tiny_base, conftest.tiny_data
 
-collect_ignore_glob = ["test_*.py"] if training.ABSENT else []
+collect_ignore_glob = ["test_*.py"] if conftest.ABSENT else []
 FETCHED = Path(sys.prefix) / ".trsr-lite-converter"
 KINDS = ("llama", "qwen2")
 # Random weights keep their order badly under coarse types.
@@ -49,7 +49,7 @@ def one_thread() -> Iterator[None]:
 def tiny_qwen(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny random Qwen2, with rows to spare: its tokenizer class brings a token of its own."""
     folder = tmp_path_factory.mktemp("bases") / "tiny-qwen2"
-    return training.write_base(folder, "qwen2", vocab_size=576)
+    return conftest.write_base(folder, "qwen2", vocab_size=576)
 
 
 @pytest.fixture(scope="session")
@@ -128,8 +128,8 @@ def runs(
 
     place, found = tmp_path_factory.mktemp("runs"), {}
     for kind, base in zip(KINDS, (tiny_base, tiny_qwen), strict=True):
-        options = training.tiny_options(base)
-        train(options, training.tiny_settings(), training.tiny_examples(tiny_data), place / kind)
+        options = conftest.tiny_options(base)
+        train(options, conftest.tiny_settings(), conftest.tiny_examples(tiny_data), place / kind)
         found[kind] = place / kind
     return found
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from tests.conversion.conftest import LISTS, NEAR_TIES
-from trsr_lite.cli import run as cli
+from trsr_lite.cli import run
 
 Spoil = Callable[[pytest.MonkeyPatch, Any], None]
 
@@ -162,7 +162,7 @@ def test_a_broken_conversion_is_caught_and_its_step_named(
     asked = ["convert", str(source.run), "--output", str(target), "--recommender-type", "F16", "--offline"]
     asked += ["--llama-cpp", str(converter.folder), "--min-tau-float", str(NEAR_TIES), "--lists", str(LISTS)]
     asked += ["--adapter-only"] if adapter_only else ["--summarizer", str(tiny)]
-    assert cli(asked) == 5
+    assert run(asked) == 5
     said = capsys.readouterr().err
     assert f"{lost} " in said or f"{lost}:" in said
     assert words in said and "report.json" in said and "--recommender-type auto" not in said

@@ -35,12 +35,11 @@ def margins(recommender: Recommender, one: Any) -> list[float]:
 @both
 @ways
 def test_a_bundle_recommends_with_the_margins_that_were_verified(made: Any, kind: str, adapter_only: bool) -> None:
-    from trsr_lite.conversion import comparison
-    from trsr_lite.conversion import verify as proof
+    from trsr_lite.conversion import comparison, verify
     from trsr_lite.engine.llama import LlamaEngine
 
     source = made(kind, adapter_only=adapter_only)
-    held_out = proof.held_out(source.run)[:LISTS]
+    held_out = verify.held_out(source.run)[:LISTS]
     with Recommender.load(source.bundle) as recommender:
         found = [margins(recommender, one) for one in held_out]
         bundle = recommender.bundle
@@ -58,13 +57,12 @@ def test_a_bundle_recommends_with_the_margins_that_were_verified(made: Any, kind
 
 @both
 def test_the_adapter_changes_the_recommender_and_not_the_summarizer(made: Any, kind: str) -> None:
-    from trsr_lite.conversion import comparison
-    from trsr_lite.conversion import verify as proof
+    from trsr_lite.conversion import comparison, verify
     from trsr_lite.engine import model
     from trsr_lite.engine.llama import LlamaEngine
 
     source = made(kind, adapter_only=True)
-    held_out = proof.held_out(source.run)[:1]
+    held_out = verify.held_out(source.run)[:1]
     loads: list[Path] = []
     bundle = bundles.load(source.bundle, file_digest)
     pool = ModelPool(bundle, opener(None, file_digest))
@@ -95,15 +93,15 @@ def test_the_adapter_changes_the_recommender_and_not_the_summarizer(made: Any, k
 def test_the_whole_way_with_a_tokenizer_that_llama_cpp_knows(
     scripts: Any, smollm2: Path, tiny: Path, tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from tests.training import conftest as training
+    from tests.training import conftest
     from trsr_lite.cli import run as cli
     from trsr_lite.training import base_model
     from trsr_lite.training.train import train
 
     tokenizer = base_model.HfTokenizer.load(base_model.locate(str(smollm2))).tokenizer
-    folder = training.write_base(tmp_path / "base", tokenizer=tokenizer)
-    data, output = training.tiny_examples(tiny_data), str(tmp_path / "bundle")
-    train(training.tiny_options(folder), training.tiny_settings(), data, tmp_path / "run")
+    folder = conftest.write_base(tmp_path / "base", tokenizer=tokenizer)
+    data, output = conftest.tiny_examples(tiny_data), str(tmp_path / "bundle")
+    train(conftest.tiny_options(folder), conftest.tiny_settings(), data, tmp_path / "run")
     asked = ["convert", str(tmp_path / "run"), "--output", output, "--recommender-type", "F16", "--offline"]
     checkout = ["--llama-cpp", str(scripts.folder), "--summarizer", str(tiny), "--min-tau-float", str(NEAR_TIES)]
     assert cli([*asked, *checkout]) == 0, capsys.readouterr().err
@@ -193,12 +191,12 @@ def test_a_card_says_base_data_licence_and_what_was_verified(made: Any) -> None:
 
 
 def test_a_moved_bundle_still_works(made: Any, tmp_path: Path) -> None:
-    from trsr_lite.conversion import verify as proof
+    from trsr_lite.conversion import verify
 
     source = made(adapter_only=True)
     shutil.copytree(source.bundle, tmp_path / "elsewhere")
     with Recommender.load(tmp_path / "elsewhere") as recommender:
-        assert margins(recommender, proof.held_out(source.run)[0])
+        assert margins(recommender, verify.held_out(source.run)[0])
 
 
 def test_auto_takes_the_fastest_type_that_passes_and_reports_all_rates(

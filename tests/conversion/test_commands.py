@@ -13,8 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.conversion.conftest import NEAR_TIES
-from trsr_lite.cli import group
-from trsr_lite.cli import run as cli
+from trsr_lite.cli import group, run
 from trsr_lite.io import files
 from trsr_lite.io.digests import file_digest
 
@@ -35,7 +34,7 @@ def test_ctrl_c_says_that_the_same_command_goes_on(
 
     monkeypatch.setattr("trsr_lite.conversion.convert.usable", interrupt)
     asked = ["convert", "run", "--output", str(tmp_path / "bundle"), "--llama-cpp", str(converter.folder)]
-    assert cli(asked) == 130
+    assert run(asked) == 130
     said = capsys.readouterr().err.strip()
     assert said == "Interrupted; finished steps are kept, and the same command goes on"
 
@@ -44,13 +43,13 @@ def test_merge_writes_the_merged_model_with_the_tokenizer_of_the_base_as_it_is(
     made: Any, tiny_base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = tmp_path / "merged"
-    assert cli(["convert", "merge", str(made().run), "--output", str(target), "--offline"]) == 0
+    assert run(["convert", "merge", str(made().run), "--output", str(target), "--offline"]) == 0
     assert capsys.readouterr().out.strip() == str(target)
     assert file_digest(target / "model.safetensors") == file_digest(made().staged / "merged" / "model.safetensors")
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         assert (target / name).read_bytes() == (tiny_base / name).read_bytes()
-    assert cli(["convert", "merge", str(made().run), "--output", str(target), "--offline"]) == 2
-    assert cli(["convert", "merge", str(made().run), "--output", str(target), "--offline", "--force"]) == 0
+    assert run(["convert", "merge", str(made().run), "--output", str(target), "--offline"]) == 2
+    assert run(["convert", "merge", str(made().run), "--output", str(target), "--offline", "--force"]) == 0
     assert not list(tmp_path.glob(".*.part"))
 
 
@@ -61,7 +60,7 @@ def test_gguf_writes_what_the_whole_conversion_wrote(
 
     target = tmp_path / "model.gguf"
     asked = ["convert", "gguf", str(made().staged / "merged"), "--output", str(target), "--type", "F32"]
-    assert cli([*asked, "--llama-cpp", str(converter.folder)]) == 0
+    assert run([*asked, "--llama-cpp", str(converter.folder)]) == 0
     assert capsys.readouterr().out.strip() == str(target)
     assert list(gguf.tensor_types(target)) == ["F32"]
 
@@ -72,9 +71,9 @@ def test_quantize_writes_another_type_and_shows_the_tensors(
     target = tmp_path / "model-Q8_0.gguf"
     source = made().staged / "merged-F16.gguf"
     before = file_digest(source)
-    assert cli(["convert", "quantize", str(source), "--output", str(target), "--type", "Q8_0"]) == 0
+    assert run(["convert", "quantize", str(source), "--output", str(target), "--type", "Q8_0"]) == 0
     assert "Q8_0" in capsys.readouterr().out and file_digest(source) == before
-    assert cli(["convert", "quantize", str(source), "--output", str(target), "--type", "Q9_9"]) == 2
+    assert run(["convert", "quantize", str(source), "--output", str(target), "--type", "Q9_9"]) == 2
 
 
 def test_quantizing_a_file_onto_itself_leaves_it_whole(made: Any, tmp_path: Path) -> None:
@@ -82,7 +81,7 @@ def test_quantizing_a_file_onto_itself_leaves_it_whole(made: Any, tmp_path: Path
 
     path = tmp_path / "model.gguf"
     shutil.copyfile(made().staged / "merged-F16.gguf", path)
-    assert cli(["convert", "quantize", str(path), "--output", str(path), "--type", "Q8_0", "--force"]) == 0
+    assert run(["convert", "quantize", str(path), "--output", str(path), "--type", "Q8_0", "--force"]) == 0
     assert (
         "Q8_0" in gguf.tensor_types(path) and [other.name for other in tmp_path.iterdir()] == ["model.gguf", "home"][:1]
     )
@@ -94,7 +93,7 @@ def test_verify_compares_a_bundle_with_its_run(
 ) -> None:
     source = made(adapter_only=adapter_only)
     limits = ["--min-tau-float", str(NEAR_TIES), "--offline", "--json"]
-    assert cli(["convert", "verify", str(source.bundle), "--run", str(source.run), *limits]) == 0
+    assert run(["convert", "verify", str(source.bundle), "--run", str(source.run), *limits]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["schema"] == 1 and "lost" not in report
     known = json.loads((source.bundle / "manifest.json").read_text())["verified"]["steps"]["F16"]
@@ -107,7 +106,7 @@ def test_verify_of_another_model_shows_what_it_lost_and_exits_with_5(
 ) -> None:
     base = made(adapter_only=True).staged / "base-F16.gguf"
     asked = ["convert", "verify", str(base), "--run", str(runs["llama"]), "--lists", "2", "--offline"]
-    assert cli([*asked, *(["--json"] if as_json else [])]) == 5
+    assert run([*asked, *(["--json"] if as_json else [])]) == 5
     shown = capsys.readouterr()
     assert "does not rank as the trained model" in shown.err
     if as_json:
@@ -118,11 +117,11 @@ def test_verify_of_another_model_shows_what_it_lost_and_exits_with_5(
 
 
 def test_a_run_of_all_weights_is_converted_too(tiny_base: Path, tiny_data: Path, convert: Any, tmp_path: Path) -> None:
-    from tests.training import conftest as training
+    from tests.training import conftest
     from trsr_lite.training.train import train
 
-    options = training.tiny_options(tiny_base, full=True, learning_rate=1e-3, max_steps=3)
-    train(options, training.tiny_settings(), training.tiny_examples(tiny_data), tmp_path / "run")
+    options = conftest.tiny_options(tiny_base, full=True, learning_rate=1e-3, max_steps=3)
+    train(options, conftest.tiny_settings(), conftest.tiny_examples(tiny_data), tmp_path / "run")
     bundle = convert(tmp_path / "run", tmp_path / "bundle")
     assert bundle.trained and bundle.recommender.adapter is None
 
@@ -136,10 +135,10 @@ def test_verify_judges_bf16_as_convert_does(
     path = tmp_path / "model.gguf"
     gguf.quantize(made().staged / "merged-F16.gguf", path, "BF16")
     asked = ["convert", "verify", str(path), "--run", str(made().run), "--offline", "--json", "--lists", "2"]
-    assert cli([*asked, "--min-tau", "0.5", "--max-recall-loss", "1", "--max-margin", "0"]) == 0
+    assert run([*asked, "--min-tau", "0.5", "--max-recall-loss", "1", "--max-margin", "0"]) == 0
     thresholds = json.loads(capsys.readouterr().out)["thresholds"]
     assert thresholds["max_recall_loss"] == 1 and thresholds["max_margin"] == 0
-    assert cli(["convert", "verify", "--help"]) == 0
+    assert run(["convert", "verify", "--help"]) == 0
     assert "less than one list counts as one list" in " ".join(capsys.readouterr().out.split())
 
 
@@ -161,7 +160,7 @@ def test_a_full_disk_is_one_line_in_every_step(
         place.symlink_to("/dev/full")
     source = made().staged / {"merge": "", "gguf": "merged", "quantize": "merged-F16.gguf"}[step]
     more = {"merge": [], "gguf": ["--llama-cpp", str(converter.folder)], "quantize": ["--type", "Q8_0"]}[step]
-    assert cli(["convert", step, str(source), "--output", str(tmp_path / "out"), *more]) == 1
+    assert run(["convert", step, str(source), "--output", str(tmp_path / "out"), *more]) == 1
     said = capsys.readouterr().err
     assert f"Error: {place}: No space left on device" in said and "hint: make room" in said
 
@@ -170,5 +169,5 @@ def test_a_full_disk_is_one_line_in_every_step(
 def test_the_folder_of_an_output_is_made(step: str, made: Any, converter: Any, tmp_path: Path) -> None:
     source = made().staged / {"gguf": "merged", "quantize": "merged-F16.gguf"}[step]
     more = {"gguf": ["--llama-cpp", str(converter.folder)], "quantize": ["--type", "Q8_0"]}[step]
-    assert cli(["convert", step, str(source), "--output", str(tmp_path / "new" / "out.gguf"), *more]) == 0
+    assert run(["convert", step, str(source), "--output", str(tmp_path / "new" / "out.gguf"), *more]) == 0
     assert (tmp_path / "new" / "out.gguf").is_file()

@@ -261,7 +261,7 @@ def test_a_converter_that_lost_a_file_is_fetched_again(tmp_path: Path, monkeypat
             (target / part).parent.mkdir(parents=True, exist_ok=True)
             (target / part).touch() if part.endswith(".py") else (target / part).mkdir()
 
-    monkeypatch.setattr(llama_cpp_scripts, "_download", lambda *_: (tmp_path / "sdist.tar.gz", ""))
+    monkeypatch.setattr(llama_cpp_scripts, "download", lambda *_: (tmp_path / "sdist.tar.gz", ""))
     monkeypatch.setattr(llama_cpp_scripts, "unpack", unpack)
     whole = llama_cpp_scripts.find(None, tmp_path)
     for part in llama_cpp_scripts.PARTS:
@@ -324,7 +324,7 @@ def test_a_fetch_without_room_says_where_to_make_some(tmp_path: Path, monkeypatc
     def full(*arguments: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(llama_cpp_scripts, "_without_building", full)
+    monkeypatch.setattr(llama_cpp_scripts, "without_building", full)
     with pytest.raises(TrsrError, match="No space left") as caught:
         llama_cpp_scripts.find(None, tmp_path)
     hint = "choose another folder with `--cache-dir`"

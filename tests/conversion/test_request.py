@@ -17,7 +17,7 @@ from trsr_lite.conversion import request
 def test_three_lines_go_from_data_to_a_ranking(
     tiny_base: Path, tiny_data: Path, tiny: Path, converter: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(request, "_converter", lambda *_, **__: converter)
+    monkeypatch.setattr(request, "find_converter", lambda *_, **__: converter)
     data = {"dataset": "jsonl", "data": str(tiny_data), "validation": 0.2, "test": 0.2, "test_negatives": 4}
     events: list[Any] = []
     result = trsr_lite.train(
@@ -87,12 +87,12 @@ def test_the_lines_that_the_docstrings_show_can_be_typed(monkeypatch: pytest.Mon
     monkeypatch.setattr(
         convert, "Conversion", lambda *_, **__: type("", (), {"convert": lambda _: bundle, "steps": list})()
     )
-    monkeypatch.setattr(request._module("verify"), "prove", lambda *_, **__: {})
-    monkeypatch.setattr(evaluation, "_lists", lambda *_: (None, None))
+    monkeypatch.setattr("trsr_lite.conversion.verify.prove", lambda *_, **__: {})
+    monkeypatch.setattr(evaluation, "read_lists", lambda *_: (None, None))
     monkeypatch.setattr(evaluation.open_systems, "models", lambda *_, **__: ([], []))
     monkeypatch.setattr(evaluation.open_systems, "simple", lambda *_, **__: ([], []))
     monkeypatch.setattr(evaluation.open_systems, "signals_of", lambda *_, **__: (None, []))
-    monkeypatch.setattr(evaluation, "rank", lambda *_, **__: figures)
+    monkeypatch.setattr(evaluation, "rank_lists", lambda *_, **__: figures)
     for function in (trsr_lite.train, trsr_lite.convert, trsr_lite.verify, trsr_lite.evaluate):
         lines = [line[8:] for line in str(function.__doc__).splitlines() if line.startswith("        ")]
         code = "\n".join(line for line in lines if line.startswith(("result", "bundle", "report", "found", "print")))

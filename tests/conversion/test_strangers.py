@@ -13,7 +13,7 @@ import pytest
 
 from tests.training.conftest import make_tokenizer, tiny_examples, tiny_options, tiny_settings
 from trsr_lite import ModelError
-from trsr_lite.cli import run as cli
+from trsr_lite.cli import run
 from trsr_lite.conversion import gguf
 from trsr_lite.conversion.llama_cpp_scripts import Converter
 from trsr_lite.training import base_files, base_model
@@ -192,7 +192,7 @@ def test_weights_that_are_a_pickle_are_refused_by_name(
     output = str(tmp_path / "out")
     train = ["train", "--base", str(folder), "--dataset", "jsonl", "--data", str(tiny_data), "--output", output]
     for command in (train, ["convert", "gguf", str(folder), "--output", output]):
-        assert cli(command) == 3
+        assert run(command) == 3
         assert f"{folder / name}: is a pickle" in capsys.readouterr().err
     assert not Path(output).exists()
 
@@ -204,7 +204,7 @@ def test_an_adapter_that_is_a_pickle_is_refused_by_name(
     adapter = tmp_path / "run" / "adapter"
     (adapter / "adapter_model.safetensors").unlink()
     (adapter / "adapter_model.bin").write_bytes(b"\x80\x04.")
-    assert cli(["convert", str(tmp_path / "run"), "--output", str(tmp_path / "bundle"), "--offline"]) == 3
+    assert run(["convert", str(tmp_path / "run"), "--output", str(tmp_path / "bundle"), "--offline"]) == 3
     assert f"{adapter / 'adapter_model.bin'}: is a pickle" in capsys.readouterr().err
 
 

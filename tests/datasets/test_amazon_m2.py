@@ -89,7 +89,7 @@ def test_a_list_may_be_printed_in_several_ways(tmp_path: Path, text: str) -> Non
 @given(st.lists(st.from_regex(r"[A-Z0-9']{1,10}", fullmatch=True), min_size=1, max_size=60))
 def test_what_numpy_prints_is_read_back(names: list[str]) -> None:
     printed = str(np.array(names, dtype=object))
-    assert amazon_m2._ids(printed) == names
+    assert amazon_m2.ids_of(printed) == names
 
 
 @pytest.mark.parametrize(

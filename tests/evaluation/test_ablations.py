@@ -16,7 +16,7 @@ from trsr_lite import FakeEngine, Recommender, Settings
 from trsr_lite.errors import Cancelled, DataError, SettingsError
 from trsr_lite.evaluation import ablations, candidate_recall
 from trsr_lite.evaluation.baselines.materials import Materials
-from trsr_lite.evaluation.evaluate import Evaluation, evaluate
+from trsr_lite.evaluation.evaluate import Evaluation, rank_lists
 from trsr_lite.evaluation.evaluate_options import STUDIES as NAMES
 from trsr_lite.evaluation.lists import EvalLists
 from trsr_lite.evaluation.scores_file import ScoresFileSystem
@@ -32,7 +32,7 @@ def studied(
     names: str, made: EvalLists, systems: list[System], *, output: Path | None = None, force: bool = False, **more: Any
 ) -> Evaluation:
     study = partial(ablations.study, ablations.plan(names.split(), systems), output=output, **more)
-    return evaluate(made, systems, output=output, force=force, then=study)
+    return rank_lists(made, systems, output=output, force=force, then=study)
 
 
 def rows(found: Evaluation, name: str, system: str) -> dict[str, dict[str, Any]]:
@@ -121,7 +121,7 @@ def test_a_model_without_summaries_is_given_them_and_that_is_said(make_recommend
 
 def test_shared_summaries_are_made_once(make_recommender: Make, fake: FakeEngine) -> None:
     made, model = histories(4), BundleSystem("m", make_recommender(Settings()))
-    evaluate(made, [model])
+    rank_lists(made, [model])
     whole = len(fake.prompts)
     studied("recent", made, [model])
     # Ragged: of 12 items the last two are a block of their own, whose summary changes the root; for all five alike.
@@ -244,7 +244,7 @@ def test_a_list_that_fails_in_a_variant_is_counted_and_said() -> None:
 
 def test_studies_are_part_of_the_json_where_they_were_asked_for() -> None:
     made, systems = histories(), [Scripted("s", noisy(1))]
-    assert "studies" not in evaluate(made, systems).to_dict()
+    assert "studies" not in rank_lists(made, systems).to_dict()
     assert list(studied("length", made, systems).to_dict()["studies"]) == ["length"]
 
 
@@ -279,7 +279,7 @@ def test_a_folder_is_nobody_elses_until_its_studies_are_done(tmp_path: Path) -> 
 
     def script(example: Any) -> Any:
         with pytest.raises(SettingsError, match="another evaluation is at work there"):
-            evaluate(histories(), [Scripted("other", noisy(2))], output=tmp_path / "out", force=True)
+            rank_lists(histories(), [Scripted("other", noisy(2))], output=tmp_path / "out", force=True)
         refused.append(example)
         return noisy(1)(example)
 

@@ -18,7 +18,7 @@ from trsr_lite.datasets.dataset import Example
 from trsr_lite.errors import Cancelled, Closed, DataError, ModelError, SettingsError, TrsrError
 from trsr_lite.evaluation import tables
 from trsr_lite.evaluation.baselines.materials import Materials
-from trsr_lite.evaluation.evaluate import Evaluation, evaluate
+from trsr_lite.evaluation.evaluate import Evaluation, rank_lists
 from trsr_lite.evaluation.lists import EvalLists
 from trsr_lite.evaluation.systems import BaselineSystem, BundleSystem
 from trsr_lite.metrics import calibration, intervals
@@ -58,7 +58,7 @@ def known(example: Example) -> list[float]:
 
 def test_figures_are_those_computed_by_hand() -> None:
     made = of([example(name, labels) for name, (_, labels) in KNOWN.items()])
-    found = evaluate(made, [Scripted("s", known)]).systems["s"]
+    found = rank_lists(made, [Scripted("s", known)]).systems["s"]
     expected = {
         "recall@3": (0.5 + 0.75 + 1) / 3,
         "recall@5": 1.0,
@@ -76,7 +76,7 @@ def test_figures_agree_with_scikit_learn() -> None:
     metrics = pytest.importorskip("sklearn.metrics", reason="needs scikit-learn: `pip install 'trsr-lite[evaluate]'`")
     rng = np.random.default_rng(0)
     made = of([example(f"u{number}", [1, *rng.integers(0, 2, 14).tolist(), 0]) for number in range(40)])
-    found = evaluate(made, [Scripted("s", noisy(1, 0.3))])
+    found = rank_lists(made, [Scripted("s", noisy(1, 0.3))])
     scored = [(outcome.labels, outcome.scores) for outcome in found.outcomes["s"]]
     assert found.systems["s"]["auc"]["value"] == pytest.approx(
         np.mean([metrics.roc_auc_score(labels, scores) for labels, scores in scored]), abs=1e-5
@@ -88,13 +88,13 @@ def test_figures_agree_with_scikit_learn() -> None:
 
 
 def test_a_figure_has_the_interval_of_its_values() -> None:
-    found = evaluate(lists(40), [Scripted("s", noisy(1, 0.5))])
+    found = rank_lists(lists(40), [Scripted("s", noisy(1, 0.5))])
     for metric in METRICS:
         assert found.systems["s"][metric] == intervals.mean(values(found, "s", metric)).to_dict()
 
 
 def test_an_evaluation_is_plain_json_with_the_documented_keys() -> None:
-    data = evaluate(lists(25), [Scripted("a", noisy(1)), Scripted("b", noisy(2))], notes=["mind"]).to_dict()
+    data = rank_lists(lists(25), [Scripted("a", noisy(1)), Scripted("b", noisy(2))], notes=["mind"]).to_dict()
     assert list(data) == ["schema", "users", "lists", "systems", "groups", "comparisons", "notes"]
     assert (data["schema"], data["users"], data["lists"], data["groups"]) == (1, 25, 25, {})
     assert data["notes"] == ["mind"]
@@ -113,7 +113,7 @@ def test_a_list_that_says_what_its_items_are_is_read_in_their_nouns(
         for number, (title, domain) in enumerate(zip(titles, domains, strict=True))
     ]
     model = BundleSystem("model", make_recommender(Settings(domain="item", block_size=2, recent_items=2)))
-    evaluate(of(examples), [model])
+    rank_lists(of(examples), [model])
     asked = [prompt for prompt in fake.prompts if "in one sentence" in prompt]
     assert asked
     for domain in ("news", "product", "item"):
@@ -142,28 +142,28 @@ def test_the_order_of_lists_and_systems_changes_nothing(
             BaselineSystem("random", Materials(())),
         ]
 
-    first = by_system(evaluate(made, systems()))
+    first = by_system(rank_lists(made, systems()))
     numbers, (head, *others) = list(made.examples), systems()
     mixed = random.Random(seed)
     mixed.shuffle(numbers)
     mixed.shuffle(others)
     again = EvalLists({number: made.examples[number] for number in numbers}, made.items, made.counts, made.facts)
-    found = evaluate(again, [head, *others])
+    found = rank_lists(again, [head, *others])
     notes = sorted(found.notes)
     assert {**by_system(found), "notes": notes} == {**first, "notes": sorted(first["notes"])}
     assert [outcome.number for outcome in found.outcomes["odd"]] == sorted(numbers)
 
 
 def test_other_systems_change_no_figure_of_a_system() -> None:
-    alone = evaluate(lists(30), [Scripted("a", noisy(1))])
-    together = evaluate(lists(30), [Scripted("b", noisy(2)), Scripted("a", noisy(1)), Scripted("c", noisy(3))])
+    alone = rank_lists(lists(30), [Scripted("a", noisy(1))])
+    together = rank_lists(lists(30), [Scripted("b", noisy(2)), Scripted("a", noisy(1)), Scripted("c", noisy(3))])
     assert timeless(together)["systems"]["a"] == timeless(alone)["systems"]["a"]
 
 
 def test_a_list_is_known_by_its_number_and_not_by_its_user() -> None:
     """A user may have several lists, as in MIND's impressions."""
     one, other = example("u", [1, 0, 0, 0]), example("u", [0, 0, 0, 1])
-    found = evaluate(of([one, other]), [Scripted("s", lambda _: [4, 3, 2, 1])])
+    found = rank_lists(of([one, other]), [Scripted("s", lambda _: [4, 3, 2, 1])])
     assert values(found, "s", "recall@3").tolist() == [1.0, 0.0]
 
 
@@ -176,13 +176,13 @@ def several(users: int, each: int) -> EvalLists:
 
 def test_lists_of_one_user_are_one_observation_to_every_figure() -> None:
     made = several(LEAST - 1, 6)
-    whole = evaluate(made, [Scripted("a", noisy(1, 0.3)), Scripted("b", noisy(2))])
+    whole = rank_lists(made, [Scripted("a", noisy(1, 0.3)), Scripted("b", noisy(2))])
     data = whole.to_dict()
     assert (data["users"], data["lists"]) == (LEAST - 1, 6 * (LEAST - 1))
     figure, (comparison,) = data["systems"]["a"]["recall@3"], data["comparisons"]
     assert [figure["low"], figure["high"], comparison["low"], comparison["high"]] == [None] * 4
     assert "114 lists of 19 users are too few for intervals (at least 20 users)" in data["notes"][0]
-    assert "114 lists of 1 user are" in evaluate(several(1, 114), [Scripted("a", noisy(1))]).notes[0]
+    assert "114 lists of 1 user are" in rank_lists(several(1, 114), [Scripted("a", noisy(1))]).notes[0]
     users = made.users()
     recalls = [values(whole, name, "recall@3") for name in "ba"]
     assert comparison["p"] == round(intervals.difference(*recalls, users).p, 4) != intervals.difference(*recalls).p
@@ -194,7 +194,7 @@ def test_lists_of_one_user_are_one_observation_to_every_figure() -> None:
 
 def test_the_intervals_of_a_systems_figures_are_by_user() -> None:
     made = several(30, 4)
-    found = evaluate(made, [Scripted("a", noisy(1, 0.3)), Scripted("b", noisy(2))])
+    found = rank_lists(made, [Scripted("a", noisy(1, 0.3)), Scripted("b", noisy(2))])
     users = made.users()
     for metric in ("recall@3", "auc"):
         assert found.systems["a"][metric] == intervals.mean(values(found, "a", metric), users).to_dict()
@@ -207,7 +207,7 @@ def test_the_intervals_of_a_systems_figures_are_by_user() -> None:
 
 
 def test_every_system_is_compared_with_the_first_on_the_same_lists() -> None:
-    found = evaluate(lists(40), [Scripted("a", noisy(1)), Scripted("b", noisy(2, 0.2)), Scripted("c", noisy(1))])
+    found = rank_lists(lists(40), [Scripted("a", noisy(1)), Scripted("b", noisy(2, 0.2)), Scripted("c", noisy(1))])
     assert [(one["system"], one["against"], one["metric"]) for one in found.comparisons] == [
         ("b", "a", "recall@3"),
         ("c", "a", "recall@3"),
@@ -219,14 +219,14 @@ def test_every_system_is_compared_with_the_first_on_the_same_lists() -> None:
 
 
 def test_one_system_alone_is_compared_with_nothing() -> None:
-    assert evaluate(lists(5), [Scripted("a", noisy(1))]).comparisons == []
+    assert rank_lists(lists(5), [Scripted("a", noisy(1))]).comparisons == []
 
 
 @pytest.mark.parametrize("names", [["a", "a"], ["a", "b", "a"], []])
 def test_systems_of_one_name_and_no_system_are_refused(names: list[str]) -> None:
     systems = [Scripted(name, noisy(1)) for name in names]
     with pytest.raises(SettingsError, match="each with its own name"):
-        evaluate(lists(5), systems)
+        rank_lists(lists(5), systems)
     assert not any(system.asked for system in systems)
 
 
@@ -237,8 +237,8 @@ def test_systems_of_one_name_and_no_system_are_refused(names: list[str]) -> None
 def test_a_list_that_cannot_be_ranked_counts_as_nothing_found_and_is_said(kind: type[TrsrError]) -> None:
     users = ["u4", "u9", "u17"]
     systems = [Scripted("good", noisy(1)), Scripted("odd", failing(noisy(1, 0.6), kind("too\x1b long"), users))]
-    found = evaluate(lists(25), systems)
-    whole = evaluate(lists(25), [Scripted("odd", noisy(1, 0.6))])
+    found = rank_lists(lists(25), systems)
+    whole = rank_lists(lists(25), [Scripted("odd", noisy(1, 0.6))])
     assert (found.systems["odd"]["failed"], found.systems["good"]["failed"]) == (3, 0)
     for metric in METRICS:
         expected = values(whole, "odd", metric)
@@ -258,7 +258,7 @@ def test_scores_that_are_no_numbers_rank_nothing(wrong: float) -> None:
     def script(example: Example) -> list[float]:
         return [wrong, 1.0, 0.0, 0.0, 0.0] if example.user_id == "u3" else [0.0, 0.0, 0.0, 0.0, 1.0]
 
-    found = evaluate(lists(6), [Scripted("s", script)])
+    found = rank_lists(lists(6), [Scripted("s", script)])
     assert found.systems["s"]["failed"] == 1
     assert "could not rank 1 of 6 lists" in found.notes[-1] and "not finite" in found.notes[-1]
     assert values(found, "s", "auc")[3] == 0.0
@@ -268,7 +268,7 @@ def test_scores_that_are_no_numbers_rank_nothing(wrong: float) -> None:
 def test_a_stop_and_a_bug_end_the_evaluation(error: BaseException) -> None:
     system = Scripted("s", after(noisy(1), 2, error))
     with pytest.raises(type(error)):
-        evaluate(lists(5), [system])
+        rank_lists(lists(5), [system])
     assert len(system.asked) == 3
 
 
@@ -276,13 +276,13 @@ def test_a_model_that_cannot_rank_its_first_list_is_broken_and_not_bad() -> None
     """Else a file that is no model would reach a table, as a system that finds nothing."""
     broken = Scripted("broken", failing(noisy(1), ModelError("no model"), [f"u{number}" for number in range(5)]))
     with pytest.raises(ModelError, match="no model"):
-        evaluate(lists(5), [Scripted("good", noisy(1)), broken])
+        rank_lists(lists(5), [Scripted("good", noisy(1)), broken])
     assert len(broken.asked) == 1
 
 
 def test_a_system_that_ranks_no_list_is_shown_all_the_same() -> None:
     nothing = failing(noisy(1), DataError("cannot"), [f"u{number}" for number in range(25)])
-    found = evaluate(lists(25), [Scripted("good", noisy(1)), Scripted("none", nothing)])
+    found = rank_lists(lists(25), [Scripted("good", noisy(1)), Scripted("none", nothing)])
     assert (found.systems["none"]["failed"], found.systems["none"]["recall@3"]["value"]) == (25, 0.0)
     assert found.comparisons[0]["value"] == -found.systems["good"]["recall@3"]["value"]
 
@@ -292,7 +292,7 @@ def test_a_system_that_ranks_no_list_is_shown_all_the_same() -> None:
 
 @pytest.mark.parametrize(("count", "few"), [(1, True), (LEAST - 1, True), (LEAST, False)])
 def test_too_few_lists_are_said_and_have_no_intervals(count: int, few: bool) -> None:
-    found = evaluate(lists(count), [Scripted("a", noisy(1)), Scripted("b", noisy(2))])
+    found = rank_lists(lists(count), [Scripted("a", noisy(1)), Scripted("b", noisy(2))])
     said = "1 list is" if count == 1 else f"{count} lists are"
     bounds = [found.systems["a"]["recall@3"][name] for name in ("low", "high")]
     bounds += [found.comparisons[0][name] for name in ("low", "high")]
@@ -309,7 +309,7 @@ def test_lists_whose_items_no_training_user_has_are_cold() -> None:
         # A negative alone warms no list; neither does an item that nobody has.
         counts={"u0-0": 1, "u1-1": 7, "u2-2": 9, "u3-0": 0},
     )
-    found = evaluate(made, [Scripted("s", lambda one: [4, 3, 2, 1] if one.user_id in ("u0", "u2") else [1, 2, 3, 4])])
+    found = rank_lists(made, [Scripted("s", lambda one: [4, 3, 2, 1] if one.user_id in ("u0", "u2") else [1, 2, 3, 4])])
     assert [made.warm(number) for number in made.examples] == [True, True, False, False]
     for group, expected in (("warm", 0.75), ("cold", 0.75)):
         assert found.groups[group]["users"] == 2
@@ -318,7 +318,7 @@ def test_lists_whose_items_no_training_user_has_are_cold() -> None:
 
 def test_groups_have_the_values_of_their_lists() -> None:
     made = lists(60, size=9, counts={f"u{number}-{place}": 1 for number in range(25) for place in range(9)})
-    found = evaluate(made, [Scripted("a", noisy(1, 0.4)), Scripted("b", noisy(2))])
+    found = rank_lists(made, [Scripted("a", noisy(1, 0.4)), Scripted("b", noisy(2))])
     for name in ("a", "b"):
         recalls = values(found, name, "recall@3")
         for group, part in (("warm", recalls[:25]), ("cold", recalls[25:])):
@@ -326,10 +326,10 @@ def test_groups_have_the_values_of_their_lists() -> None:
 
 
 def test_a_group_may_be_empty_and_without_counts_there_is_none() -> None:
-    cold = evaluate(lists(3, counts={}), [Scripted("s", noisy(1))])
+    cold = rank_lists(lists(3, counts={}), [Scripted("s", noisy(1))])
     assert cold.groups["warm"] == {"users": 0, "lists": 0, "systems": {}}
     assert cold.groups["cold"]["users"] == 3
-    assert evaluate(lists(3), [Scripted("s", noisy(1))]).groups == {}
+    assert rank_lists(lists(3), [Scripted("s", noisy(1))]).groups == {}
 
 
 # Models
@@ -359,7 +359,7 @@ def test_a_model_ranks_by_its_margins_and_says_calibrated_probabilities(
 ) -> None:
     fake.margin = rating
     how = Calibration(temperature=2.0, bias=0.25)
-    found = evaluate(
+    found = rank_lists(
         rated(), [BundleSystem("m", make_recommender(NONE, calibration=how)), BaselineSystem("random", Materials(()))]
     )
     for outcome, one in zip(found.outcomes["m"], rated().examples.values(), strict=True):
@@ -374,7 +374,7 @@ def test_a_model_ranks_by_its_margins_and_says_calibrated_probabilities(
 
 
 def test_only_models_have_a_label_mass_and_a_calibration_error(make_recommender: Callable[..., Recommender]) -> None:
-    found = evaluate(lists(3), [BundleSystem("m", make_recommender(NONE)), BaselineSystem("random", Materials(()))])
+    found = rank_lists(lists(3), [BundleSystem("m", make_recommender(NONE)), BaselineSystem("random", Materials(()))])
     extra = {"label_mass", "calibration_error"}
     assert extra <= set(found.systems["m"])
     assert not extra & set(found.systems["random"])
@@ -388,10 +388,10 @@ def test_a_list_that_failed_has_no_part_in_label_mass_and_calibration(
     whole = rated(6)
     long = example("long", [1, 0], titles=["word " * 600, "rated 1"])
     model = BundleSystem("m", make_recommender(NONE))
-    found = evaluate(of([*whole.examples.values(), long]), [model])
+    found = rank_lists(of([*whole.examples.values(), long]), [model])
     assert found.systems["m"]["failed"] == 1
     assert "its title alone needs" in found.notes[-1]
-    clean = evaluate(whole, [BundleSystem("m", make_recommender(NONE))])
+    clean = rank_lists(whole, [BundleSystem("m", make_recommender(NONE))])
     for name in ("label_mass", "calibration_error"):
         assert found.systems["m"][name] == clean.systems["m"][name]
 
@@ -410,7 +410,7 @@ def test_exact_is_asked_of_the_engine_and_stands_in_the_name(
     monkeypatch.setattr(FakeEngine, "margins", spy)
     model = BundleSystem("m", make_recommender(NONE), exact=exact)
     assert model.name == ("m (exact)" if exact else "m")
-    evaluate(lists(3), [model])
+    rank_lists(lists(3), [model])
     assert asked == [exact] * 3
 
 
@@ -428,7 +428,7 @@ def test_summaries_are_made_together_before_ranking_and_are_nobodys_to_forget(
     assert model.prepare(examples, None) > 0
     made = len(fake.prompts)
     assert made == 3 * 4  # three blocks and their merge, each
-    found = evaluate(of(examples), [model])
+    found = rank_lists(of(examples), [model])
     assert len(fake.prompts) == made
     for outcome, one in zip(found.outcomes["m"], examples, strict=True):
         assert outcome.summary == recommender.summaries([one.history])[0].text
@@ -437,7 +437,7 @@ def test_summaries_are_made_together_before_ranking_and_are_nobodys_to_forget(
 
 
 def test_without_summaries_nothing_is_prepared(fake: FakeEngine, make_recommender: Callable[..., Recommender]) -> None:
-    found = evaluate(rated(3, history=12), [BundleSystem("m", make_recommender(NONE))])
+    found = rank_lists(rated(3, history=12), [BundleSystem("m", make_recommender(NONE))])
     assert not fake.prompts
     assert [outcome.summary for outcome in found.outcomes["m"]] == [None] * 3
 
@@ -449,7 +449,7 @@ def test_a_history_that_cannot_be_shown_costs_its_own_list_only(
     history = tuple(item(f"h{number}") for number in range(12))
     mute = Example("mute", (*history[:-1], item("dots", "\u200b")), (item("a"), item("b")), (1, 0))
     fine = Example("fine", history, (item("a"), item("b")), (1, 0))
-    found = evaluate(of([fine, mute, fine]), [BundleSystem("m", make_recommender(Settings(strategy=strategy)))])
+    found = rank_lists(of([fine, mute, fine]), [BundleSystem("m", make_recommender(Settings(strategy=strategy)))])
     assert found.systems["m"]["failed"] == 1
     assert [outcome.error for outcome in found.outcomes["m"]] == [None, "item 'dots': it has no visible text", None]
     assert found.notes[-1].startswith("m could not rank 1 of 3 lists")
@@ -474,7 +474,7 @@ def test_the_identity_of_a_model_has_all_that_its_answers_depend_on(
 
 def test_progress_names_the_system_and_never_goes_back(make_recommender: Callable[..., Recommender]) -> None:
     heard: list[Progress] = []
-    evaluate(
+    rank_lists(
         lists(4), [Scripted("a", noisy(1)), BundleSystem("m", make_recommender(Settings()))], progress=heard.append
     )
     for name in ("a", "m"):
@@ -484,7 +484,7 @@ def test_progress_names_the_system_and_never_goes_back(make_recommender: Callabl
 
 
 def test_the_seconds_of_preparing_are_kept_apart(make_recommender: Callable[..., Recommender]) -> None:
-    found = evaluate(
+    found = rank_lists(
         rated(3, history=12), [BundleSystem("m", make_recommender(Settings())), Scripted("a", lambda _: range(5))]
     )
     assert found.preparing["m"] > 0
@@ -497,7 +497,7 @@ def ids(examples: Sequence[Example]) -> list[str]:
 
 def test_systems_prepare_every_list_before_they_rank_one() -> None:
     system = Scripted("s", noisy(1))
-    evaluate(lists(4), [system])
+    rank_lists(lists(4), [system])
     assert system.prepared == system.asked == ids(list(lists(4).examples.values()))
 
 
@@ -512,5 +512,5 @@ def test_a_system_gives_its_memory_back_before_the_next_one_is_asked(
         return noisy(2)(example)
 
     other = BundleSystem("n", make_recommender(NONE))
-    evaluate(lists(4), [scripted, model, Scripted("b", last), other])
+    rank_lists(lists(4), [scripted, model, Scripted("b", last), other])
     assert model.answer(lists(4).examples[10]).scores.shape == (5,)  # loaded again

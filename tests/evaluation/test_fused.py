@@ -11,7 +11,7 @@ from tests.scripted import Scripted, noisy
 from tests.signals import worlds
 from trsr_lite.datasets.dataset import Example
 from trsr_lite.errors import DataError
-from trsr_lite.evaluation.evaluate import compare, evaluate
+from trsr_lite.evaluation.evaluate import compare, rank_lists
 from trsr_lite.evaluation.fused import FusedSystem, ListSignals, model_adds
 from trsr_lite.evaluation.lists import EvalLists
 from trsr_lite.evaluation.outcomes import ListOutcome
@@ -58,7 +58,7 @@ def noise(made: EvalLists, strength: float) -> dict[int, list[float] | None]:
 
 def test_the_fusion_ranks_by_what_its_signals_say() -> None:
     made = lists()
-    found = evaluate(made, [FusedSystem(ListSignals.of(made, tokens=TOKENS)), Scripted("chance", noisy(1, 0.0))])
+    found = rank_lists(made, [FusedSystem(ListSignals.of(made, tokens=TOKENS)), Scripted("chance", noisy(1, 0.0))])
     assert found.systems["fused"]["auc"]["value"] > found.systems["chance"]["auc"]["value"] + 0.2
 
 
@@ -116,7 +116,7 @@ def test_a_model_that_knows_more_adds_and_one_of_noise_does_not() -> None:
 def test_what_is_without_the_model_is_the_baseline_fused() -> None:
     made = lists()
     signals = ListSignals.of(made, tokens=TOKENS)
-    found = evaluate(made, [FusedSystem(signals)]).systems["fused"]
+    found = rank_lists(made, [FusedSystem(signals)]).systems["fused"]
     added = model_adds(signals, "m", outcomes(made, noise(made, 1.0)))["metrics"]
     assert {name: added[name]["without"] for name in added} == {name: found[name]["value"] for name in added}
 
@@ -134,7 +134,7 @@ def test_a_bundle_that_fuses_is_judged_by_its_own_weights() -> None:
     fused = {number: (np.array(margins[number]) + np.array(others[number])).tolist() for number in made.examples}
     answers = [replace(one, model_parts=tuple(margins[one.number] or ())) for one in outcomes(made, fused)]
     found = model_adds(ListSignals.of(made), "m", answers)
-    alone = evaluate(made, [Scripted("o", lambda one: others[int(one.user_id[1:])] or [])]).systems["o"]
+    alone = rank_lists(made, [Scripted("o", lambda one: others[int(one.user_id[1:])] or [])]).systems["o"]
     assert (found["fusion"], found["signals"]) == ("those of the bundle", None)
     assert found["metrics"]["auc"]["without"] == pytest.approx(alone["auc"]["value"], abs=2e-5)
     assert found["metrics"]["auc"]["value"] > 0
@@ -153,23 +153,23 @@ def test_an_evaluation_says_what_each_model_adds_and_of_no_other_system() -> Non
     made = lists()
     signals = ListSignals.of(made, tokens=TOKENS)
     systems = [Model("m", noisy(1, 3.0)), Model("n", noisy(2, 0.0)), Scripted("s", noisy(3)), FusedSystem(signals)]
-    found = evaluate(made, systems, signals=signals)
+    found = rank_lists(made, systems, signals=signals)
     assert [one["system"] for one in found.model_adds] == ["m", "n"]
     assert found.to_dict()["model_adds"] == list(found.model_adds)
-    assert "model_adds" not in evaluate(made, systems).to_dict()
+    assert "model_adds" not in rank_lists(made, systems).to_dict()
 
 
 def test_answers_that_are_there_give_the_same_figures_as_an_evaluation() -> None:
     made = lists()
     signals = ListSignals.of(made, tokens=TOKENS)
-    found = evaluate(made, [Model("m", noisy(1, 3.0)), FusedSystem(signals)], signals=signals, notes=["read me"])
+    found = rank_lists(made, [Model("m", noisy(1, 3.0)), FusedSystem(signals)], signals=signals, notes=["read me"])
     again = compare(made, found.outcomes, signals=signals, models=["m"], notes=["read me"])
     assert again.to_dict() == found.to_dict()
 
 
 def test_of_too_few_users_nothing_is_said() -> None:
     made = lists(LEAST - 1)
-    assert evaluate(made, [Model("m", noisy(1))], signals=ListSignals.of(made)).model_adds == []
+    assert rank_lists(made, [Model("m", noisy(1))], signals=ListSignals.of(made)).model_adds == []
     with pytest.raises(DataError, match="lists to fit weights on"):
         few = lists(4)
         FusedSystem(ListSignals.of(few)).prepare([], None)

@@ -22,7 +22,7 @@ from trsr_lite import FakeEngine, Recommender, Settings
 from trsr_lite.datasets.dataset import Example
 from trsr_lite.errors import DataError, SettingsError, TrsrError
 from trsr_lite.evaluation.baselines.materials import Materials
-from trsr_lite.evaluation.evaluate import Evaluation, evaluate
+from trsr_lite.evaluation.evaluate import Evaluation, rank_lists
 from trsr_lite.evaluation.lists import EvalLists
 from trsr_lite.evaluation.outcomes import HEAD, LINES, ListOutcome
 from trsr_lite.evaluation.systems import BaselineSystem, BundleSystem
@@ -39,7 +39,7 @@ def systems() -> list[Scripted]:
 def evaluated(
     folder: Path | None, these: list[Any] | None = None, made: EvalLists | None = None, **more: Any
 ) -> Evaluation:
-    return evaluate(made or lists(25), these or systems(), output=folder, **more)
+    return rank_lists(made or lists(25), these or systems(), output=folder, **more)
 
 
 def content(folder: Path) -> dict[str, bytes]:

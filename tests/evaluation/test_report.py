@@ -22,8 +22,7 @@ from hypothesis import strategies as st
 from trsr_lite import cli
 from trsr_lite.datasets.dataset import Example
 from trsr_lite.errors import DataError, SettingsError, TrsrError
-from trsr_lite.evaluation import evaluate as evaluations
-from trsr_lite.evaluation.evaluate import Evaluation, evaluate
+from trsr_lite.evaluation.evaluate import Evaluation, rank_lists
 from trsr_lite.evaluation.lists import EvalLists
 from trsr_lite.evaluation.outcomes import ListOutcome
 from trsr_lite.evaluation.report import figures, plots, ranks, report
@@ -170,7 +169,7 @@ def whole(made: Made) -> str:
         System("tied", lambda number: 3.0),
         System("failing", lambda number: -1.0 if number % 10 == 0 else 4.5),
     ]
-    return made(evaluate(lists(2 * LEAST, history=12), systems, notes=["read me"]))
+    return made(rank_lists(lists(2 * LEAST, history=12), systems, notes=["read me"]))
 
 
 def test_a_page_is_well_formed_and_says_what_its_parts_are(whole: str) -> None:
@@ -229,7 +228,7 @@ def luminance(colour: str) -> float:
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_what_is_drawn_and_written_stands_out_from_the_page(made: Made, dark: bool) -> None:
-    style = made(evaluate(lists(1), [best()])).partition("</style>")[0]
+    style = made(rank_lists(lists(1), [best()])).partition("</style>")[0]
     values = dict(re.findall(r"(--[\w-]+): (#\w{6})", style.split("@media", 1)[dark]))
 
     def contrast(name: str) -> float:
@@ -265,7 +264,7 @@ def study(name: str = "length", **more: Any) -> dict[str, Any]:
 
 
 def test_a_study_is_a_plot_and_a_table_of_the_same_figures(made: Made) -> None:
-    found = replace(evaluate(lists(40), [spread(), best()]), studies={"length": study(), "blocks": study()})
+    found = replace(rank_lists(lists(40), [spread(), best()]), studies={"length": study(), "blocks": study()})
     whole = made(found)
     page = Page(whole)
     assert [head for head in page.texts("h2") if head.startswith("Study")] == ["Study: length", "Study: blocks"]
@@ -285,7 +284,7 @@ def test_text_from_outside_is_shown_as_text(made: Made) -> None:
     systems = [best(f"a {evil}", summary=f"summary {evil}"), System(f"b {evil}", lambda number: -1.0)]
     found = lists(LEAST, title=f"title {evil}")
     found.facts["options"][f"key {evil}"] = f"value {evil}"  # type: ignore[index]
-    content = made(evaluate(found, systems, notes=[f"note {evil}"]), command=f"trsr-lite {evil}")
+    content = made(rank_lists(found, systems, notes=[f"note {evil}"]), command=f"trsr-lite {evil}")
     page = Page(content)
     assert EVIL not in content
     assert not page.all("script", "img")
@@ -300,15 +299,15 @@ def test_text_from_outside_is_shown_as_text(made: Made) -> None:
 
 def test_text_from_outside_stays_on_its_line_and_in_its_direction(made: Made) -> None:
     found = lists(3, title="one\n\u202e\x1b[2J two\x00 \u200bthree")
-    content = made(evaluate(found, [best(summary="line\r\nline\u2029line")], notes=["a\tb"]))
+    content = made(rank_lists(found, [best(summary="line\r\nline\u2029line")], notes=["a\tb"]))
     assert "<bdi>one [2J two three</bdi>" in content
     assert "<bdi>line line line</bdi>" in content
     assert "<li>a b</li>" in content
 
 
 def test_a_title_of_nothing_visible_is_its_id_and_a_long_one_is_cut(made: Made) -> None:
-    assert "<bdi>own100</bdi>" in made(evaluate(lists(1, title="\u200b"), [best()]))
-    content = made(evaluate(lists(1, title="x" * 5000), [best()]))
+    assert "<bdi>own100</bdi>" in made(rank_lists(lists(1, title="\u200b"), [best()]))
+    content = made(rank_lists(lists(1, title="x" * 5000), [best()]))
     assert max(map(len, re.findall("x+…?", content))) == 201
 
 
@@ -317,7 +316,7 @@ def test_a_title_of_nothing_visible_is_its_id_and_a_long_one_is_cut(made: Made) 
 )
 def test_a_name_is_drawn_as_it_is(made: Made, name: str) -> None:
     systems = [best(name), *(best(f"{number}") for number in range(9))]
-    page = Page(made(evaluate(lists(LEAST), systems)))
+    page = Page(made(rank_lists(lists(LEAST), systems)))
     drawn = page.texts("text")
     expected = "".join(c if c.isprintable() else "\ufffd" for c in name if c != "\x00")
     expected = expected if len(expected) <= 34 else f"{'x' * 16}…{'x' * 16}"
@@ -327,7 +326,7 @@ def test_a_name_is_drawn_as_it_is(made: Made, name: str) -> None:
 
 def test_long_names_that_end_differently_are_told_apart(made: Made) -> None:
     name = "a-run-with-a-very-long-name-of-its-own-4711"
-    drawn = Page(made(evaluate(lists(3), [best(name), best(f"{name} (untrained)")]))).texts("text")
+    drawn = Page(made(rank_lists(lists(3), [best(name), best(f"{name} (untrained)")]))).texts("text")
     assert len({text for text in drawn if text.startswith("a-run")}) == 2
 
 
@@ -335,18 +334,18 @@ def test_long_names_that_end_differently_are_told_apart(made: Made) -> None:
 
 
 def test_the_first_sentence_says_who_is_better_and_what_chance_gives(made: Made) -> None:
-    page = Page(made(evaluate(lists(2 * LEAST), [spread(), best(), System("tied", lambda number: 3.0)])))
+    page = Page(made(rank_lists(lists(2 * LEAST), [spread(), best(), System("tied", lambda number: 3.0)])))
     said = page.texts("p")[1]
     assert said == (
         "Of the users' items, spread puts 30 % among its first three. The best other system, best, puts 100 % there. "
         "Chance puts 25 %."
     )
-    alone = Page(made(evaluate(lists(2 * LEAST), [spread()]))).texts("p")[1]
+    alone = Page(made(rank_lists(lists(2 * LEAST), [spread()]))).texts("p")[1]
     assert alone == "Of the users' items, spread puts 30 % among its first three. Chance puts 25 %."
 
 
 def test_the_table_has_every_figure_of_the_evaluation(made: Made) -> None:
-    found = evaluate(lists(2 * LEAST), [spread(summary="s"), System("broken", lambda n: -1.0 if n == 110 else 5.0)])
+    found = rank_lists(lists(2 * LEAST), [spread(summary="s"), System("broken", lambda n: -1.0 if n == 110 else 5.0)])
     page = Page(made(found))
     heads = [text for attributes, text in page.all("th") if attributes["scope"] == "col"]
     assert heads[: len(figures.COLUMNS) + 1] == ["System", *figures.COLUMNS.values()]
@@ -368,7 +367,7 @@ def test_notes_come_before_every_figure_and_only_where_there_are_any(made: Made,
     assert (
         whole.index("Read this first") < whole.index("read me") < whole.index("could not rank") < whole.index("<table")
     )
-    assert "Read this first" not in made(evaluate(lists(LEAST), [best()]))
+    assert "Read this first" not in made(rank_lists(lists(LEAST), [best()]))
 
 
 def test_comparisons_and_groups_are_those_of_the_evaluation(whole: str) -> None:
@@ -392,7 +391,7 @@ def test_what_the_model_adds_is_a_sentence_and_a_table_of_its_own(made: Made) ->
     values = {"without": 0.6, "with": 0.625, "value": 0.025, "low": 0.01, "high": 0.04, "p": 0.0005, "detectable": 0.02}
     metrics = {"auc": values, "recall@3": {**values, "p": 0.5, "detectable": None}}
     one = {"system": f"m {EVIL}", "fusion": "cross-fitted", "signals": ["words", "taste"], "metrics": metrics}
-    found = evaluate(lists(LEAST), [best()])
+    found = rank_lists(lists(LEAST), [best()])
     content = made(replace(found, model_adds=[one]))
     page = Page(content)
     assert page.texts("h2")[1] == "What the model adds"
@@ -406,7 +405,7 @@ def test_what_the_model_adds_is_a_sentence_and_a_table_of_its_own(made: Made) ->
 
 
 def test_one_system_on_lists_that_nobody_counted_has_no_empty_tables(made: Made) -> None:
-    page = Page(made(evaluate(lists(LEAST, counted=False), [best()])))
+    page = Page(made(rank_lists(lists(LEAST, counted=False), [best()])))
     assert page.texts("h1") == ["best on 20 lists"]
     assert not [heading for heading in page.texts("h2") if "Against" in heading or "Warm" in heading]
 
@@ -414,11 +413,11 @@ def test_one_system_on_lists_that_nobody_counted_has_no_empty_tables(made: Made)
 def test_a_group_without_any_list_has_dashes(made: Made) -> None:
     found = lists(LEAST)
     found = EvalLists(found.examples, found.items, {f"own{number}": 1 for number in found.examples}, found.facts)
-    assert Page(made(evaluate(found, [best()]))).table("Recall@3 of each group")["best"][1] == "–"
+    assert Page(made(rank_lists(found, [best()]))).table("Recall@3 of each group")["best"][1] == "–"
 
 
 def test_too_few_lists_have_no_interval_anywhere(made: Made) -> None:
-    few, enough = (made(evaluate(lists(count, counted=False), [spread(), best()])) for count in (LEAST - 1, LEAST))
+    few, enough = (made(rank_lists(lists(count, counted=False), [spread(), best()])) for count in (LEAST - 1, LEAST))
     assert "too few for intervals" in Page(few).texts("section")[0]
     assert not re.search(r"\d–0\.\d|\d–1\.0", few)
     assert Page(few).table("Recall@3 against spread")["best"][1] == "too few users"
@@ -431,14 +430,14 @@ def test_many_lists_of_few_users_are_not_called_few_lists(made: Made) -> None:
     examples = {
         number: replace(one, user_id=f"person-{100 + number % (LEAST - 1)}") for number, one in found.examples.items()
     }
-    content = made(evaluate(replace(found, examples=examples), [spread(), best()]))
+    content = made(rank_lists(replace(found, examples=examples), [spread(), best()]))
     assert "too few users" in content and "of too few users to be sure" in content
     assert "too few lists" not in content and "lists enough" not in content
 
 
 def test_what_a_catalog_finds_is_said_apart_from_the_ranking(made: Made) -> None:
     sure = {"value": 0.5, "low": 0.4, "high": 0.6}
-    found = evaluate(lists(LEAST), [best()])
+    found = rank_lists(lists(LEAST), [best()])
     stage = {"count": 50, "items": 1200, "catalog": sure, "popularity": {**sure, "value": 0.25}}
     (said,) = [text for text in Page(made(replace(found, first_stage=stage))).texts("section") if "First" in text]
     assert "among the first 50 of 1,200 items" in said
@@ -449,7 +448,7 @@ def test_what_a_catalog_finds_is_said_apart_from_the_ranking(made: Made) -> None
 
 
 def test_what_was_ranked_is_said(made: Made) -> None:
-    page = Page(made(evaluate(lists(LEAST, history=4), [best()])))
+    page = Page(made(rank_lists(lists(LEAST, history=4), [best()])))
     said = dict(zip(page.texts("dt"), page.texts("dd"), strict=True))
     assert said["lists"] == "20"
     assert (said["candidates of a list"], said["of them the user's own"], said["items of a history"]) == (
@@ -462,7 +461,7 @@ def test_what_was_ranked_is_said(made: Made) -> None:
 
 def test_how_it_was_made_is_said_exactly(made: Made) -> None:
     command = shlex.join(["trsr-lite", "evaluate", "-m", "my  model", "--output", "it's <here>"])
-    page = Page(made(evaluate(lists(3), [best()]), command=command))
+    page = Page(made(rank_lists(lists(3), [best()]), command=command))
     assert [text for _, text in page.all("code")] == [command]
     said = dict(zip(page.texts("dt"), page.texts("dd"), strict=True))
     assert said["Python"] == ".".join(map(str, sys.version_info[:3]))
@@ -470,7 +469,7 @@ def test_how_it_was_made_is_said_exactly(made: Made) -> None:
 
 
 def test_the_same_evaluation_makes_the_same_page(made: Made) -> None:
-    found = evaluate(lists(LEAST), [spread(), best()])
+    found = rank_lists(lists(LEAST), [spread(), best()])
     assert made(found) == made(found)
 
 
@@ -487,12 +486,12 @@ def heads(content: str) -> list[str]:
 
 @pytest.mark.parametrize(("count", "shown"), [(1, 1), (9, 9), (10, 10), (11, 10), (30, 10)])
 def test_ten_cases_or_as_many_as_there_are_lists(made: Made, count: int, shown: int) -> None:
-    content = made(evaluate(lists(count), [best()]))
+    content = made(rank_lists(lists(count), [best()]))
     assert len(cases(content)) == len(set(heads(content))) == shown
 
 
 def test_cases_go_from_the_best_to_the_worst_over_all_places(made: Made) -> None:
-    found = heads(made(evaluate(lists(5 * SIZE), [spread()])))
+    found = heads(made(rank_lists(lists(5 * SIZE), [spread()])))
     assert found[0] == "List 100: place 1 of 12"
     assert found[-1] == "List 111: place 12 of 12"
     ranks = [int(head.split()[3]) for head in found]
@@ -501,22 +500,22 @@ def test_cases_go_from_the_best_to_the_worst_over_all_places(made: Made) -> None
 
 def test_a_rare_failure_of_the_first_system_is_among_the_cases(made: Made) -> None:
     system = System("s", lambda number: {130: -1.0, 131: 9.5}.get(number, 0.5))
-    found = heads(made(evaluate(lists(40), [system])))
+    found = heads(made(rank_lists(lists(40), [system])))
     assert found[-2:] == ["List 131: place 10 of 12", "List 130: not ranked"]
     assert found[:8] == [f"List {number}: place 1 of 12" for number in range(100, 108)]
 
 
 def test_a_case_shows_the_newest_of_the_history_oldest_first_and_the_summary(made: Made) -> None:
-    content = made(evaluate(lists(1, history=13), [best(summary="likes gardens"), spread()]))
+    content = made(rank_lists(lists(1, history=13), [best(summary="likes gardens"), spread()]))
     history = re.findall(r"Title of (h100-\d+)", cases(content)[0])
     assert history == [f"h100-{number}" for number in range(3, 13)]
     assert "oldest first, the last 10 of 13" in content
     assert "The summary that best saw</h3>\n<blockquote><bdi>likes gardens</bdi>" in content
-    assert "The summary that best saw</h3>\n<p>none</p>" in made(evaluate(lists(1), [best()]))
+    assert "The summary that best saw</h3>\n<p>none</p>" in made(rank_lists(lists(1), [best()]))
 
 
 def test_the_users_item_is_marked_in_words_and_no_other_is(made: Made) -> None:
-    content = made(evaluate(lists(SIZE), [spread()]))
+    content = made(rank_lists(lists(SIZE), [spread()]))
     for head, case in zip(heads(content), cases(content), strict=True):
         place = int(head.split()[3])
         ranked = Page(case).elements
@@ -530,7 +529,7 @@ def test_the_users_item_is_marked_in_words_and_no_other_is(made: Made) -> None:
 
 def test_a_case_says_where_every_system_put_the_users_items(made: Made) -> None:
     systems = [best(), spread(), System("tied", lambda number: 3.0), System("failing", lambda number: -1.0)]
-    page = Page(made(evaluate(lists(1), systems)))
+    page = Page(made(rank_lists(lists(1), systems)))
     assert page.table("Where every system put it") == {
         "best": ["1"],
         "spread": ["1"],
@@ -543,7 +542,7 @@ def test_several_items_of_a_user_have_a_place_each(made: Made) -> None:
     found = lists(1)
     example = found.examples[100]
     example = Example(example.user_id, example.history, example.candidates, (1, *example.labels[1:-1], 1))
-    content = made(evaluate(EvalLists({100: example}, found.items, None, {}), [best()]))
+    content = made(rank_lists(EvalLists({100: example}, found.items, None, {}), [best()]))
     assert sum(example.labels) == 3
     assert Page(content).table("Where every system put it") == {"best": ["1–3, 1–3, 1–3"]}
     assert cases(content)[0].count(MARK) == cases(content)[0].count("(shares 1–3)") == 3
@@ -642,7 +641,7 @@ def refused(run: Run, monkeypatch: pytest.MonkeyPatch, target: Path) -> str:
     def never(*arguments: Any, **more: Any) -> None:
         raise AssertionError("ranked")
 
-    monkeypatch.setattr(evaluations, "evaluate", never)
+    monkeypatch.setattr("trsr_lite.evaluation.request.rank_lists", never)
     code, out, err = run("--lists", target.parent / "there-is-no-such-file", "-m", "nothing", "--report", target)
     assert (code, out) == (2, "")
     return err
@@ -731,5 +730,5 @@ def test_a_full_disk_costs_the_report_and_not_the_figures(
 
 def test_names_that_are_no_text_are_written_all_the_same(tmp_path: Path, made: Made) -> None:
     name = os.fsdecode(b"model-\xff")
-    report.write(tmp_path / "report.html", made(evaluate(lists(3), [best(name)]), command=f"trsr-lite {name}"))
+    report.write(tmp_path / "report.html", made(rank_lists(lists(3), [best(name)]), command=f"trsr-lite {name}"))
     assert "model-" in (tmp_path / "report.html").read_text(encoding="utf-8")

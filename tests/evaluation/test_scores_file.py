@@ -10,7 +10,7 @@ import pytest
 
 from tests.scripted import example, of
 from trsr_lite.errors import DataError
-from trsr_lite.evaluation.evaluate import evaluate
+from trsr_lite.evaluation.evaluate import rank_lists
 from trsr_lite.evaluation.open_systems import scored
 from trsr_lite.evaluation.scores_file import ScoresFileSystem
 
@@ -43,7 +43,7 @@ def test_the_same_line_again_is_one_line(tmp_path: Path) -> None:
     """A user may be shown the same candidates twice."""
     path = write(tmp_path, line("a", 2, 1), line("b", 1, 2), line("a", 2.0, 1.0))
     made = of([example(name, [1, 0]) for name in "aba"])
-    found = evaluate(made, [ScoresFileSystem("s", path)])
+    found = rank_lists(made, [ScoresFileSystem("s", path)])
     assert [outcome.scores for outcome in found.outcomes["s"]] == [(2, 1), (1, 2), (2, 1)]
 
 
@@ -52,7 +52,7 @@ def test_lists_that_the_file_does_not_answer_are_counted(tmp_path: Path) -> None
         tmp_path, line("a", 2, 1), line("b", 2), line("c", 1, 2, more={"x": 0}), line("c", 1, 2, more={"y": 0})
     )
     made = of([example(name, [1, 0]) for name in "abcd"])
-    found = evaluate(made, [ScoresFileSystem("s", path)])
+    found = rank_lists(made, [ScoresFileSystem("s", path)])
     assert [outcome.error for outcome in found.outcomes["s"]] == [
         None,
         "no scores: candidate 'b-1' is missing",

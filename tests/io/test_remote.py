@@ -14,7 +14,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from trsr_lite import DataError, SettingsError, TrsrError
-from trsr_lite.batch import users as inputs
+from trsr_lite.batch import users
 from trsr_lite.io import lock, remote
 from trsr_lite.io.remote import RemotePath
 
@@ -221,7 +221,7 @@ def test_what_an_address_asks_for_stays_behind_its_parts() -> None:
     folder = RemotePath("s3://bucket/out?region=eu-west-1")
     assert str(folder / "batch.json") == "s3://bucket/out/batch.json?region=eu-west-1"
     assert (folder / "batch.json").name == "batch.json" and folder.name == "out"
-    assert inputs.source("s3://bucket/users.jsonl?scheme=http").suffix == inputs.source("users.jsonl").suffix
+    assert users.source("s3://bucket/users.jsonl?scheme=http").suffix == users.source("users.jsonl").suffix
     assert str(RemotePath("a?b") / "c") == "a?b/c"  # of this machine, that is a name like another
 
 

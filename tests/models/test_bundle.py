@@ -14,7 +14,7 @@ import pytest
 
 from tests import tiny_gguf
 from trsr_lite import FakeEngine, ModelError, Recommender, Settings, User
-from trsr_lite.cli import run as cli
+from trsr_lite.cli import run
 from trsr_lite.conversion import model_card
 from trsr_lite.io.digests import file_digest
 from trsr_lite.models import bundle as bundles
@@ -124,7 +124,7 @@ def test_a_bare_gguf_is_a_bundle_of_itself(tmp_path: Path) -> None:
 
 
 def test_of_a_bare_gguf_no_domain_is_known(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli(["inspect", str(tiny), "--cache-dir", str(tmp_path)]) == 0
+    assert run(["inspect", str(tiny), "--cache-dir", str(tmp_path)]) == 0
     shown = [line.split("│")[1:3] for line in capsys.readouterr().out.splitlines() if line.count("│") == 3]
     facts = {name.strip(): value.strip() for name, value in shown}
     assert (facts["domains"], facts["attributes"]) == ("unknown", "all")

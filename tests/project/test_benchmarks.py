@@ -33,7 +33,7 @@ def batch(module: Any, patch: pytest.MonkeyPatch) -> None:
 def contention(module: Any, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(module.default, "bundle", lambda: None)
     patch.setattr(module, "in_turns", lambda work, *_, **__: {name: [1.0] for name in work})
-    patch.setattr(module, "_busy", nullcontext)
+    patch.setattr(module, "busy_machine", nullcontext)
 
 
 def embedding(module: Any, patch: pytest.MonkeyPatch) -> None:

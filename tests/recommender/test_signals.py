@@ -85,6 +85,22 @@ def test_the_model_alone_ranks_as_it_did_without_signals(
     assert VOCABULARY not in opened
 
 
+def test_rerank_without_a_fusion_is_refused_rather_than_passed_over(
+    make_recommender: Make, news_user: User, opened: Opened
+) -> None:
+    recommender = make_recommender()
+    with pytest.raises(SettingsError, match="rerank is 5, but scripted has no fusion") as caught:
+        recommender.recommend(news_user, settings=recommender.settings.updated(rerank=5))
+    assert "remove `rerank`" in caught.value.hint
+    assert opened == []
+
+
+def test_a_bundles_own_rerank_is_no_fault_of_the_caller(make_recommender: Make, news_user: User) -> None:
+    recommender = make_recommender(Settings(rerank=5))
+    recommender.bundle = dataclasses.replace(recommender.bundle, settings=recommender.settings)
+    assert len(recommender.recommend(news_user, k=3)) == 3
+
+
 def test_without_the_model_nothing_is_loaded_or_summarized(
     fused: Callable[..., Recommender], news_user: User, fake: FakeEngine, opened: Opened
 ) -> None:

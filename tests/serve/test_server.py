@@ -19,9 +19,8 @@ import trsr_lite
 from tests.serve.client import PATIENCE, SCHEMA, Client, Connect
 from tests.serve.conftest import Gate
 from trsr_lite import FakeEngine, Recommender, Settings, StoreError
-from trsr_lite.cli.serve import command as serve_command
-from trsr_lite.serve import job as jobs
-from trsr_lite.serve import server
+from trsr_lite.cli.serve import command
+from trsr_lite.serve import job, server
 from trsr_lite.serve.message import LINE_BYTES
 from trsr_lite.serve.methods import METHODS
 from trsr_lite.serve.recommenders import OPEN, Recommenders
@@ -57,7 +56,7 @@ def test_initialize_says_versions_methods_and_limits(connect: Connect) -> None:
     found = connect().call("initialize", protocol=1, client={"name": "test"})
     assert found["server"]["version"] == trsr_lite.__version__
     assert found["capabilities"]["methods"] == list(METHODS)
-    assert found["limits"]["waiting_requests"] == jobs.JOBS
+    assert found["limits"]["waiting_requests"] == job.JOBS
 
 
 def test_recommend_answers_what_the_library_does(
@@ -447,7 +446,7 @@ def test_a_wrong_request_is_answered_at_once_with_its_code_and_what_is_wrong(
     assert error["code"] == code
     said = f"{error['message']} {error.get('data', {}).get('hint', '')}"
     assert words in said
-    assert set(re.findall(r"--[a-z-]+", said)) <= {option for each in serve_command.params for option in each.opts}
+    assert set(re.findall(r"--[a-z-]+", said)) <= {option for each in command.params for option in each.opts}
     gate.open()
     client.result("running")
     assert opened_models == [None]
@@ -496,10 +495,10 @@ def test_cancelling_what_is_not_there_yet_or_no_more_changes_nothing(connect: Co
 def test_more_requests_than_may_wait_are_refused_and_the_others_are_answered(
     connect: Connect, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "JOBS", 5)
+    monkeypatch.setattr(job, "JOBS", 5)
     client = connect()
     at_work(client, gate, "summarize")
-    ids = [client.ask("recommend", user=user()) for _ in range(jobs.JOBS + 3)]
+    ids = [client.ask("recommend", user=user()) for _ in range(job.JOBS + 3)]
     for name in ids[-3:]:
         assert client.error(name)["code"] == -32000
     gate.open()
@@ -510,7 +509,7 @@ def test_more_requests_than_may_wait_are_refused_and_the_others_are_answered(
 def test_a_request_that_is_refused_has_ended_none(
     connect: Connect, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "JOBS", 1)
+    monkeypatch.setattr(job, "JOBS", 1)
     client = connect()
     at_work(client, gate, "recommend")
     client.ask("recommend", "waiting", user=user("u2"))

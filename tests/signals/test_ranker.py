@@ -93,13 +93,14 @@ def test_what_was_ranked_before_changes_nothing(before: list[Item], history: lis
     np.testing.assert_array_equal(used.rank(history, KNOWN[:7]).scores, fresh.scores)
 
 
-def test_forgetting_items_changes_nothing() -> None:
-    ranker, small = worlds.ranker(STATISTICS), worlds.ranker(STATISTICS)
-    small._store.most = 12
+def test_forgetting_items_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    ranker, store = worlds.ranker(STATISTICS), ItemStore(most=12)
+    monkeypatch.setattr("trsr_lite.signals.ranker.ItemStore", lambda: store)
+    small = worlds.ranker(STATISTICS)
     for start in range(0, 60, 5):
         history, candidates = KNOWN[start : start + 6], KNOWN[start + 6 : start + 11]
         assert small.rank(history, candidates).scores.tolist() == ranker.rank(history, candidates).scores.tolist()
-    assert small._store.generation > 3
+    assert store.generation > 3
 
 
 @given(some, some)

@@ -397,7 +397,9 @@ def test_a_store_from_before_there_were_seals_is_read_and_gets_them(tmp_path: Pa
     assert store.get(["k1", "k2"]) == {"k1": "One."}
     store.put("k2", "block", "Again.")
     assert store.get(["k1", "k2"]) == {"k1": "One.", "k2": "Again."}
-    assert [bool(seal) for (seal,) in store._run("SELECT seal FROM summaries ORDER BY key")] == [False, True]
+    with contextlib.closing(sqlite3.connect(store.path)) as connection:
+        seals = connection.execute("SELECT seal FROM summaries ORDER BY key").fetchall()
+    assert [bool(seal) for (seal,) in seals] == [False, True]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from trsr_lite.datasets import dataset as datasets
 from trsr_lite.datasets.data_options import DataOptions
 from trsr_lite.errors import ModelError
 from trsr_lite.evaluation import lists, open_systems
-from trsr_lite.training import torch_scorer as scorers
+from trsr_lite.training import torch_scorer
 from trsr_lite.training.torch_scorer import Scorer
 
 # Not one of them is a default, so that a summary made otherwise would show.
@@ -300,13 +300,13 @@ def test_a_run_is_studied_with_other_settings_than_it_was_trained_with(
     run: Run, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows: list[tuple[str, int, bool]] = []
-    build = scorers.build
+    build = torch_scorer.build
 
     def spy(history: Any, summary: str | None, candidates: Any, labels: Any, settings: Any, tokenizer: Any) -> Any:
         rows.append((settings.strategy, settings.recent_items, summary is not None))
         return build(history, summary, candidates, labels, settings, tokenizer)
 
-    monkeypatch.setattr(scorers, "build", spy)
+    monkeypatch.setattr(torch_scorer, "build", spy)
     found = run("-m", trained, "--ablations", "evidence", "--max-users", "2", "--json").json
     assert [row["variant"] for row in found["studies"]["evidence"]["rows"]] == ["summary only", "recent only", "both"]
     # First as it was trained, which is `both`; then without recent items, and without a summary.

@@ -17,8 +17,7 @@ import transformers
 
 from tests.training.conftest import EVERY, STEPS, Fit, log_of, make_tokenizer, program, tiny_examples, write_base
 from trsr_lite import DataError, ModelError, SettingsError, TrsrError
-from trsr_lite.training import base_model, lora, train, trainer, validation
-from trsr_lite.training import packing as rows_of
+from trsr_lite.training import base_model, lora, packing, train, trainer, validation
 from trsr_lite.training.base_model import Base
 from trsr_lite.training.losses import Objective
 from trsr_lite.training.torch_scorer import Scorer
@@ -136,7 +135,7 @@ def test_a_run_that_outgrows_the_memory_is_not_scored_and_says_so(
 
     monkeypatch.setattr("trsr_lite.training.lora.read_back", fail)
     with pytest.raises(TrsrError, match=r"^out of memory while scoring with torch$") as caught:
-        Scorer(finished, offline=True).margins([rows_of.PackedRow((1, 2), ((3,), (4,)), (1, 0))])
+        Scorer(finished, offline=True).margins([packing.PackedRow((1, 2), ((3,), (4,)), (1, 0))])
     assert "CUDA_VISIBLE_DEVICES=" in str(caught.value.hint)
 
 
@@ -148,7 +147,7 @@ def test_a_lower_budget_of_tokens_holds_for_validation_too(
 
     def fill(rows: Any, budget: int) -> Any:
         budgets.append(budget)
-        return rows_of.fill(rows, budget)
+        return packing.fill(rows, budget)
 
     monkeypatch.setattr(validation, "fill", fill)
     fit(tmp_path / "run", max_steps=1, batch_tokens=300)
@@ -352,7 +351,7 @@ def test_layers_that_the_base_has_not_are_named(
     config = transformers.GPT2Config(vocab_size=len(tokenizer), n_embd=32, n_layer=1, n_head=2)
     transformers.GPT2LMHeadModel(config).save_pretrained(tmp_path / "base")
     tokenizer.save_pretrained(tmp_path / "base")
-    monkeypatch.setattr(train, "_source", lambda *_: pytest.fail("data and summaries come later"))
+    monkeypatch.setattr(train, "source_of", lambda *_: pytest.fail("data and summaries come later"))
     shutil.copytree(finished, tmp_path / "run")
     with pytest.raises(TrsrError) as caught:
         fit(tmp_path / "run", base=tmp_path / "base", layers=("q_proj", "up_proj"), force=True)

@@ -344,7 +344,7 @@ def test_a_run_that_cannot_start_leaves_nothing_and_what_it_was_to_replace(
     def broken(*_: Any, **__: Any) -> Any:
         raise DataError("no such data")
 
-    monkeypatch.setattr(train, "_source", broken)
+    monkeypatch.setattr(train, "source_of", broken)
     before = {path: path.read_bytes() for path in stopped.rglob("*") if path.is_file()}
     beside = sorted(stopped.parent.iterdir())
     for output, force in ((stopped, True), (stopped.with_name("new"), False)):
@@ -365,7 +365,7 @@ def test_what_was_to_be_replaced_outlives_any_number_of_runs_that_do_not_start(
         raise DataError("no such data")
 
     before = {path: path.read_bytes() for path in stopped.rglob("*") if path.is_file()}
-    monkeypatch.setattr(train, "_source", interrupted)
+    monkeypatch.setattr(train, "source_of", interrupted)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             fit(stopped, force=True, max_steps=2)
@@ -376,7 +376,7 @@ def test_what_was_to_be_replaced_outlives_any_number_of_runs_that_do_not_start(
     if left != "stub":
         with pytest.raises(SettingsError, match="already exists"):
             fit(stopped, max_steps=2)
-    monkeypatch.setattr(train, "_source", broken)
+    monkeypatch.setattr(train, "source_of", broken)
     with pytest.raises(DataError, match="no such data"):
         fit(stopped, force=True, max_steps=2)
     assert {path: path.read_bytes() for path in stopped.rglob("*") if path.is_file()} == before

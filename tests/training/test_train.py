@@ -24,7 +24,7 @@ from tests.training.conftest import (
     weights,
 )
 from trsr_lite import ModelError, Settings
-from trsr_lite.datasets import dataset as datasets
+from trsr_lite.datasets import dataset
 from trsr_lite.io.digests import file_digest
 from trsr_lite.prompts import templates
 from trsr_lite.prompts.templates import PROMPT_VERSION
@@ -43,7 +43,7 @@ def record_of(folder: Path) -> dict[str, Any]:
 def held_out(tiny_base: Path, tiny_data: Path) -> list[PackedRow]:
     """The validation rows of the runs of this module."""
     tokenizer = HfTokenizer.load(Base("tiny", str(tiny_base)), offline=True)
-    with datasets.load(tiny_examples(tiny_data)) as found:
+    with dataset.load(tiny_examples(tiny_data)) as found:
         return [
             build(one.history, None, one.candidates, one.labels, tiny_settings(), tokenizer)
             for one in found.examples("validation")
@@ -239,7 +239,7 @@ def test_a_scorer_of_the_base_leaves_out_what_was_trained(finished: Path, held_o
 
 def test_a_scorer_builds_the_rows_of_its_run(finished: Path, tiny_data: Path, held_out: list[PackedRow]) -> None:
     scorer = Scorer(finished, offline=True)
-    with datasets.load(tiny_examples(tiny_data)) as found:
+    with dataset.load(tiny_examples(tiny_data)) as found:
         example = next(found.examples("validation"))
     row = scorer.row(example.history, None, example.candidates)
     assert (row.prefix, row.suffixes) == (held_out[0].prefix, held_out[0].suffixes)

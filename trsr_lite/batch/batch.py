@@ -11,8 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
-from trsr_lite.batch import manifest, output, plan, users
-from trsr_lite.batch import threads as local
+from trsr_lite.batch import manifest, output, plan, thread_workers, users
 from trsr_lite.batch.batch_options import BatchOptions
 from trsr_lite.batch.plan import Counts, Partition, Rules
 from trsr_lite.batch.worker import Done, Job
@@ -99,12 +98,7 @@ def run(
     With `resume`, a folder that holds this batch already is completed. A local folder is locked for the time of the
     call: of two runs at once the second raises `SettingsError`. Raises `TrsrError`.
     """
-    if engine not in ENGINES:
-        raise SettingsError(f"engine is {engine!r}; it must be one of {', '.join(ENGINES)}")
-    if workers < 1:
-        raise SettingsError(f"workers is {workers}; it must be at least 1")
-    if gpus and engine != "ray":
-        raise SettingsError("`--gpus` needs `--engine ray`", hint="layers go to the GPU with `--gpu-layers`")
+    _check(engine, workers, gpus)
     start = time.perf_counter()
     places: dict[str, Any] = {
         name: _absolute(place) for name in ("users", "output", "catalog") if (place := getattr(options, name))
@@ -138,11 +132,20 @@ def run(
 
             work = ray.work(job, tally.left(), workers=workers, threads=threads, gpus=gpus)
         else:
-            work = local.work(job, tally.left(), workers=workers, threads=threads, on_user=tally.user)
+            work = thread_workers.work(job, tally.left(), workers=workers, threads=threads, on_user=tally.user)
         with closing(work):
             for done in work:
                 tally.add(done)
     return Report(options.output, counts, tally.kept, tally.users, tally.failed, time.perf_counter() - start, hint)
+
+
+def _check(engine: str, workers: int, gpus: float) -> None:
+    if engine not in ENGINES:
+        raise SettingsError(f"engine is {engine!r}; it must be one of {', '.join(ENGINES)}")
+    if workers < 1:
+        raise SettingsError(f"workers is {workers}; it must be at least 1")
+    if gpus and engine != "ray":
+        raise SettingsError("`--gpus` needs `--engine ray`", hint="layers go to the GPU with `--gpu-layers`")
 
 
 class _Tally:

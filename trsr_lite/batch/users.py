@@ -14,8 +14,7 @@ from typing import Any, Protocol
 import orjson
 
 from trsr_lite.errors import DataError
-from trsr_lite.io import encodings, json_text, lines
-from trsr_lite.io import parquet as arrow
+from trsr_lite.io import encodings, json_text, lines, parquet
 from trsr_lite.io.documents import LINES_SUFFIXES
 from trsr_lite.io.notes import Notes
 from trsr_lite.io.remote import RemotePath
@@ -146,10 +145,10 @@ class ParquetSource:
 
     def rows(self, number: int = 1, offset: int = 0) -> Iterator[BatchRow]:
         """Every row; row groups before the offset are not read."""
-        parquet, lib = (arrow.module(f"pyarrow.{name}", f"{self.place}: Parquet") for name in ("parquet", "lib"))
+        reader, lib = (parquet.module(f"pyarrow.{name}", f"{self.place}: Parquet") for name in ("parquet", "lib"))
         with self.place.open() as file:
             try:
-                table = parquet.ParquetFile(file, buffer_size=arrow.BUFFER)
+                table = reader.ParquetFile(file, buffer_size=parquet.BUFFER)
                 missing = {"user_id", "history"} - set(table.schema_arrow.names)
                 if missing:
                     raise DataError(f"{self.place}: has no column {min(missing)!r}")
@@ -158,7 +157,7 @@ class ParquetSource:
                 while groups and first + table.metadata.row_group(groups[0]).num_rows <= offset:
                     first += table.metadata.row_group(groups.pop(0)).num_rows
                 for batch in table.iter_batches(ROWS_AT_ONCE, row_groups=groups, columns=columns):
-                    rows = arrow.rows(batch) if first + batch.num_rows > offset else ()
+                    rows = parquet.rows(batch) if first + batch.num_rows > offset else ()
                     for place, (data, error) in enumerate(rows, first):
                         if place >= offset:
                             yield BatchRow(place + 1, place, f"{self.place}: row {place + 1}", data, error)

@@ -82,14 +82,7 @@ def run(
         "schema": SCHEMA,
         "machine": facts,
         "model": {**_described(bundle, prepared_here=str(model) == DEFAULT_MODEL), "can_rewind": can_rewind},
-        "conditions": {
-            **vars(options),
-            "threads": options.threads or default_threads(),
-            "quick": quick,
-            "rounds": watch.rounds,
-            "seconds": round(time.perf_counter() - start, 1),
-            "busy_elsewhere": others.share(),
-        },
+        "conditions": _conditions(options, watch, start, others, quick=quick),
         "load_seconds": loading,
         "prefill": prefill,
         "decode": decode,
@@ -153,6 +146,19 @@ def summarizing(load: Callable[[], Recommender], watch: Stopwatch) -> list[dict[
 
 
 # Facts
+
+
+def _conditions(
+    options: EngineOptions, watch: Stopwatch, start: float, others: machine.Others, *, quick: bool
+) -> dict[str, Any]:
+    return {
+        **vars(options),
+        "threads": options.threads or default_threads(),
+        "quick": quick,
+        "rounds": watch.rounds,
+        "seconds": round(time.perf_counter() - start, 1),
+        "busy_elsewhere": others.share(),
+    }
 
 
 def _described(bundle: Bundle, *, prepared_here: bool) -> dict[str, Any]:

@@ -13,9 +13,10 @@ from typing import Any
 
 from trsr_lite.bench import samples
 from trsr_lite.bench.stopwatch import Stopwatch, rates, ratio, times
-from trsr_lite.engine import model as native
 from trsr_lite.engine.interface import EngineOptions, Tokenizer
+from trsr_lite.engine.library import library
 from trsr_lite.engine.llama import CELLS, PARALLEL, STATEFUL_PARALLEL, LlamaEngine
+from trsr_lite.engine.model import AbortFlag, NativeModel
 from trsr_lite.engine.threads import default_threads
 from trsr_lite.models.bundle import Bundle, ModelFile
 
@@ -121,9 +122,9 @@ def thread_steps(most: int) -> list[int]:
 
 def kv_bytes(file: ModelFile, options: EngineOptions) -> int:
     """Bytes of KV cache that one more token takes, its position included; about 0 where a recurrent state is kept."""
-    model = native.NativeModel(file.path, gpu_layers=options.gpu_layers)
+    model = NativeModel(file.path, gpu_layers=options.gpu_layers)
     with closing(model):
-        abort = native.AbortFlag(native.library())
+        abort = AbortFlag(library())
         shape: dict[str, Any] = {"cells": 256, "sequences": 1, "batch": TEXT, "threads": 1, "flash": True}
         with closing(model.context(**shape, abort=abort)) as context:
             sizes = []

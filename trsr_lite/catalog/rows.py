@@ -18,8 +18,7 @@ from typing import IO, Any, NamedTuple
 import orjson
 
 from trsr_lite.errors import DataError
-from trsr_lite.io import encodings, json_text, lines
-from trsr_lite.io import parquet as arrow
+from trsr_lite.io import encodings, json_text, lines, parquet
 from trsr_lite.io.documents import LINES_SUFFIXES
 from trsr_lite.io.encodings import is_text
 from trsr_lite.io.notes import Notes
@@ -182,15 +181,15 @@ def _header(table: Iterator[list[str]], name: str) -> list[str]:
 
 
 def _parquet(path: str, notes: Notes) -> Iterator[CatalogRow]:
-    parquet, lib = (arrow.module(f"pyarrow.{name}", f"{path}: Parquet") for name in ("parquet", "lib"))
+    reader, lib = (parquet.module(f"pyarrow.{name}", f"{path}: Parquet") for name in ("parquet", "lib"))
     with _opened(path) as (file, name, _):
         try:
-            table = parquet.ParquetFile(file, buffer_size=arrow.BUFFER)
+            table = reader.ParquetFile(file, buffer_size=parquet.BUFFER)
             count, number = table.metadata.num_rows, 0
             if "id" not in table.schema_arrow.names:
                 raise DataError(f"{name}: no column is called `id`: {', '.join(table.schema_arrow.names)[:200]}")
             for batch in table.iter_batches(batch_size=BATCH):
-                for values, reason in arrow.rows(batch):
+                for values, reason in parquet.rows(batch):
                     number += 1
                     where, fraction = f"{name}: row {number}", number / count
                     if values is None:
@@ -224,8 +223,8 @@ def _opened(path: str) -> Iterator[tuple[IO[bytes], str, int]]:
         raise DataError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     with file:
         size = max(1, os.fstat(file.fileno()).st_size)
-        parquet = Path(path).suffix.lower() == ".parquet"  # which is no text
-        yield file if parquet else encodings.reader(file), path, size
+        binary = Path(path).suffix.lower() == ".parquet"
+        yield file if binary else encodings.reader(file), path, size
 
 
 _READERS: Mapping[str, Callable[[str, Notes], Iterator[CatalogRow]]] = {".csv": _csv, ".parquet": _parquet}

@@ -51,12 +51,12 @@ _REPORT_HINT = "name another file; `--force` replaces it, and the evaluation of 
 @flags.as_json
 def command(output: str | None, force: bool, report: str | None, as_json: bool, **chosen: Any) -> None:
     from trsr_lite.cli import session, tables
-    from trsr_lite.evaluation.report import report as page
+    from trsr_lite.evaluation.report.report import check
     from trsr_lite.evaluation.request import evaluate
 
     os.environ.setdefault("TQDM_DISABLE", "1")
     if report:
-        page.check(Path(report), Path(output) if output else None)
+        check(Path(report), Path(output) if output else None)
         files.check_free(Path(report), force=force, hint=_REPORT_HINT)
     models = chosen.pop("models") or (flags.usual_model(click.get_current_context()),)
     own = {name: chosen.pop(name) for name in ("preset", "cache_dir", "data_dir", "offline")}
@@ -86,10 +86,10 @@ def command(output: str | None, force: bool, report: str | None, as_json: bool, 
 
 def _write(report: Path, found: Evaluation) -> None:
     """The page, after the figures of hours are out: nothing that fails here can take them away."""
-    from trsr_lite.evaluation.report import report as page
+    from trsr_lite.evaluation.report.report import html, write
 
     sys.stdout.flush()
-    page.write(report, page.html(found, command=shlex.join(["trsr-lite", *sys.argv[1:]])))
+    write(report, html(found, command=shlex.join(["trsr-lite", *sys.argv[1:]])))
     click.echo(f"report: {report}", err=True)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from trsr_lite.conversion import rank_padding
 from trsr_lite.conversion.convert_options import FLOATS
 from trsr_lite.conversion.llama_cpp_scripts import LORA_SCRIPT, MODEL_SCRIPT, Converter
-from trsr_lite.engine import model as native
+from trsr_lite.engine import model
 from trsr_lite.engine.interface import FILE_TYPES
 from trsr_lite.engine.threads import default_threads
 from trsr_lite.errors import ModelError, SettingsError
@@ -69,7 +69,7 @@ def quantize(source: Path, target: Path, file_type: str) -> None:
             hint=f"start from {', '.join(FLOATS)}, or keep the file as it is",
         )
     with _whole(target) as place:
-        native.quantize(source, place, file_type, default_threads())
+        model.quantize(source, place, file_type, default_threads())
 
 
 def tensor_types(path: Path) -> dict[str, int]:
@@ -78,7 +78,7 @@ def tensor_types(path: Path) -> dict[str, int]:
         from gguf import GGUFReader
     except ImportError as error:
         raise SettingsError(f"conversion needs {error.name}", hint="pip install 'trsr-lite[train]'") from error
-    native.check_gguf(path)
+    model.check_gguf(path)
     try:
         reader = GGUFReader(path)
     except (ValueError, OSError, IndexError) as error:

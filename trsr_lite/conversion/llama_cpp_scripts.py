@@ -120,9 +120,9 @@ def _fetch(version: str, target: Path) -> None:
         opened.enter_context(files.checked(target, hint=f"make room, or {other}", otherwise=other))
         target.parent.mkdir(parents=True, exist_ok=True)
         place = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix=".fetch-", dir=target.parent)))
-        archive, reason = _download(version, place, _without_building(version, place / "backend"))
+        archive, reason = download(version, place, without_building(version, place / "backend"))
         if archive is None:
-            archive, reason = _download(version, place, None)
+            archive, reason = download(version, place, None)
         if archive is None:
             raise ModelError(f"{_missing(version)}: {reason}", hint=_command(version))
         unpacked = place / "scripts"
@@ -137,7 +137,7 @@ def _complete(folder: Path) -> bool:
         return all((folder / part).exists() for part in PARTS)
 
 
-def _download(version: str, place: Path, backend: Path | None) -> tuple[Path | None, str]:
+def download(version: str, place: Path, backend: Path | None) -> tuple[Path | None, str]:
     """The source distribution, or the reason why there is none; `backend` replaces its build backend."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
     command += ["--no-deps", "--no-binary", ":all:", "--dest", str(place), f"{PACKAGE}=={version}"]
@@ -158,7 +158,8 @@ def _download(version: str, place: Path, backend: Path | None) -> tuple[Path | N
     return None, lines[-1].removeprefix("ERROR: ") if lines else "pip gives no reason"
 
 
-def _without_building(version: str, place: Path) -> Path:
+def without_building(version: str, place: Path) -> Path:
+    """A build backend in `place` that unpacks this version of the package and compiles nothing."""
     package = place / BACKEND
     package.mkdir(parents=True)
     (package / "__init__.py").touch()

@@ -62,10 +62,10 @@ def convert(
     import platformdirs
 
     asked = make(ConvertOptions, options)
-    conversion = _module("convert").Conversion(
+    conversion = module_of("convert").Conversion(
         Path(run),
         Path(output),
-        lambda: _converter(llama_cpp, cache_dir, offline=offline),
+        lambda: find_converter(llama_cpp, cache_dir, offline=offline),
         asked,
         force=force,
         offline=offline,
@@ -87,13 +87,13 @@ def verify(model: str | Path, run: str | Path, *, offline: bool = False, **optio
     `trsr-lite convert verify --json`. Raises `VerificationError` where the ranking did not survive.
     """
     asked = make(ConvertOptions, options)
-    report: dict[str, Any] = _module("verify").prove(Path(model), Path(run), asked, offline=offline)
+    report: dict[str, Any] = module_of("verify").prove(Path(model), Path(run), asked, offline=offline)
     return report
 
 
 def merge(run: str | Path, output: str | Path, *, force: bool = False, offline: bool = False) -> Path:
     """Merge the adapter of a run into its base, in float32, as a Hugging Face folder; returns the folder."""
-    target, step = _free(Path(output), force, model_folder=True), _module("merge")
+    target, step = _free(Path(output), force, model_folder=True), module_of("merge")
     with files.checked(target):
         step.merge_run(Path(run), target, offline=offline)
     return target
@@ -110,9 +110,9 @@ def write_gguf(
     offline: bool = False,
 ) -> Path:
     """Write a Hugging Face folder as GGUF of a floating-point type, with llama.cpp's own converter."""
-    target, step = _free(Path(output), force), _module("gguf")
+    target, step = _free(Path(output), force), module_of("gguf")
     step.check_folder(Path(model))
-    converter = _converter(llama_cpp, cache_dir, offline=offline)
+    converter = find_converter(llama_cpp, cache_dir, offline=offline)
     with files.checked(target):
         step.convert(converter, Path(model), target, file_type)
     return target
@@ -120,14 +120,14 @@ def write_gguf(
 
 def quantize(model: str | Path, output: str | Path, file_type: str, *, force: bool = False) -> dict[str, int]:
     """Write a floating-point GGUF with another tensor type; returns how many tensors have which type."""
-    target, step = _free(Path(output), force), _module("gguf")
+    target, step = _free(Path(output), force), module_of("gguf")
     with files.checked(target):
         step.quantize(Path(model), target, file_type)
     types: dict[str, int] = step.tensor_types(target)
     return types
 
 
-def _module(name: str) -> Any:
+def module_of(name: str) -> Any:
     """A module of this package, or how to get what it needs."""
     try:
         return importlib.import_module(f"trsr_lite.conversion.{name}")
@@ -135,11 +135,12 @@ def _module(name: str) -> Any:
         raise SettingsError(f"conversion needs {error.name}", hint="pip install 'trsr-lite[train]'") from error
 
 
-def _converter(folder: str | Path | None, cache_dir: str | Path | None, *, offline: bool) -> Converter:
+def find_converter(folder: str | Path | None, cache_dir: str | Path | None, *, offline: bool) -> Converter:
+    """llama.cpp's converter in `folder`, else the one that belongs to the installed library."""
     import platformdirs
 
     cache = Path(cache_dir or platformdirs.user_cache_dir("trsr-lite", False))
-    found: Converter = _module("llama_cpp_scripts").find(Path(folder) if folder else None, cache, offline=offline)
+    found: Converter = module_of("llama_cpp_scripts").find(Path(folder) if folder else None, cache, offline=offline)
     return found
 
 

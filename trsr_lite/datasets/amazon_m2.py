@@ -81,7 +81,7 @@ def _read_products(source: Source, locale: str | None, corpus: Corpus, report: R
 
 
 def _sequence(row: dict[str, str], locale: str | None, corpus: Corpus, report: Report, where: str) -> list[int]:
-    ids = _ids(row["prev_items"])
+    ids = ids_of(row["prev_items"])
     if ids is None:
         report.drop("session", "prev_items is not a list of ids", where)
         return []
@@ -104,7 +104,7 @@ def _is_missing(name: str, text: str) -> bool:
     return text in values.MISSING or (name == "price" and text in PLACEHOLDERS)
 
 
-def _ids(text: str) -> list[str] | None:
+def ids_of(text: str) -> list[str] | None:
     """The ids of `prev_items`, however it was written; None where it is no list of ids."""
     inside = _inside(text.strip()) if text.strip() else None
     if inside is None or _BETWEEN.fullmatch(_TEXT.sub("", inside)) is None:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from trsr_lite.errors import SettingsError
-from trsr_lite.evaluation import tables as figures
+from trsr_lite.evaluation import tables
 from trsr_lite.evaluation.evaluate import Evaluation, answers, failures, several
 from trsr_lite.evaluation.evaluate_options import STUDIES as NAMES
 from trsr_lite.evaluation.fused import FusedSystem
@@ -189,17 +189,17 @@ def _compared(
 ) -> Iterator[dict[str, Any]]:
     """Rows of variants, each with how far it is above the reference of the same system."""
     for name in outcomes[reference]:
-        against = figures.table(outcomes[reference][name])[figures.HEADLINE]
+        against = tables.table(outcomes[reference][name])[tables.HEADLINE]
         users = [outcome.user_id for outcome in outcomes[reference][name]]
         for variant, ranked in outcomes.items():
             row = _row(variant, name, ranked[name], lengths[variant])
-            values = figures.table(ranked[name])[figures.HEADLINE]
+            values = tables.table(ranked[name])[tables.HEADLINE]
             change = None if variant == reference else intervals.difference(values, against, users).to_dict()
             yield {**row, "change": change}
 
 
 def _row(variant: str, system: str, outcomes: Sequence[ListOutcome], length: float) -> dict[str, Any]:
-    values = figures.system(outcomes, figures.table(outcomes))
+    values = tables.system(outcomes, tables.table(outcomes))
     return {"variant": variant, "system": system, "history_items": round(length, 1), **{k: values[k] for k in SHOWN}}
 
 
@@ -208,7 +208,7 @@ def _described(chosen: Study, rows: Sequence[Mapping[str, Any]]) -> dict[str, An
         "question": chosen.question,
         "axis": chosen.axis,
         "reference": chosen.reference,
-        "metric": figures.HEADLINE,
+        "metric": tables.HEADLINE,
         "rows": list(rows),
     }
 
@@ -225,11 +225,11 @@ def _summarized(name: str, systems: Sequence[System]) -> list[str]:
 
 def _tuning(runs: Sequence[tuple[str, str]], found: Evaluation) -> dict[str, Any]:
     """Rows of the evaluation's own answers, against the first run of LoRA."""
-    tables = {name: figures.table(found.outcomes[name])[figures.HEADLINE] for _, name in runs}
-    against, rows = tables[runs[0][1]], []
+    figures = {name: tables.table(found.outcomes[name])[tables.HEADLINE] for _, name in runs}
+    against, rows = figures[runs[0][1]], []
     length = float(np.mean([len(one.history) for one in found.lists.examples.values()]))
     for place, (kind, name) in enumerate(runs):
-        change = intervals.difference(tables[name], against, found.lists.users()).to_dict() if place else None
+        change = intervals.difference(figures[name], against, found.lists.users()).to_dict() if place else None
         rows.append({**_row(kind, name, found.outcomes[name], length), "change": change})
     return _described(TUNING, rows)
 

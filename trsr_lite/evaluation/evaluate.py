@@ -16,7 +16,7 @@ import numpy as np
 
 from trsr_lite.datasets.dataset import Example
 from trsr_lite.errors import Cancelled, Closed, DataError, ModelError, SettingsError, TrsrError
-from trsr_lite.evaluation import tables as figures
+from trsr_lite.evaluation import tables
 from trsr_lite.evaluation.fused import ListSignals, model_adds
 from trsr_lite.evaluation.lists import EvalLists
 from trsr_lite.evaluation.outcomes import ListOutcome, Outcomes, held
@@ -74,7 +74,7 @@ class Evaluation:
         }
 
 
-def evaluate(
+def rank_lists(
     lists: EvalLists,
     systems: Sequence[System],
     *,
@@ -118,14 +118,14 @@ def compare(
 
     The first system is what the others are compared with; with `signals`, what each of `models` adds is measured.
     """
-    tables = {name: figures.table(found) for name, found in outcomes.items()}
+    figures = {name: tables.table(found) for name, found in outcomes.items()}
     enough = intervals.count(lists.users()) >= intervals.LEAST
     return Evaluation(
         lists=lists,
         outcomes=outcomes,
-        systems={name: figures.system(outcomes[name], tables[name]) for name in outcomes},
-        groups=_groups(lists, tables),
-        comparisons=figures.comparisons(tables, next(iter(tables)), lists.users()),
+        systems={name: tables.system(outcomes[name], figures[name]) for name in outcomes},
+        groups=_groups(lists, figures),
+        comparisons=tables.comparisons(figures, next(iter(figures)), lists.users()),
         notes=[*notes, *_few(lists), *failures(outcomes)],
         preparing=preparing or {},
         model_adds=[model_adds(signals, name, outcomes[name]) for name in models] if signals and enough else [],
@@ -225,7 +225,7 @@ def _tried(system: System, example: Example, *, first: bool) -> tuple[Answer | N
     return answer, None, True
 
 
-def _groups(lists: EvalLists, tables: Mapping[str, figures.Table]) -> dict[str, Any]:
+def _groups(lists: EvalLists, figures: Mapping[str, tables.Table]) -> dict[str, Any]:
     """Lists whose own items training users have seen, and the others."""
     if lists.counts is None:
         return {}
@@ -235,8 +235,8 @@ def _groups(lists: EvalLists, tables: Mapping[str, figures.Table]) -> dict[str, 
         places = [place for place, is_warm in enumerate(warm) if is_warm is wanted]
         own = [users[place] for place in places]
         figure = {
-            system: {figures.HEADLINE: intervals.mean(values[figures.HEADLINE][places], own).to_dict()}
-            for system, values in tables.items()
+            system: {tables.HEADLINE: intervals.mean(values[tables.HEADLINE][places], own).to_dict()}
+            for system, values in figures.items()
             if places
         }
         found[name] = {"users": intervals.count(own), "lists": len(places), "systems": figure}

@@ -6,9 +6,9 @@ loaded. Models that may have seen the lists are ranked all the same, and a note 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,11 @@ from trsr_lite.datasets.data_options import DataOptions
 from trsr_lite.engine.interface import EngineOptions
 from trsr_lite.errors import SettingsError, TrsrError
 from trsr_lite.evaluation import ablations, candidate_recall, lists, open_systems
-from trsr_lite.evaluation.evaluate import Evaluation
-from trsr_lite.evaluation.evaluate import evaluate as rank
+from trsr_lite.evaluation.evaluate import Evaluation, rank_lists
 from trsr_lite.evaluation.evaluate_options import EvaluateOptions
+from trsr_lite.evaluation.fused import ListSignals
 from trsr_lite.evaluation.lists import EvalLists
+from trsr_lite.evaluation.systems import System
 from trsr_lite.options import known_options, make, one_of, refuse_unknown
 from trsr_lite.recommender.recommender import Recommender
 from trsr_lite.results import OnEvent, OnProgress
@@ -75,99 +76,121 @@ def evaluate(
     on_event: hears `data`, the lines that say what was read.
     **options: fields of `EvaluateOptions`, `DataOptions` and `Settings`.
 
-    Raises `SettingsError` for an unknown option (the
-    hint names the nearest) and for options that contradict each other, `DataError` for lists that cannot be used,
-    `ModelError` for a model that cannot. `Evaluation.error` is what kept a catalog from being measured.
+    Raises `SettingsError` for an unknown option, whose hint names the nearest, and for options that contradict each
+    other. Raises `DataError` for lists and `ModelError` for a model that cannot be used. `Evaluation.error` says why a
+    catalog could not be measured.
     """
     refuse_unknown([*options, *(defaults or {})], NAMES)
     named = [models] if isinstance(models, str | Path) else models
     values = {**(defaults or {}), **options, "models": tuple(map(str, named))}
-    asked = make(EvaluateOptions, {name: values[name] for name in known_options(EvaluateOptions) if name in values})
     changes = {name: values[name] for name in known_options(Settings) if name in values}
     if preset is not None:
         changes.setdefault("signals", (MODEL,))
-    ablations.check(asked.ablations)
-    _refuse(asked, options)
-    folder = Path(output) if output else None
+    places: dict[str, Any] = {"cache_dir": cache_dir, "data_dir": data_dir, "offline": offline}
+    load = partial(Recommender.load, options=machine, progress=progress, **places, **changes)
+    request = _Request(_wanted(values, options), values, options, preset, load, offline, progress, on_event)
+    return request.evaluated(Path(output) if output else None, force=force)
 
-    def load(model: str) -> Recommender:
-        return Recommender.load(
-            model,
-            options=machine,
-            cache_dir=cache_dir,
-            data_dir=data_dir,
-            offline=offline,
-            progress=progress,
-            **changes,
-        )
 
-    with ExitStack() as opened:
-        ranked, domain = _lists(asked, values, options, preset, opened, on_event)
+@dataclass(frozen=True)
+class _Request:
+    """Options that were checked; all values, those of a file too; and the names that the caller gave."""
+
+    options: EvaluateOptions
+    values: Mapping[str, Any]
+    given: Collection[str]
+    preset: str | None
+    load: Callable[[str], Recommender]
+    offline: bool
+    progress: OnProgress | None
+    on_event: OnEvent | None
+
+    def evaluated(self, folder: Path | None, *, force: bool) -> Evaluation:
+        """Rank the lists with every system; keep the answers in `folder`."""
+        seed = self.values.get("seed", DataOptions.seed)
+        with ExitStack() as opened:
+            ranked, domain = read_lists(self.options, self.values, self.given, self.preset, opened, self.on_event)
+            systems, signals, notes = self._systems(ranked, domain, opened, seed)
+            plan = ablations.plan(self.options.ablations, systems)
+            found = rank_lists(
+                ranked,
+                systems,
+                output=folder,
+                force=force,
+                notes=notes,
+                signals=signals,
+                progress=self.progress,
+                then=partial(ablations.study, plan, seed=seed, output=folder, progress=self.progress),
+            )
+            if not self.options.retrieve:
+                return found
+            return _with_first_stage(found, systems[0].name, self.options, self.progress)
+
+    def _systems(
+        self, ranked: EvalLists, domain: str | None, opened: ExitStack, seed: int
+    ) -> tuple[list[System], ListSignals, list[str]]:
+        """All systems, models first; the signals of the lists; what a reader must know of them."""
+        options = self.options
         systems, notes = open_systems.models(
-            asked.models,
+            options.models,
             ranked,
             opened,
-            load,
-            domain=None if "domain" in values else domain,
-            exact=asked.exact,
-            untrained=asked.untrained,
-            offline=offline,
-            summarizing=ablations.summarizing(asked.ablations),
+            self.load,
+            domain=None if "domain" in self.values else domain,
+            exact=options.exact,
+            untrained=options.untrained,
+            offline=self.offline,
+            summarizing=ablations.summarizing(options.ablations),
         )
-        seed = values.get("seed", DataOptions.seed)
         signals, said = open_systems.signals_of(ranked, systems, opened, seed=seed)
-        simple, more = open_systems.simple(asked.baselines, signals)
+        simple, more = open_systems.simple(options.baselines, signals)
         systems += simple
-        systems += open_systems.scored(asked.scores, [system.name for system in systems])
-        plan = ablations.plan(asked.ablations, systems)
-        then = partial(ablations.study, plan, seed=seed, output=folder, progress=progress)
-        found = rank(
-            ranked,
-            systems,
-            output=folder,
-            force=force,
-            notes=[*notes, *said, *more],
-            signals=signals,
-            progress=progress,
-            then=then,
-        )
-        return _with_first_stage(found, systems[0].name, asked, progress) if asked.retrieve else found
+        systems += open_systems.scored(options.scores, [system.name for system in systems])
+        return systems, signals, [*notes, *said, *more]
 
 
 def _with_first_stage(
-    found: Evaluation, ranker: str, asked: EvaluateOptions, progress: OnProgress | None
+    found: Evaluation, ranker: str, wanted: EvaluateOptions, progress: OnProgress | None
 ) -> Evaluation:
     """The same with what a catalog finds, or with the error and a note: figures of hours are not lost for it."""
-    outcomes, count = found.outcomes[ranker], asked.retrieve or 0
+    outcomes, count = found.outcomes[ranker], wanted.retrieve or 0
     try:
-        recall = candidate_recall.measure(found.lists, outcomes, count, catalog=asked.catalog, progress=progress)
+        recall = candidate_recall.measure(found.lists, outcomes, count, catalog=wanted.catalog, progress=progress)
     except TrsrError as error:
         return replace(found, notes=[*found.notes, f"the first stage could not be measured: {error}"], error=error)
     return replace(found, first_stage=recall)
 
 
-def _refuse(asked: EvaluateOptions, options: Collection[str]) -> None:
+def _wanted(values: Mapping[str, Any], given: Collection[str]) -> EvaluateOptions:
+    """The options of an evaluation that makes sense; raises `SettingsError`."""
+    wanted = make(EvaluateOptions, {name: values[name] for name in known_options(EvaluateOptions) if name in values})
+    ablations.check(wanted.ablations)
+    _refuse(wanted, given)
+    return wanted
+
+
+def _refuse(wanted: EvaluateOptions, options: Collection[str]) -> None:
     """Raise `SettingsError` for an option that lacks another one or would change nothing; look at the catalog."""
-    if asked.catalog and not asked.retrieve:
+    if wanted.catalog and not wanted.retrieve:
         raise SettingsError("`--catalog` needs `--retrieve N`", hint="such as `--retrieve 50`")
-    if asked.retrieve and asked.lists and not asked.catalog:
+    if wanted.retrieve and wanted.lists and not wanted.catalog:
         raise SettingsError(
             "`--retrieve` of `--lists` needs `--catalog FILE`", hint="`trsr-lite catalog build` makes it"
         )
-    if asked.catalog:
-        Catalog(asked.catalog).close()  # what is wrong with it is said before hours are spent
-    runs = [name for name in asked.models if run_dir.is_run(name)]
-    if asked.untrained and not runs:
+    if wanted.catalog:
+        Catalog(wanted.catalog).close()  # what is wrong with it is said before hours are spent
+    runs = [name for name in wanted.models if run_dir.is_run(name)]
+    if wanted.untrained and not runs:
         raise SettingsError("`--untrained` is the base of a run, and none is given", hint="give `-m RUN`")
     given = [name for name in (*known_options(Settings), "exact") if name in options]
-    if given and len(runs) == len(asked.models):
+    if given and len(runs) == len(wanted.models):
         raise SettingsError(
             f"`--{given[0].replace('_', '-')}` changes nothing: a run brings its own settings and is ranked by torch"
         )
 
 
-def _lists(
-    asked: EvaluateOptions,
+def read_lists(
+    wanted: EvaluateOptions,
     values: Mapping[str, Any],
     options: Collection[str],
     preset: str | None,
@@ -180,22 +203,22 @@ def _lists(
         one_of("preset", preset, PRESETS)
         if "dataset" not in given:
             raise SettingsError("`--preset` needs `--dataset`", hint="a run brings its own data options")
-    if asked.lists:
+    if wanted.lists:
         if unused := [name for name in (*OF_DATA, "max_users", "part") if name != "seed" and name in options]:
             flag = f"--{unused[0].replace('_', '-')}"
             raise SettingsError(f"`--lists` brings all data, so `{flag}` changes nothing", hint="remove it")
-        return lists.of_file(asked.lists), None
+        return lists.of_file(wanted.lists), None
     if preset:
         given = {**data_options.paper(given["dataset"]), **given}
     if "dataset" not in given:
-        given = {**_of_run(asked.models), **given}
+        given = {**_of_run(wanted.models), **given}
     if "data" not in given:
         raise SettingsError("which data? `--data` is missing", hint="`--data` is the folder of the data set")
     data = make(DataOptions, given)
     read = opened.enter_context(dataset.load(data))
     if on_event:
         on_event({"data": read.report.lines()})
-    found = lists.of_dataset(read, asked.part, most=asked.max_users, seed=data.seed)
+    found = lists.of_dataset(read, wanted.part, most=wanted.max_users, seed=data.seed)
     return found, data_options.domain_of(data.dataset)
 
 

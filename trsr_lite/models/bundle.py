@@ -197,21 +197,7 @@ def _read(folder: Path, digest: Callable[[Path], str]) -> Bundle:
     if fault := mismatch(data, {"schema": Whole(1)}) or (data["schema"] <= SCHEMA and mismatch(data, SHAPE)):
         raise ModelError(f"{manifest}: incomplete or of the wrong shape: {fault}", hint="get the bundle again")
     try:
-        if data["schema"] > SCHEMA:
-            raise ModelError(
-                f"{manifest}: schema {data['schema']} is newer than this trsr-lite knows ({SCHEMA})",
-                hint="upgrade trsr-lite",
-            )
-        if data["trained"] and data["prompt_version"] != PROMPT_VERSION:
-            raise ModelError(
-                f"{manifest}: trained on prompt version {data['prompt_version']}; this trsr-lite has {PROMPT_VERSION}",
-                hint="use the trsr-lite version it was made with, or train it again",
-            )
-        if data["trained"] and data.get("template") not in (None, fingerprint.template()):
-            raise ModelError(
-                f"{manifest}: trained on other prompts of version {data['prompt_version']}",
-                hint="use the trsr-lite version it was made with, or train it again",
-            )
+        _check_versions(data, manifest)
         answers = data["answers"]
         if answers is not None and len(answers) != 2:
             raise ValueError(f"answers {answers!r}")
@@ -238,6 +224,25 @@ def _read(folder: Path, digest: Callable[[Path], str]) -> Bundle:
         raise ModelError(f"{manifest}: incomplete or of the wrong shape: {error!r}") from error
     except SettingsError as error:
         raise ModelError(f"{manifest}: {error}", hint=error.hint) from error
+
+
+def _check_versions(data: Mapping[str, Any], manifest: Path) -> None:
+    """Raise `ModelError` for a manifest of a later schema, and for a model that was trained on other prompts."""
+    if data["schema"] > SCHEMA:
+        raise ModelError(
+            f"{manifest}: schema {data['schema']} is newer than this trsr-lite knows ({SCHEMA})",
+            hint="upgrade trsr-lite",
+        )
+    if data["trained"] and data["prompt_version"] != PROMPT_VERSION:
+        raise ModelError(
+            f"{manifest}: trained on prompt version {data['prompt_version']}; this trsr-lite has {PROMPT_VERSION}",
+            hint="use the trsr-lite version it was made with, or train it again",
+        )
+    if data["trained"] and data.get("template") not in (None, fingerprint.template()):
+        raise ModelError(
+            f"{manifest}: trained on other prompts of version {data['prompt_version']}",
+            hint="use the trsr-lite version it was made with, or train it again",
+        )
 
 
 def entry(file: ModelFile) -> dict[str, Any]:

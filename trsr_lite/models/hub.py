@@ -18,9 +18,8 @@ from typing import Any
 import orjson
 
 from trsr_lite.errors import ModelError
-from trsr_lite.io import files as disk
 from trsr_lite.io.digests import file_digest
-from trsr_lite.io.files import granted
+from trsr_lite.io.files import granted, replace
 from trsr_lite.models import bundle
 from trsr_lite.models.bundle import MANIFEST, Bundle
 from trsr_lite.models.reference import FETCHED, Reference, certain, may_be_fetched, only, suitable
@@ -204,7 +203,7 @@ def _download_gguf(reference: Reference, progress: OnProgress | None) -> Found:
     if path.parent.name == info.sha:
         with suppress(OSError):  # then the hub is asked again
             _list(path.parent).parent.mkdir(exist_ok=True)
-            disk.replace(_list(path.parent), orjson.dumps(suitable(names, None)))
+            replace(_list(path.parent), orjson.dumps(suitable(names, None)))
     return path, None
 
 

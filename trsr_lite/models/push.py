@@ -11,8 +11,7 @@ from pathlib import Path
 from trsr_lite.errors import ModelError, SettingsError
 from trsr_lite.io.digests import file_digest
 from trsr_lite.io.files import granted
-from trsr_lite.models import bundle as bundles
-from trsr_lite.models.bundle import MANIFEST
+from trsr_lite.models.bundle import MANIFEST, load
 from trsr_lite.models.hub import explained
 from trsr_lite.models.reference import FETCHED, Reference, is_valid, may_be_fetched
 
@@ -55,7 +54,7 @@ def _to_publish(folder: Path) -> list[str]:
         if not folder.is_dir():
             raise ModelError(f"{folder}: there is no such folder", hint="give the folder of a bundle")
         present = sorted(folder.iterdir())
-    bundle = bundles.load(folder, file_digest)
+    bundle = load(folder, file_digest)
     models = (bundle.summarizer, bundle.recommender)
     files = {file.path.name for model in models for file in (model, model.adapter) if file}
     files |= {bundle.signals.statistics.path.name} if bundle.signals else set()

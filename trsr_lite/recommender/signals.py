@@ -28,10 +28,16 @@ ALL = ("all",)
 def chosen(bundle: Bundle, settings: Settings) -> tuple[str, ...]:
     """The signals that rank, in the order of parts; `model` alone where the bundle has no fusion.
 
-    Raises `SettingsError` for a signal that there is not, or that this bundle cannot weigh.
+    Raises `SettingsError` for a signal that there is not, or that this bundle cannot weigh, and for a `rerank` that
+    would change nothing because there is no fusion.
     """
     wanted = tuple(settings.signals)
     if wanted == (MODEL,) or (wanted == ALL and bundle.signals is None):
+        if bundle.signals is None and settings.rerank not in (0, bundle.settings.rerank):
+            raise SettingsError(
+                f"rerank is {settings.rerank}, but {bundle.name} has no fusion: its model scores every candidate",
+                hint="remove `rerank`, or use a bundle that has signals",
+            )
         return (MODEL,)
     if bundle.signals is None:
         raise SettingsError(

@@ -21,8 +21,8 @@ from trsr_lite.errors import ModelError
 from trsr_lite.prompts.templates import PROMPT_VERSION
 from trsr_lite.records import Item
 from trsr_lite.settings import Settings
-from trsr_lite.training import base_model as base
-from trsr_lite.training import lora, memory, run_dir, validation
+from trsr_lite.training import base_model, lora, memory, run_dir, validation
+from trsr_lite.training.base_model import HfTokenizer, of_run
 from trsr_lite.training.losses import Objective
 from trsr_lite.training.packing import PackedRow, build
 
@@ -58,8 +58,8 @@ class Scorer:
                 f"{run}: trained on prompt version {self.record['prompt_version']}; this trsr-lite has {PROMPT_VERSION}"
             )
         self.settings = Settings.from_dict(self.record["config"]["settings"])
-        self.base = base.of_run(self.record, self.options, offline=offline)
-        self.tokenizer = base.HfTokenizer.load(self.base, offline=offline)
+        self.base = of_run(self.record, self.options, offline=offline)
+        self.tokenizer = HfTokenizer.load(self.base, offline=offline)
         self._trained = None if base_model else run / lora.place(self.options)
         self._dtype, self._offline = getattr(torch, dtype or self.record["dtype"]), offline
         answers = self.record["answers"]
@@ -70,12 +70,12 @@ class Scorer:
         """The model, loaded when it is first needed; raises `ModelError` where its base is another by now."""
         device = PartialState().device
         if self._trained is None:
-            model = base.load(self.base, self._dtype, offline=self._offline).to(device)
+            model = base_model.load(self.base, self._dtype, offline=self._offline).to(device)
         else:
             model = lora.read_back(self._trained, self.base, self.options, self._dtype, device, offline=self._offline)
         if self._trained is None or not self.options.full:  # all weights stand on no base
             bare = model if self._trained is None else model.get_base_model()
-            base.check_same(self.base, bare, self.record["base"])
+            base_model.check_same(self.base, bare, self.record["base"])
         return model
 
     def forget(self) -> None:

@@ -86,44 +86,68 @@ def train(
             record = run_dir.open_run(output, config, resume=resume or not state.is_main_process, force=force)
         if resume and record["status"] == "finished" and (output / lora.place(options)).is_dir():
             return TrainResult(output, record["steps"], record["best"], record["seconds"])
-        transformers.utils.logging.disable_progress_bar()
-        transformers.set_seed(options.seed)
         if resume and options.dtype == "auto":  # on this machine another might be the best one
             options = replace(options, dtype=record.get("computed_in", options.dtype))
-        report = progress or (lambda _: None)
+        places: dict[str, Any] = {"cache_dir": cache_dir, "data_dir": data_dir, "offline": offline}
+        load = partial(Recommender.load, options.summarizer, options=machine, progress=progress, **places)
+        run = _Run(options, settings, data, output, state, record, resume, offline, began)
+        return run.trained(load, progress or (lambda _: None), on_event)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One start of a run; `record` is what its folder says of it, `began` the clock at its start."""
+
+    options: TrainOptions
+    settings: Settings
+    data: DataOptions | PairOptions
+    output: Path
+    state: PartialState
+    record: dict[str, Any]
+    resume: bool
+    offline: bool
+    began: float
+
+    def trained(self, load: Callable[..., Recommender], report: OnProgress, on_event: OnEvent | None) -> TrainResult:
+        """Train, keep the adapter, and finish the record."""
+        options, output, state = self.options, self.output, self.state
+        transformers.utils.logging.disable_progress_bar()
+        transformers.set_seed(options.seed)
         report(Progress("load the base model", 0.0))
-        weights = options.weights if isinstance(data, DataOptions) else {"text": 1.0}
-        folders: dict[str, Any] = {"cache_dir": cache_dir, "data_dir": data_dir, "offline": offline}
-        load = partial(Recommender.load, options.summarizer, options=machine, progress=progress, **folders)
         with contextlib.ExitStack() as opened, memory.checked():
-            start = opened.enter_context(run_dir.starting(output, undo=state.is_main_process and not resume))
-            ready = trainable.load(options, settings, weights, state, offline=offline)
-            summarizer = summarizer_of(load, output, record, state, report)
-            source = _source(options, settings, data, ready.tokenizer, summarizer, opened, on_event)
-            facts = _facts(ready, source)
-            if resume:
-                run_dir.check_same(output, record, facts)
-            start()
-            types = {"dtype": _name(ready.held), "computed_in": _name(ready.dtype)}
-            record |= {**facts, **types, "versions": run_dir.versions()}
-            if state.is_main_process:
-                with files.checked(output, hint=run_dir.ROOM):
-                    run_dir.write(output, record)
-                    if isinstance(source, RankingData):
-                        ranking_data.write(source.lists, output / run_dir.LISTS)
-            fitted = _fit(ready, source, options, output, resume, on_event, state, began)
+            start = opened.enter_context(run_dir.starting(output, undo=state.is_main_process and not self.resume))
+            weights = options.weights if isinstance(self.data, DataOptions) else {"text": 1.0}
+            ready = trainable.load(options, self.settings, weights, state, offline=self.offline)
+            summarizer = summarizer_of(load, output, self.record, state, report)
+            source = source_of(options, self.settings, self.data, ready.tokenizer, summarizer, opened, on_event)
+            self._begin(ready, source, start)
+            fitted = _fit(ready, source, options, output, self.resume, on_event, state, self.began)
             probes = source.validation[: saved_adapter.PROBES]
             saved_adapter.keep(
-                fitted.trainer, probes, ready, options, output, state, budget=fitted.budget, offline=offline
+                fitted.trainer, probes, ready, options, output, state, budget=fitted.budget, offline=self.offline
             )
-        seconds = fitted.before + time.perf_counter() - began
+        seconds = fitted.before + time.perf_counter() - self.began
         if state.is_main_process:
-            record |= {"status": "finished", "steps": fitted.steps, "best": fitted.best}
+            self.record.update(status="finished", steps=fitted.steps, best=fitted.best)
             with files.checked(output, hint=run_dir.ROOM):
-                run_dir.write(output, {**record, SHORTENED: fitted.shortened, "seconds": seconds})
+                run_dir.write(output, {**self.record, SHORTENED: fitted.shortened, "seconds": seconds})
                 curves.curves(output)
         state.wait_for_everyone()
         return TrainResult(output, fitted.steps, fitted.best, seconds)
+
+    def _begin(self, ready: Learner, source: RankingData | SummaryData, start: Callable[[], object]) -> None:
+        """Note what the run is made of; raises `SettingsError` where it was begun with something else."""
+        facts = _facts(ready, source)
+        if self.resume:
+            run_dir.check_same(self.output, self.record, facts)
+        start()
+        types = {"dtype": _name(ready.held), "computed_in": _name(ready.dtype)}
+        self.record.update(facts, **types, versions=run_dir.versions())
+        if self.state.is_main_process:
+            with files.checked(self.output, hint=run_dir.ROOM):
+                run_dir.write(self.output, self.record)
+                if isinstance(source, RankingData):
+                    ranking_data.write(source.lists, self.output / run_dir.LISTS)
 
 
 def _facts(ready: Learner, source: RankingData | SummaryData) -> dict[str, Any]:
@@ -155,7 +179,7 @@ def summarizer_of(
     return summarize
 
 
-def _source(
+def source_of(
     options: TrainOptions,
     settings: Settings,
     data: DataOptions | PairOptions,

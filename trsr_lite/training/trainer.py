@@ -196,17 +196,37 @@ def make(
     log: Log,
 ) -> PackTrainer:
     """A trainer computing in `dtype` that validates and saves into `folder`, and logs into `log`."""
-    every = min(options.validate_every or max(1, schedule.order.steps // 10), schedule.order.steps)
     callbacks: list[transformers.TrainerCallback] = [log]
     if options.patience:
         callbacks.append(transformers.EarlyStoppingCallback(options.patience))
+    arguments = _arguments(model, schedule.order.steps, options, dtype, folder)
+    trainer = PackTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=schedule,
+        eval_dataset=[0],  # never read: `evaluate` validates
+        objective=objective,
+        validate=validate,
+        callbacks=callbacks,
+    )
+    # The Trainer takes no model in shards whose optimizer is saved: that of an adapter is whole in each process.
+    arguments.save_only_model = False
+    trainer.remove_callback(transformers.PrinterCallback)
+    log.trainer = trainer
+    return trainer
+
+
+def _arguments(
+    model: Any, steps: int, options: TrainOptions, dtype: torch.dtype, folder: Path
+) -> transformers.TrainingArguments:
+    every = min(options.validate_every or max(1, steps // 10), steps)
     arguments = transformers.TrainingArguments(
         output_dir=str(folder / CHECKPOINTS),
-        max_steps=schedule.order.steps,
+        max_steps=steps,
         per_device_train_batch_size=1,
         learning_rate=options.learning_rate,
         lr_scheduler_type=options.schedule if options.schedule != "constant" else "constant_with_warmup",
-        warmup_steps=round(options.warmup * schedule.order.steps),
+        warmup_steps=round(options.warmup * steps),
         weight_decay=options.weight_decay,
         adam_beta1=options.beta1,
         adam_beta2=options.beta2,
@@ -234,20 +254,7 @@ def make(
     )
     # A process trains on one device; without `torchrun` the Trainer would split packs over all there are.
     arguments._n_gpu = min(arguments.n_gpu, 1)
-    trainer = PackTrainer(
-        model=model,
-        args=arguments,
-        train_dataset=schedule,
-        eval_dataset=[0],  # never read: `evaluate` validates
-        objective=objective,
-        validate=validate,
-        callbacks=callbacks,
-    )
-    # The Trainer takes no model in shards whose optimizer is saved: that of an adapter is whole in each process.
-    arguments.save_only_model = False
-    trainer.remove_callback(transformers.PrinterCallback)
-    log.trainer = trainer
-    return trainer
+    return arguments
 
 
 def latest_checkpoint(folder: Path) -> tuple[Path | None, int]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from trsr_lite.errors import TrsrError
-from trsr_lite.metrics import ranking as metrics
+from trsr_lite.metrics.ranking import summary
 from trsr_lite.training import distributed
 from trsr_lite.training.losses import Objective, margins
 from trsr_lite.training.packing import PackedRow, fill, pack
@@ -75,9 +75,7 @@ def ranking(scores: Sequence[npt.NDArray[np.float32]], rows: Sequence[PackedRow]
             "the model's margins are no longer numbers",
             hint="the last good checkpoint is kept: lower `--learning-rate`, or use `--dtype float32`",
         )
-    found = metrics.summary(
-        ((values, np.asarray(row.labels)) for values, row in zip(scores, rows, strict=True)), CUTOFFS
-    )
+    found = summary(((values, np.asarray(row.labels)) for values, row in zip(scores, rows, strict=True)), CUTOFFS)
     return {**found, METRIC: sum(found[f"recall@{k}"] for k in CUTOFFS)}
 
 
