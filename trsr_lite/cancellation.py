@@ -1,7 +1,7 @@
 """Stopping a call from outside.
 
 Invariant: once cancelled, always cancelled. Whoever listens is told once, by the thread that cancels and before
-`cancel()` returns, and never after its `telling` block was left: a late word cannot hit the next call.
+`cancel()` returns. Nobody is told after the `telling` block was left: a late word cannot hit the next call.
 """
 
 from __future__ import annotations

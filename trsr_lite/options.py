@@ -7,7 +7,7 @@
         def __post_init__(self) -> None:
             check(self)
 
-`check` and `make` judge values by it, `cli.flags` makes command-line options of it, and `--config` and keywords are
+`check` and `make` judge values by it, and `cli.flags` makes command-line options of it. `--config` and keywords are
 read by its name. Invariant: a field's kind is its annotation and nothing else; a message names the field and its value.
 """
 

@@ -179,7 +179,7 @@ class _Tally:
 
 
 def _candidates(file: str, recommender: Recommender) -> tuple[Item, ...]:
-    """The candidates of every user; one that the model cannot be asked of is no user's fault, and stops the batch."""
+    """The candidates of every user. One that has no room in a prompt is no user's fault, and stops the batch."""
     items = tuple(read_candidates(file))
     try:
         recommender.check_candidates(items)

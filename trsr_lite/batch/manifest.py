@@ -1,7 +1,7 @@
 """What was asked of a batch, kept beside its results as `batch.json`.
 
-Invariant: a run goes on in a folder only where everything that its results depend on is what it was; otherwise the
-first thing that differs is named. The folder is given this file after its plan: a plan is whole where this stands.
+Invariant: a run goes on in a folder only where everything that its results depend on is unchanged. Otherwise the first
+difference is named. The folder is given this file after its plan: a plan is whole where this stands.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@
                     "digest": "0f…"}
     rejects.jsonl  {"row": 17, "user_id": "u9", "reason": "users.jsonl:17.history: is empty"}
 
-Invariant: every row of the file is in exactly one partition, or in the rejects with its reason; of rows that name the
-same user, the first counts. Memory does not grow with the file. A partition is a span of neighbouring rows, except that
-a user with a huge history is one alone, and those come last: nobody waits for them.
+Invariant: every row of the file is in exactly one partition, or in the rejects with its reason. Of rows that name the
+same user, the first counts. Memory does not grow with the file. A partition is a span of neighbouring rows. A user with
+a huge history is one alone, and those come last: nobody waits for them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Workers on a Ray cluster: Ray Data hands partitions to a pool of actors, each with an engine of its own.
 
-Invariant: the actors run the same `Worker` as `local` does. What travels is a partition's place in the users file and
-what became of it; users and results go between a worker and the files. An actor that dies is started again, and the
-partitions it had are worked again, RETRIES times each.
+Invariant: the actors run the same `Worker` as `local` does. Only a partition's place in the users file and its outcome
+travel. Users and results go between a worker and the files. An actor that dies is started again, and the partitions it
+had are worked again, RETRIES times each.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
 """How fast a model is on this machine, what that suggests, and how it compares with another time or place.
 
-Invariant: the cache of the person who measures is neither read nor written, and the work is the same for every model.
+Invariant: the cache of the person who measures is neither read nor written. The work is the same for every model.
 """

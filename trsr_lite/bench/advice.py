@@ -1,6 +1,6 @@
 """What the measured figures suggest, in words.
 
-Invariant: each line comes from one rule below, which reads nothing but the report; a rule that has nothing to say
+Invariant: each line comes from one rule below, which reads nothing but the report. A rule that has nothing to say
 returns None. The rules that doubt the figures come first.
 """
 

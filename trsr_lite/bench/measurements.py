@@ -1,7 +1,7 @@
 """Measuring a bundle, a GGUF or the default on this machine: from loading a file to ranking for a user.
 
 Invariant: summaries are kept in a temporary folder that is gone afterwards. What a person waits for is measured first,
-through `Recommender`, so that the peak of memory is that of recommending and not of the measuring after it.
+through `Recommender`. So the peak of memory is that of recommending, not of the measuring after it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """How an item lies in a catalog, and what identifies all of them together.
 
 Invariant: the digest of a catalog depends on its items (ids, attributes and their order, times) and on nothing else:
-not on when or in what order they came. It is a sum, so that an item is taken out as it was put in; it finds changes, it
-does not resist a forger.
+not on when or in what order they came. It is a sum, so an item is taken out as it was put in. It finds changes; it does
+not resist a forger.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
 def begin(connection: sqlite3.Connection, path: Path) -> None:
     """Begin to read one state of the file; the caller ends that.
 
-    What a killed process left half written must be rolled back first, which a connection that only reads may not do.
+    What a killed process left half written must be rolled back first. A connection that only reads may not do that.
     """
     connection.execute("BEGIN")
     try:

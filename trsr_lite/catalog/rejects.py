@@ -1,8 +1,7 @@
 """The rows that could not be used, kept where a person can read and repair them.
 
-Invariant: every bad row is counted and written, in the order of the source; a file of rejects appears with the first
-of them, and takes no other file's place unless that is asked for. In a strict reading the first bad row is an error
-instead.
+Invariant: every bad row is counted and written, in the order of the source. The first of them creates the file, which
+replaces another one only if that is asked for. In a strict reading the first bad row is an error instead.
 """
 
 from __future__ import annotations

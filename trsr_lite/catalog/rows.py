@@ -1,6 +1,6 @@
 """The rows of the files that a catalog is made from: JSON Lines, CSV and Parquet, one at a time.
 
-Invariant: a row is an item or says why it is none, with its file and line; a bad row does not end the reading, and no
+Invariant: a row is an item, or says why it is none, with its file and line. A bad row does not end the reading, and no
 file is held in memory.
 """
 

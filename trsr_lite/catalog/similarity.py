@@ -51,9 +51,9 @@ def words(text: str) -> Words:
 def diverse(items: Sequence[Item], diversity: float, count: int) -> list[Item]:
     """The best `count` of the items, which come best first, by maximal marginal relevance.
 
-    The next one is always that with the largest (1 − diversity) · relevance − diversity · likeness, where relevance
-    falls evenly from 1 to 0 along the list and likeness is the largest Jaccard index of its words with those of an
-    item already chosen (Carbonell and Goldstein, SIGIR 1998). 0 keeps the order.
+    Each next item has the largest (1 − diversity) · relevance − diversity · likeness. Relevance falls evenly from 1 to
+    0 along the list. Likeness is the largest Jaccard index of its words with those of a chosen item (Carbonell and
+    Goldstein, SIGIR 1998). 0 keeps the order.
     """
     if not diversity or len(items) < 2:
         return list(items[:count])

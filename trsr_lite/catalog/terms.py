@@ -1,7 +1,7 @@
 """What is searched of an item, and the terms of any text as the index knows them.
 
-Invariant: an item and a query are cut into terms by the same tokenizer, that of FTS5 itself; a term that is searched
-for is always quoted, so no text of a user can be a query's syntax.
+Invariant: the same tokenizer, that of FTS5 itself, cuts an item and a query into terms. A term in a search is always
+quoted, so no text of a user becomes a query's syntax.
 """
 
 from __future__ import annotations

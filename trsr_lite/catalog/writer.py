@@ -1,8 +1,7 @@
 """Items put into an open catalog and taken out again; the caller's transaction decides whether that lasts.
 
-Invariant: after every call the table of items, the index, the digest and the count say the same, and so do the
-vocabulary and the attributes once `finish` has been called. An id that comes again takes the place of what it was: the
-last one counts.
+Invariant: after every call the table of items, the index, the digest and the count agree. After `finish` the vocabulary
+and the attributes agree with them too. An id that comes again takes the place of what it was: the last one counts.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Did the ranking survive? Margins of the model that was trained against those of every file made from it.
 
-Invariant: both sides rank the same lists from the same text; tokens are compared before margins, and a step is judged
+Invariant: both sides rank the same lists from the same text. Tokens are compared before margins. A step is judged
 against the adapter in torch, float32, not against the step before it.
 """
 

@@ -1,7 +1,7 @@
 """A run to a bundle: merge, GGUF, quantize, verify.
 
-Invariant: the bundle appears whole, with the proof that it ranks as the trained model does; where it does not, nothing
-appears, and the report in the staging folder says which step lost it.
+Invariant: the bundle appears whole, with the proof that it ranks as the trained model does. If it does not, nothing
+appears, and the report in the staging folder says which step lost the ranking.
 """
 
 from __future__ import annotations

@@ -55,8 +55,8 @@ class Converter:
     def run(self, script: str, arguments: Sequence[str | Path]) -> None:
         """Run a script on local files; its last line is the reason of a failure.
 
-        The process is shut off from the code of models: it imports from the folders of this one, but never from the
-        current one, which may be a model's, and `distrusting` refuses what the script would trust.
+        The process is shut off from the code of models: it imports from the folders of this one. It never imports from
+        the current folder, which may be a model's, and `distrusting` refuses what the script would trust.
         """
         folders = [folder for folder in sys.path if Path(folder).is_absolute() and not _is_current(folder)]
         command = [sys.executable, "-I", DISTRUSTING, str((self.folder / script).absolute()), json.dumps(folders)]

@@ -1,7 +1,7 @@
 """An adapter merged into its base, in float32.
 
-Invariant: the base is the one the adapter was trained on, unquantized; what is written is a plain Hugging Face model
-with its tokenizer, which llama.cpp's converter reads.
+Invariant: the base is the one the adapter was trained on, unquantized. The result is a plain Hugging Face model with
+its tokenizer, which llama.cpp's converter reads.
 """
 
 from __future__ import annotations

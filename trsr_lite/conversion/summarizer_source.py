@@ -1,7 +1,7 @@
 """The bundle's model that writes summaries, from wherever it comes: one GGUF, or an adapter for a base that is there.
 
-Invariant: what is quantized already stays as it is; what wrote the training summaries is kept byte for byte where it
-is at hand, so that a bundle's summaries are those the recommender was trained on.
+Invariant: what is quantized already stays as it is. The file that wrote the training summaries is kept byte for byte
+where it is at hand: the recommender was trained on its summaries.
 """
 
 from __future__ import annotations

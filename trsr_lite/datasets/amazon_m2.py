@@ -1,7 +1,7 @@
 """Amazon-M2 as the KDD Cup 2023 gave it: `products_train.csv` and `sessions_train.csv`.
 
-Invariant: a session is one anonymous user. A product is known by its id within a locale, since the same id has another
-text in another locale; and it stands beside products of its locale alone, since its language would tell it from others.
+Invariant: a session is one anonymous user. A product is known by its id within a locale, because the same id has
+another text in another locale. It meets products of its own locale alone, because its language would give it away.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Impressions: what was shown to a user at once, and which of it the user chose.
 
-Invariant: no candidate is in the history, a chosen item is no negative, and an impression without both kinds is left
-out, with its reason in the report.
+Invariant: no candidate is in the history, and no chosen item is a negative. An impression without both kinds is left
+out, and the report says why.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Items drawn to stand beside a user's own.
 
-Invariant: the items of one draw are distinct, none is excluded, and each next one has a chance proportional to its
+Invariant: the items of one draw are distinct, and none is excluded. The chance of each next item is proportional to its
 weight among those that remain. What an item is, is not known.
 """
 

@@ -1,7 +1,7 @@
 """What was read, and what is missing from it and why.
 
-Invariant: nothing is skipped silently: whatever a reader or a filter passes over is counted here under a reason, and
-the first places of each reason are kept. A fault in the data (`drop`) ends a strict run; a choice of the options
+Invariant: nothing is skipped silently: whatever a reader or a filter passes over is counted here under a reason. The
+first places of each reason are kept. A fault in the data (`drop`) ends a strict run; a choice of the options
 (`leave_out`) never does.
 """
 

@@ -1,7 +1,7 @@
 """Which cases of a corpus become examples, in which part.
 
-Invariant: whether a user is kept depends on that user, the options and the number of kept users alone; a case of a
-held-out user is in no training range.
+Invariant: whether a user is kept depends on that user, the options and the number of kept users alone. No case of a
+held-out user lies in a training range.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The files of a data set: found, decoded line by line, and hashed as they are read.
 
-Invariant: a digest is that of the very bytes that were read, and a line that is no text does not end the reading. What
-the lines mean is not known.
+Invariant: a digest is that of the very bytes that were read. A line that is no text does not end the reading. What the
+lines mean is not known.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Users divided into those who train, those who choose a checkpoint, and those who are asked at the end.
 
 Invariant: a user is in exactly one part, and the order of the users decides nothing: they are ranked by a hash of the
-seed and their id, so a new user moves few others across a border.
+seed and their id. So a new user moves few others across a border.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """KV memory and batches: one context on a model, and the flag that stops it.
 
-Invariant: filling a batch costs no Python loop, and a stop is noticed between two nodes of the computation without
-Python and without the GIL.
+Invariant: filling a batch costs no Python loop. A stop is noticed between two nodes of the computation, without Python
+and without the GIL.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Greedy continuations of many prompts by continuous batching.
 
-Invariant: a batch holds the next token of every running text before any of a waiting prompt; a prompt begins as soon as
-a sequence and enough cells are free, so that no text has to wait for memory once it runs.
+Invariant: a batch holds the next token of every running text before any of a waiting prompt. A prompt begins as soon as
+a sequence and enough cells are free. So no text waits for memory once it runs.
 """
 
 from __future__ import annotations

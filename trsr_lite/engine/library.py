@@ -1,6 +1,6 @@
 """The one place that imports `llama_cpp`: loaded once, its names checked, its log and its errors heard.
 
-Invariant: llama.cpp's log goes to `logging.getLogger("trsr_lite.llama")` and nowhere else; what a callback could not
+Invariant: llama.cpp's log goes to `logging.getLogger("trsr_lite.llama")` and nowhere else. What a callback could not
 raise through C is raised when the call has returned. llama.cpp renames its API often, so the names in use are checked.
 """
 
@@ -115,7 +115,7 @@ def _log_callback(lib: Any) -> Any:
 def interrupts_wait() -> Iterator[Callable[[], bool]]:
     """Ctrl-C in this block is raised at its end; what is yielded says whether it came.
 
-    Python would raise it at the entry of the next callback from C, where nothing can catch it, and it would be lost.
+    Python would raise it at the entry of the next callback from C. Nothing can catch it there, so it would be lost.
     """
     handler = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(handler):

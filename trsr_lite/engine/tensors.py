@@ -1,7 +1,7 @@
 """Rows of one matrix of a GGUF file, in float32, without the engine: a model's token embeddings are read this way.
 
-Invariant: the file stays mapped and only the rows that are asked for are decoded; a type that is not known is refused,
-never guessed. Blocks as in ggml's `ggml-common.h` and `ggml-quants.c`.
+Invariant: the file stays mapped, and only the wanted rows are decoded. An unknown type is refused, never guessed.
+Blocks as in ggml's `ggml-common.h` and `ggml-quants.c`.
 """
 
 from __future__ import annotations

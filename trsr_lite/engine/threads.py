@@ -1,8 +1,8 @@
 """How many threads to compute with, and how long they spin at a barrier.
 
 Invariant: never more threads than physical (performance) cores that this process may use, by affinity and by cgroup.
-All answers are read from the system at call time; nothing is changed here but the spin count, and only while a library
-is being loaded.
+All answers are read from the system at call time. Only the spin count is ever changed, and only while a library is
+being loaded.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """An evaluation: systems rank the same lists, and their answers become figures.
 
-Invariant: a figure depends on the lists and the systems alone; an evaluation that was stopped goes on to the same
+Invariant: a figure depends on the lists and the systems alone. An evaluation that was stopped goes on to the same
 figures.
 """
 

@@ -1,7 +1,7 @@
 """The lists that every system ranks, and what is known beside them.
 
-Invariant: a list has at least one of the user's items and one other, and no candidate twice; lists and their numbers
-do not depend on who asks.
+Invariant: a list has at least one of the user's items and one other, and no candidate twice. Lists and their numbers do
+not depend on who asks.
 """
 
 from __future__ import annotations

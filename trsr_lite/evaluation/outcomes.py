@@ -4,7 +4,7 @@ examined.
     evaluation.json   what was ranked: the data with their digests and paths, a digest of the lists, the systems
     outcomes.jsonl    one line for each system and list: scores, labels, seconds, or why there are none
 
-Invariant: a line is whole or absent; a folder holds answers to the same lists only, and a name is one system. Lists are
+Invariant: a line is whole or absent. A folder holds answers to the same lists only, and a name is one system. Lists are
 known by their place in the data set, which no system and no order of work changes.
 """
 

@@ -1,7 +1,7 @@
 """JSON as programs write it: orjson first, then what other writers add to it.
 
 Invariant: a document that orjson reads means what orjson reads. `NaN` and `Infinity`, which Python's own writer makes
-of missing numbers, are null; half a character is kept for the reader of the field to mend.
+of missing numbers, are null. Half a character is kept: the reader of the field mends it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """pyarrow where it is installed, and the rows of its tables as the values that JSON would have.
 
-Invariant: a value that Python cannot hold, such as text that is not UTF-8 or the year 58000, spoils its row alone.
+Invariant: a value that Python cannot hold spoils its row alone, such as text that is not UTF-8 or the year 58000.
 """
 
 from __future__ import annotations

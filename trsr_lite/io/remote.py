@@ -1,7 +1,8 @@
 """Files by path or by address: a local path, or anything that fsspec opens, such as `s3://bucket/users.parquet`.
 
-Invariant: a file that is written here appears whole or not at all: it is written under a temporary name, then renamed,
-but for stores that show an object only when all of it is there. Whatever a store's library raises ends as one line.
+Invariant: a file that is written here appears whole or not at all: it is written under a temporary name, then renamed.
+Stores that show an object only when all of it is there need no such name. Whatever a store's library raises ends as one
+line.
 """
 
 from __future__ import annotations

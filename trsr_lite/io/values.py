@@ -1,7 +1,7 @@
 """One value of JSON, CSV, Parquet or Python as text for people, or as nothing.
 
-Invariant: what means "missing" in one kind of file means it in every other. A value that no text can stand for is a
-`Unusable`, which says what it is; it never costs more than itself.
+Invariant: what means "missing" in one kind of file means it in every other. A value that no text can stand for is
+`Unusable`, which says what it is. It never costs more than itself.
 """
 
 from __future__ import annotations

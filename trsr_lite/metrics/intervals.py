@@ -91,8 +91,8 @@ def detectable(changes: Values, users: Users | None = None, *, least: int = LEAS
         (z(1 - .05 / 2) + z(.8)) * s / sqrt(n) = 2.80 * s / sqrt(n)
 
     with s the standard deviation of the differences and n the number of users. Where users have several lists, the
-    standard error s / sqrt(n) is that of a ratio of sums over users (Cochran, "Sampling Techniques", 1977, chapter 6).
-    None for fewer than `least` users, and where all lists differ alike.
+    standard error s / sqrt(n) is that of a ratio of sums over users. See Cochran, "Sampling Techniques", 1977, chapter
+    6. None for fewer than `least` users, and where all lists differ alike.
     """
     sums, lists = _of_users(changes, users)
     count = len(sums)

@@ -1,8 +1,8 @@
 """Figures of ranked lists: Recall@k, MRR@k, nDCG@k and AUC.
 
-Invariant: candidates of the same score are in every order at once: each figure is the exact expectation over all
-orders of the ties, so a system without any signal gets what chance gives. Scores are compared as they are; a higher
-one is better. One list at a time; texts and users are not known.
+Invariant: candidates of the same score are in every order at once: each figure is the exact expectation over all orders
+of the ties. A system without any signal gets what chance gives. Scores are compared as they are; a higher one is
+better. One list at a time; texts and users are not known.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A bundle: one folder that carries the models, the prompt settings, the answer ids and what is known of their quality.
 
-Invariant: what `load` returns is complete and unchanged in size, was written for this prompt version if it was trained,
-and names only files inside its folder. A bare GGUF file becomes a bundle of itself, with default settings.
+Invariant: what `load` returns is complete and unchanged in size, and names only files inside its folder. If it was
+trained, it was written for this prompt version. A bare GGUF file becomes a bundle of itself, with default settings.
 """
 
 from __future__ import annotations

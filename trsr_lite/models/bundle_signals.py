@@ -1,7 +1,7 @@
 """What a bundle carries for ranking by more than its model: statistics of items, and the weights of a fusion.
 
-Invariant: the entry in the manifest has a version of its own, and the files that it names lie in the bundle and have
-the hashes that it says; a bundle without an entry ranks by the model alone.
+Invariant: the entry in the manifest has a version of its own. The files that it names lie in the bundle and have the
+hashes that it says. A bundle without an entry ranks by the model alone.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """`smollm2`, the embedded default: SmolLM2-135M-Instruct with this package's adapters, prepared once for this machine.
 
-Invariant: a prepared folder is complete or absent: it is made beside its place, forced to the disk and renamed; one
+Invariant: a prepared folder is complete or absent: it is made beside its place, forced to the disk and renamed. One
 that has lost its manifest counts as absent. Of several processes one prepares, and the others wait for it.
 
 The source is a Q4_1 file whose content hash is pinned. Q4_1 is slow in llama.cpp, so it is written again in the types
-below, which all keep its weights to well under its own rounding step; the fastest for prefill becomes the recommender's
-base, and the summarizer's too unless another is much faster for summaries. The adapters and what is known of them come
-with the package, in `ADAPTERS` (`examples/default_model` is how they were made).
+below. All of them keep its weights to well under its own rounding step. The fastest for prefill becomes the
+recommender's base. The summarizer has the same, unless another is much faster for summaries. The adapters and what is
+known of them come with the package, in `ADAPTERS` (`examples/default_model` is how they were made).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The models of a bundle in memory: opened when needed, checked against the manifest, one KV cache at a time.
 
-Invariant: a model is opened by the first call that needs it, or right behind one that had no time to; one engine serves
+Invariant: the first call that needs a model opens it, or one right behind a call that had no time to. One engine serves
 both roles where they share everything. Only the call whose turn it is comes here, so there is no lock; only `close` may
 come from anywhere.
 """

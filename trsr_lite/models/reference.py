@@ -1,7 +1,7 @@
 """What a person means by `user/repo[:TYPE][@revision]`, and which files of a repository that can be.
 
-Invariant: only safetensors, GGUF, JSON and Markdown under plain names are ever meant; a type that several files fit is
-an error that names them. Nothing here knows what the hub or its cache holds.
+Invariant: only safetensors, GGUF, JSON and Markdown under plain names are ever meant. If several files fit a type, the
+error names them. Nothing here knows what the hub or its cache holds.
 """
 
 from __future__ import annotations

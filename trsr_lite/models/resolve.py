@@ -1,8 +1,7 @@
 """Where a model is on this machine: the embedded default, a local path, or what the hub has of that name.
 
-Invariant: what is found exists, and a bundle is loaded once. A local path stands before a hub reference of the same
-spelling, and only the default's own name means the default, which is made again, once, where it turns out to be
-damaged.
+Invariant: what is found exists, and a bundle is loaded once. A local path wins over a hub reference of the same
+spelling. Only the default's own name means the default. A damaged default is made again, once.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One running call: how far it is, what it took, and whether it was stopped.
 
-Invariant: every report of progress first looks for a cancellation, so that whoever reports also stops; time spent
-loading models counts as `load`, whichever stage it happened in.
+Invariant: every report of progress first looks for a cancellation, so whoever reports also stops. Loading models counts
+as `load`, whichever stage it happened in.
 """
 
 from __future__ import annotations

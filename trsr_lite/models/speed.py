@@ -1,6 +1,6 @@
 """How fast a model file computes on this machine.
 
-Invariant: the work is the same for every file, so that rates of one machine can be compared; the best of several rounds
+Invariant: the work is the same for every file, so rates of one machine can be compared. The best of several rounds
 counts.
 """
 

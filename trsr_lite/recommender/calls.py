@@ -1,7 +1,7 @@
 """Calls on one pool of models, from a caller's thread or behind all others, and the end of models that are idle.
 
 Invariant: whatever touches models happens in a call whose turn has come, with a `ModelSession`. Work behind others
-keeps what it has finished; where it fails, that is logged without any text of a user, and never raised.
+keeps what it has finished. A failure there is logged without any text of a user, and never raised.
 """
 
 from __future__ import annotations

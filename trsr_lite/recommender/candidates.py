@@ -1,8 +1,8 @@
 """The candidates of a call: given with it, or found in a catalog.
 
 Invariant: what is to be ranked is never an empty list, and no list holds an id twice. Given candidates keep their
-order, and one without visible text is a fault of the list; found ones are best first, and such a one is left out. So
-is, when prompts are made, a found one that no prompt has room for.
+order, and one without visible text is a fault of the list. Found ones are best first, and one without visible text is
+left out. So is a found one that no prompt has room for.
 """
 
 from __future__ import annotations

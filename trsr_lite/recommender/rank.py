@@ -1,7 +1,7 @@
 """Scored candidates to a ranking.
 
-Invariant: candidates are ordered by their float32 margin alone, and by their given order where margins are equal; a
-score is for people to read and never decides. A fused margin is the sum of its parts, and the noise of batched scoring
+Invariant: candidates are ordered by their float32 margin alone, and by their given order where margins are equal. A
+score is for people to read and never decides. A fused margin is the sum of its parts. The noise of batched scoring
 reaches it only through the model's part.
 """
 

@@ -1,7 +1,7 @@
 """One call that ranks candidates for one user, within its time.
 
-Invariant: the answer is true whenever the time ends. Signals judge before the model is asked, and a call whose turn
-does not come in time is ranked by them and by the newest stored summary.
+Invariant: the answer is true whenever the time ends. Signals judge before the model is asked. A call whose turn does
+not come in time is ranked by them and by the newest stored summary.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`Recommender`: a user and candidates in, a ranking out. The one door for programs and for the command line.
 
-Invariant: nothing is loaded before it is needed (a fully cached user never loads the summarizer), one call runs at a
-time and the others wait their turn, and nothing is printed: progress goes to a callback, warnings to `logging`.
+Invariant: nothing is loaded before it is needed: a fully cached user never loads the summarizer. One call runs at a
+time and the others wait their turn. Nothing is printed: progress goes to a callback, warnings to `logging`.
 """
 
 from __future__ import annotations

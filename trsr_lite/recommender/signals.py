@@ -1,7 +1,7 @@
 """The signals of one bundle: which of them rank in a call, and what they say.
 
 Invariant: statistics and vocabulary are read when they are first needed, and no weights with them. Signals touch no
-loaded model, so that a call whose turn does not come in time can still be ranked by them; one thread at a time.
+loaded model, so they can rank for a call whose turn does not come in time. One thread works at a time.
 """
 
 from __future__ import annotations

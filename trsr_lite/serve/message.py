@@ -1,7 +1,7 @@
 """Lines to requests, and answers to lines: the part of JSON-RPC 2.0 that knows nothing of recommending.
 
-Invariant: whatever bytes arrive, the next good line is read as if they had not, and of a line that is too long nothing
-is held but its beginning. Of a line that is refused, the id is read wherever it can be, so that its request is settled.
+Invariant: whatever bytes arrive, the next good line is read as if they had not. Of a line that is too long only the
+beginning is held. Of a line that is refused, the id is read wherever it can be, so that its request is settled.
 """
 
 from __future__ import annotations

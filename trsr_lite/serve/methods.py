@@ -1,8 +1,7 @@
 """What can be asked of the models, with which parameters.
 
-Invariant: what can be told without a model is checked as a request comes in, before it waits; a parameter is named,
-typed and has its default here and nowhere else. What a method answers is what the command of its name prints with
-`--json`.
+Invariant: what needs no model is checked as a request comes in, before it waits. A parameter is named, typed and has
+its default here and nowhere else. What a method answers is what the command of its name prints with `--json`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What waits to be written, for a client that may read slowly, or not at all.
 
 Invariant: an answer is never dropped; of a request's progress only the newest waits, and none behind its answer.
-Whoever writes answers on request waits for `room` first, so what a client does not read makes it wait, not us grow.
+Whoever writes answers on request first waits for `room`. So a client that does not read waits, and we do not grow.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The server: one thread reads requests, one writes answers, the queue's own works; the caller's watches over them.
 
-Invariant: the reading thread never waits for a model, so `cancel` and `status` are answered at once; the queue's thread
+Invariant: the reading thread never waits for a model, so `cancel` and `status` are answered at once. The queue's thread
 never waits for the client. All ends in one place: `run` returns once the last answer is written, or the client or the
 parent has gone. Work that does not end in time after `shutdown` is left behind.
 """

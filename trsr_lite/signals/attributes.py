@@ -1,8 +1,8 @@
 """Whole attribute values that a candidate shares with the history: category, brand, author.
 
 Idea: a value counts by its rarity and by the logarithm of how many items of the history have it. Source: category match
-of version 1's baselines; the weighting is TF-IDF's. Invariant: titles and long texts are no values; a candidate
-without any value is not known, one whose values nobody had is 0.
+of version 1's baselines; the weighting is TF-IDF's. Invariant: titles and long texts are no values. A candidate without
+any value is not known; one whose values nobody had is 0.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The weights of a fusion, learned from lists whose right answers are known.
 
-Idea: weights of 0 or more maximize the likelihood of the user's items under a softmax over each list (the listwise loss
-of ListNet, Cao et al., ICML 2007), by Newton steps for one weight at a time. The problem is convex, so that the start
-does not matter. Invariant: a cross-fitted score comes from weights that never saw a list of its user; the same lists
-give the same weights.
+Idea: weights of 0 or more maximize the likelihood of the user's items under a softmax over each list. This is the
+listwise loss of ListNet (Cao et al., ICML 2007). Newton steps solve it, one weight at a time. The problem is convex, so
+that the start does not matter. Invariant: a cross-fitted score comes from weights that never saw a list of its user.
+The same lists give the same weights.
 """
 
 from __future__ import annotations

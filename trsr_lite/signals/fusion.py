@@ -1,7 +1,7 @@
 """Signals added up: each standardized by a fixed mean and scale, times a weight that was learned.
 
 Invariant: a fused score depends on the candidate's own numbers alone. What is not known adds nothing. Parts lie on a
-grid of 2⁻¹⁴ and are bounded, so that they add up to the score exactly, in any order and in float32 as in float64.
+grid of 2⁻¹⁴ and are bounded. So they add up to the score exactly, in any order, in float32 as in float64.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Numbers for items met before, so that what signals compute of an item is computed once.
 
-Invariant: within a generation an item's number never changes and stands for its attributes, whatever its id; a new
-generation begins, and all numbers are forgotten, when `MOST` items have been met. One store serves one ranker.
+Invariant: within a generation an item's number never changes and stands for its attributes, whatever its id. When
+`MOST` items have been met, a new generation begins and all numbers are forgotten. One store serves one ranker.
 """
 
 from __future__ import annotations

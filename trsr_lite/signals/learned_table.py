@@ -1,9 +1,9 @@
 """Vectors of tokens that were learned from texts, beside the package: what an item is about, in few numbers.
 
-Idea: the vectors solve a least-squares problem, so that the mean over a text's tokens is what a sentence encoder says
-of that text (model2vec's idea, on another tokenizer; `examples/default_model/meanings.py` made them). They belong to a
+Idea: the vectors solve a least-squares problem: the mean over a text's tokens is what a sentence encoder says of that
+text. The idea is model2vec's, on another tokenizer; `examples/default_model/meanings.py` made them. They belong to a
 tokenizer, not to a model: any base with that tokenizer can use them. Invariant: what `load` returns is what was saved,
-checked by a digest; a row is four-bit whole numbers times one float16, so the same file gives the same bits anywhere.
+checked by a digest. A row is four-bit whole numbers times one float16, so the same file gives the same bits anywhere.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Which items the same users had, counted from whole sequences.
 
 Source: item-based nearest neighbours (Sarwar et al., WWW 2001; Deshpande and Karypis, TOIS 2004). The likeness of two
-items is the cosine of their users. Invariant: rows are by item, each with its `MOST` nearest at most, and the table
-does not depend on the order of users.
+items is the cosine of their users. Invariant: each row is an item's, with its `MOST` nearest at most. The table does
+not depend on the order of users.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The door of this package: histories and candidates in, fused scores, their parts, and reasons out.
 
-Invariant: a candidate's score, parts and reasons depend on the history, on itself, on its own margin and on what the
-ranker was made with, to the last bit. A machine without the model's table ranks by the other signals, which is the
-fusion with those numbers missing.
+Invariant: a candidate's score, parts and reasons depend on the history, on itself and on its own margin. They also
+depend on what the ranker was made with. This holds to the last bit. A machine without the model's table ranks by the
+other signals, which is the fusion with those numbers missing.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Statistics from a stream of items, and from users where there are any.
 
 Invariant: the result depends on which items and users came, not on their order: the sample is the items whose texts
-have the smallest hashes. Statistics that exist can be continued: what is added counts as if it had come before, except
-that what was left out as too rare is counted anew, and the sample and the direction of token vectors stay.
+have the smallest hashes. Statistics that exist can be continued: added items count as if they had come first. Two
+things differ: what was left out as too rare is counted anew, and the sample and the direction of token vectors stay.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """An item as one vector: the mean of its tokens' vectors, from the model's own embedding table or from a learned one.
 
-Idea: a token counts by how rare it is in the language, and vectors have length 1 (Arora et al., "A simple but
-tough-to-beat baseline for sentence embeddings", ICLR 2017). What all items have in common is taken out: the first
+Idea: a token counts by how rare it is in the language, and vectors have length 1. The source is Arora et al., "A simple
+but tough-to-beat baseline for sentence embeddings", ICLR 2017. What all items have in common is taken out: the first
 principal direction of the model's vectors, the mean of the learned ones; authors' and composed people's lists chose
-this. Invariant: a vector depends on the item's text and the statistics alone; vectors are whole numbers (`exact`), so
-that their products are exact.
+this. Invariant: a vector depends on the item's text and the statistics alone. Vectors are whole numbers (`exact`), so
+their products are exact.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """An item as weighted words: TF-IDF, as whole numbers.
 
-Idea: a word counts by its inverse document frequency and by the logarithm of how often it comes, so that repeating one
-gains little; a word that no document of the statistics has is as rare as can be. Invariant: a vector depends on the
-item's text and the statistics alone. Source: Salton and Buckley, 1988; smoothed as in scikit-learn.
+Idea: a word counts by its inverse document frequency and by the logarithm of its count, so repeating one gains little.
+A word that no document of the statistics has is as rare as can be. Invariant: a vector depends on the item's text and
+the statistics alone. Source: Salton and Buckley, 1988; smoothed as in scikit-learn.
 """
 
 from __future__ import annotations

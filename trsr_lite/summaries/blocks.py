@@ -1,6 +1,6 @@
 """A history cut into complete blocks and recent items.
 
-Invariant: blocks are cut from the oldest end, so appending an item never moves a border; what no block holds yet is
+Invariant: blocks are cut from the oldest end, so appending an item never moves a border. What no block holds yet is
 among the recent items. Nothing here knows texts or models.
 """
 

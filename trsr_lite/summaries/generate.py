@@ -1,7 +1,7 @@
 """Planned summaries to texts: of the nodes of all plans, only the missing ones are generated.
 
-Invariant: no prompt grows with the history, because a node reads one block, one summary and a block, or at most
-`fan_in` summaries. All missing nodes that are ready, of all users, are generated together.
+Invariant: no prompt grows with the history. A node reads one block, one summary and a block, or at most `fan_in`
+summaries. All missing nodes that are ready, of all users, are generated together.
 """
 
 from __future__ import annotations

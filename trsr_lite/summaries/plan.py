@@ -1,8 +1,8 @@
 """The plan of a history's summary: nodes that read one block, one summary and a block, or some summaries.
 
-Invariant: a node's key depends on its items and its children's keys, never on generated text, so a whole plan is known
-before any model runs. An appended item never changes what was planned over complete blocks before it, but for the
-nodes above the newest: O(log n) of them.
+Invariant: a node's key depends on its items and its children's keys, never on generated text. So a whole plan is known
+before any model runs. An appended item never changes what was planned over complete blocks before it, but for the nodes
+above the newest: O(log n) of them.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 """Summaries on disk, addressed by everything they depend on.
 
-Invariant: a summary is found again exactly if the text that a model would be given, the model and the decoding are
-the same; each one is committed as it is made. A row is answered only where its seal, a hash of all of it, says that it
-is what was written: one that was damaged is made again, and rows from before there were seals are read. A store that
-cannot be read is never destroyed: it is moved aside, or refused. What was to be forgotten is gone from the disk, or an
-error says that it is not.
+Invariant: a summary is found again exactly if the text that a model would be given, the model and the decoding are the
+same; each one is committed as it is made. A row is answered only where its seal, a hash of all of it, fits. A damaged
+row is made again, and rows from before there were seals are read. A store that cannot be read is never destroyed: it is
+moved aside, or refused. What was to be forgotten is gone from the disk, or an error says that it is not.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A bundle's summarizer at work: preference summaries of users, from the store or made now.
 
-Invariant: a history is planned once, and the model is loaded only where a summary is missing. What a user's summary
-rests on is linked to the user before any of it is made, so that one who was interrupted can be forgotten too.
+Invariant: a history is planned once, and the model is loaded only where a summary is missing. What a summary rests on
+is linked to the user before any of it is made, so an interrupted user can be forgotten too.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A scripted engine for tests: the real protocol, no model.
 
-Invariant: one character is one token, so a test can read back every prompt; what is generated and how candidates score
-is up to two functions, and everything that was asked is recorded.
+Invariant: one character is one token, so a test can read back every prompt. Two functions decide what is generated and
+how candidates score. Everything that was asked is recorded.
 """
 
 from __future__ import annotations

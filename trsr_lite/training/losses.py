@@ -1,7 +1,7 @@
 """What is learned: losses over the answer logits of packs.
 
-Invariant: losses are computed in float32 from float32 logits, summed over rows, so that the caller divides by the
-number of rows of a whole step, however they were packed or spread over devices.
+Invariant: losses are computed in float32 from float32 logits and summed over rows. The caller divides by the rows of a
+whole step, however they were packed or spread over devices.
 """
 
 from __future__ import annotations

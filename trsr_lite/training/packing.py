@@ -1,7 +1,7 @@
 """Examples to rows, and rows to packs: what one forward pass reads.
 
 Invariant: a row's prompts are those of inference, token for token, and no answer is ever cut. A pack lays rows one
-after another; inside a row, the prefix stands once and every candidate follows it at the prefix's next position.
+after another. Inside a row, the prefix stands once, and every candidate follows it at the prefix's next position.
 """
 
 from __future__ import annotations
@@ -117,8 +117,8 @@ def build(
 def pack(rows: Sequence[PackedRow], answers: tuple[int, int] | None = None, *, whole_text: bool = False) -> Pack:
     """Rows as one pack.
 
-    With `whole_text`, every token of every prompt and its answer is supervised, as the paper does; a prefix that
-    stands for C prompts counts C times. A row without labels has its suffixes supervised.
+    With `whole_text`, every token of every prompt and its answer is supervised, as the paper does. A prefix that stands
+    for C prompts counts C times. A row without labels has its suffixes supervised.
     """
     ids: list[int] = []
     positions: list[int] = []

@@ -7,7 +7,7 @@
     adapter/       what was trained (`model/` after `--full`)
     curves.png     the log as a picture, with the extra `plot`
 
-Invariant: `run.json` exists from the first moment and always parses; `adapter/` exists only when it is whole and has
+Invariant: `run.json` exists from the first moment and always parses. `adapter/` exists only when it is whole and has
 been read back.
 """
 

@@ -1,7 +1,7 @@
 """Which users are read in which step, on which device.
 
-Invariant: a step reads the same users on one device as on many, and the order depends on the seed alone, so a run can
-be continued anywhere.
+Invariant: a step reads the same users on one device as on many. The order depends on the seed alone, so a run can be
+continued anywhere.
 """
 
 from __future__ import annotations

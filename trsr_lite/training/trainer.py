@@ -1,7 +1,7 @@
 """transformers' Trainer over packs: its optimizer, checkpoints, devices and resuming, with our rows and losses.
 
-Invariant: a step's loss is the mean over its users, however they are packed or spread over devices; a checkpoint that
-is used again is complete; a loss that is not a number ends the run before it reaches a checkpoint.
+Invariant: a step's loss is the mean over its users, however they are packed or spread over devices. A checkpoint is
+used again only when it is complete. A loss that is not a number ends the run before it reaches a checkpoint.
 """
 
 from __future__ import annotations

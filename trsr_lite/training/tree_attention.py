@@ -1,10 +1,10 @@
 """Attention over packed rows: every candidate sees its row's prefix and itself, and nothing else.
 
-Invariant: for each token the result is that of its own whole prompt, and no mask over the whole pack is ever built, so
-the cost is that of the pairs that see each other. A row needs two calls of torch's fused attention: the prefix, causal;
-and all its candidates as a batch, whose keys are the prefix and the candidate. On a CPU in bfloat16 plain products are
-up to 2.7 times as fast, because the prefix need not be copied for each candidate; their scores take memory, so that
-longer prefixes are left to the fused one (`benchmarks/training.py`).
+Invariant: for each token the result is that of its own whole prompt. No mask over the whole pack is ever built, so only
+pairs that see each other cost time. A row needs two calls of torch's fused attention: the prefix, causal; and all its
+candidates as a batch, whose keys are the prefix and the candidate. On a CPU in bfloat16 plain products are up to 2.7
+times as fast: the prefix need not be copied for each candidate. Their scores take memory, so longer prefixes are left
+to the fused one (`benchmarks/training.py`).
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def plain_attention(
 ) -> list[torch.Tensor]:
     """The same by matrix products: the scores of all candidates with the prefix are one.
 
-    Scores are in the type of `query`. What all keys share moves all scores of a token alike, which no softmax sees, but
+    Scores are in the type of `query`. What all keys share moves all scores of a token alike. No softmax sees it, but
     bfloat16 would round what is left: Qwen2's keys have biases above 100. So it is taken away first.
     """
     (heads, _, width), sharing = query.shape, len(key)
