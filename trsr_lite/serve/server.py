@@ -1,4 +1,4 @@
-"""The server: one thread reads requests, one writes answers, the queue's own works; the caller's watches over them.
+"""The server of one client on a pair of streams: a thread reads requests, one writes answers, the caller's watches.
 
 Invariant: the reading thread never waits for a model, so `cancel` and `status` are answered at once. The queue's thread
 never waits for the client. All ends in one place: `run` returns once the last answer is written, or the client or the
@@ -21,14 +21,15 @@ from typing import Any
 from trsr_lite import __version__
 from trsr_lite.errors import Cancelled, TrsrError
 from trsr_lite.prompts.templates import PROMPT_VERSION
-from trsr_lite.recommender.queue import PRIORITIES, CallQueue
-from trsr_lite.results import RESULT_SCHEMA, OnProgress, Progress
+from trsr_lite.recommender.queue import PRIORITIES
+from trsr_lite.results import RESULT_SCHEMA, Progress
 from trsr_lite.serve import message
-from trsr_lite.serve.job import JOBS, JOBS_BYTES, Job, is_full
+from trsr_lite.serve.job import JOBS, JOBS_BYTES, Job
 from trsr_lite.serve.message import LINE_BYTES, Id, Lines, Refused, Request
-from trsr_lite.serve.methods import METHODS, PROTOCOL, Cancel, parse
+from trsr_lite.serve.methods import METHODS, PROTOCOL, parse
 from trsr_lite.serve.outbox import Outbox
 from trsr_lite.serve.recommenders import OPEN, Recommenders
+from trsr_lite.serve.service import Progressed, Service
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +49,8 @@ class Server:
         *,
         progress_seconds: float = PROGRESS_SECONDS,
     ) -> None:
-        self._recommenders, self._read, self._progress_seconds = recommenders, read, progress_seconds
-        self._queue, self._outbox = CallQueue[Job](), Outbox(write)
+        self._read, self._progress_seconds = read, progress_seconds
+        self._service, self._outbox = Service(recommenders), Outbox(write)
         self._last: Id | None = None  # the request to shut down, which is answered last
         self._until = math.inf  # when the running request is not waited for any longer
 
@@ -75,11 +76,7 @@ class Server:
             while writer.is_alive() and alive():
                 writer.join(WATCH_SECONDS)
         finally:
-            self._stop("ended", lambda _: True)
-            if self._queue.close(min(LAST_SECONDS, max(0.0, self._until - time.monotonic()))) and not left_behind:
-                self._recommenders.close()
-            else:
-                self._queue.abandon()
+            self._service.close(min(LAST_SECONDS, max(0.0, self._until - time.monotonic())))
         error = self._outbox.broken
         if error is not None and not is_gone(error):
             raise TrsrError(f"stdout cannot be written: {error.strerror}") from error
@@ -106,7 +103,7 @@ class Server:
             request = message.read(line, beginning)
             return request is None or self._start(request)
         except Refused as refused:
-            if request is None and refused.to is not None and self._knows(refused.to):
+            if request is None and refused.to is not None and self._service.knows(refused.to):
                 refused.data["used"], refused.to = refused.to, None  # that request has its own answer
             if request is None or request.id is not None:
                 self._outbox.put(message.failure(refused.to, refused.code, str(refused), refused.data))
@@ -117,7 +114,7 @@ class Server:
         return True
 
     def _start(self, request: Request) -> bool:
-        if request.id is not None and self._knows(request.id):
+        if request.id is not None and self._service.knows(request.id):
             text = "the id of a request that is not answered yet was used again"
             raise Refused(message.INVALID_REQUEST, text, used=request.id)
         kind = METHODS.get(request.method)
@@ -131,73 +128,25 @@ class Server:
         params = parse(kind, request.params)
         if request.method == "shutdown":
             self._last, self._until = request.id, time.monotonic() + LAST_SECONDS
-            self._stop("shutdown", lambda _: True)
+            self._service.stop("shutdown")
             return False
         if request.method == "initialize":
             self._answer(request.id, _capabilities())
         elif request.method == "status":
-            self._answer(request.id, self._status())
+            self._answer(request.id, self._service.status())
         elif request.method == "cancel":
-            self._answer(request.id, {"cancelled": self._cancel(params)})
+            cancelled = self._service.stop("cancelled", lambda job: job.id == params.id)
+            self._answer(request.id, {"cancelled": cancelled})
         else:
-            self._wait(request, params)
-        return True
-
-    def _wait(self, request: Request, params: Any) -> None:
-        user_id, work = params.prepare()
-        job = Job(
-            request.method,
-            params.priority,
-            user_id,
-            lambda job: work(self._recommenders, job.stop, self._reporter(job)),
-            self._finish,
-            id=request.id,
-            size=request.size,
-        )
-
-        def ends(other: Job) -> str | None:
-            same = other.name == job.name
-            if other.user_id != user_id or not (params.supersede if same else job.name == "forget"):
-                return None
-            return "superseded" if same else "forgotten"
-
-        waiting, _ = self._queue.state()
-        if is_full([other for other in waiting if not ends(other)], job):
-            raise Refused(
-                message.BUSY,
-                "too many requests wait",
-                to=request.id,
-                hint="wait for answers, or cancel requests",
+            self._service.submit(
+                request.method,
+                params,
+                self._finish,
+                progressed=self._reporter() if request.id is not None else lambda _job, _progress: None,
+                id=request.id,
+                size=request.size,
             )
-        for other, reason in self._queue.submit(job, ends=ends):
-            self._fail_as_cancelled(other, reason)
-
-    def _knows(self, number: Id) -> bool:
-        """Whether a request with this id is not answered yet."""
-        waiting, running = self._queue.state()
-        return any(job.id == number for job in (*waiting, *([running] if running else [])))
-
-    def _cancel(self, params: Cancel) -> bool:
-        return self._stop("cancelled", lambda job: job.id == params.id)
-
-    def _stop(self, reason: str, which: Callable[[Job], bool]) -> bool:
-        """End jobs early; those that wait are answered now. Whether there were any."""
-        gone, running = self._queue.stop(reason, which)
-        for job in gone:
-            self._fail_as_cancelled(job, reason)
-        return running or bool(gone)
-
-    def _status(self) -> dict[str, Any]:
-        import psutil
-
-        waiting, running = self._queue.state()
-        at = running.progress if running else None
-        return {
-            "running": running and {"id": running.id, "method": running.name, **(_progress(at) if at else {})},
-            "waiting": [{"id": job.id, "method": job.name, "priority": job.priority} for job in waiting],
-            "models": self._recommenders.describe(),
-            "memory_bytes": psutil.Process().memory_info().rss,
-        }
+        return True
 
     # Working
 
@@ -213,17 +162,17 @@ class Server:
         except Exception as bug:  # noqa: BLE001 - a bug is reported, and the next request is served
             self._fail_as_bug(job, bug)
 
-    def _reporter(self, job: Job) -> OnProgress:
-        job.progress, last = None, time.monotonic()
+    def _reporter(self) -> Progressed:
+        """Tells the client how far one request is, not too often."""
+        last = math.nan  # until it runs
 
-        def report(progress: Progress) -> None:
+        def report(job: Job, progress: Progress) -> None:
             nonlocal last
-            job.progress = progress
-            job.stop.check()  # fetching and preparing a model know of no cancellation
-            if job.id is not None and time.monotonic() - last >= self._progress_seconds:
-                last = time.monotonic()
-                line = message.notification("progress", {"id": job.id, **_progress(progress)})
-                self._outbox.progress(job.id, line)
+            now = time.monotonic()
+            last = now if math.isnan(last) else last
+            if job.id is not None and now - last >= self._progress_seconds:
+                last = now
+                self._outbox.progress(job.id, message.notification("progress", {"id": job.id, **progress._asdict()}))
 
         return report
 
@@ -231,19 +180,19 @@ class Server:
 
     def _write_out(self) -> None:
         self._outbox.write_all()
-        self._stop("ended", lambda _: True)  # nobody reads any more
+        self._service.stop("ended")  # nobody reads any more
 
     def _is_over(self, reader: threading.Thread) -> bool:
         """Waits a moment; whether no request will come and all have ended."""
         reader.join(WATCH_SECONDS)
-        return not reader.is_alive() and self._queue.join(WATCH_SECONDS)
+        return not reader.is_alive() and self._service.queue.join(WATCH_SECONDS)
 
     def _left_behind(self) -> bool:
         """Whether the running request has had its time; it is answered now, whatever its work still does.
 
         Fetching a model knows of no cancellation.
         """
-        job = self._queue.abandon() if time.monotonic() >= self._until else None
+        job = self._service.abandon() if time.monotonic() >= self._until else None
         if job:
             self._fail_as_cancelled(job, job.stopped or "shutdown")
         return job is not None
@@ -276,10 +225,6 @@ class Server:
 def is_gone(error: OSError) -> bool:
     """Whether the client does not read any more, which is no failure; Windows says so with `EINVAL` too."""
     return isinstance(error, ConnectionError) or (os.name == "nt" and error.errno == errno.EINVAL)
-
-
-def _progress(progress: Progress) -> dict[str, Any]:
-    return progress._asdict()
 
 
 def _capabilities() -> dict[str, Any]:
