@@ -20,6 +20,7 @@ from trsr_lite import ConvertOptions, EngineOptions, Recommender, cli, read_user
 from trsr_lite.catalog import build
 from trsr_lite.cli.flags import CONFIGURABLE
 from trsr_lite.options import make
+from trsr_lite.serve.http import openapi
 from trsr_lite.training.request import Request as TrainRequest
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +42,8 @@ SLOW_OPTIONS = (
     "-m",
     "--catalog",
     "--pairs-out",
-)  # another model, or a file that another command makes
+    "--http",
+)  # another model, a file that another command makes, or a server that ends when it is told
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -186,6 +188,10 @@ def test_other_programs_that_are_typed_are_there() -> None:
             fine = set(re.findall(r"[a-z0-9]+", (re.findall(r"\[(.+?)\]", " ".join(words)) or [""])[0])) <= extras
         elif program in ("python", "node"):
             fine = (ROOT / words[1]).exists()
+        elif program == "python3":
+            fine = words[1] == "-c"
+        elif program == "curl":
+            fine = words[1].partition(":8080")[2] in openapi.document()["paths"]
         elif program in ("pytest", "pre-commit"):
             fine = all((ROOT / word).exists() for word in words if word.startswith("tests/"))
         else:

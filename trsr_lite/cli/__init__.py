@@ -28,7 +28,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "summarize": "Summarize what a user likes.",
         "prompt": "Show exactly what the models see.",
         "batch": "Summarize and rank for every user of a file.",
-        "serve": "Serve another program on stdin and stdout.",
+        "serve": "Serve other programs on stdin and stdout, or over HTTP.",
     },
     "Items and summaries": {
         "catalog": "Index many items in one file.",

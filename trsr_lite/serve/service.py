@@ -1,7 +1,7 @@
 """What stands behind every transport: the models, and the one queue of requests for them.
 
-Invariant: a request that was submitted ends exactly once, whether its work is done, fails, or is stopped while it waits;
-`ended` is told by the thread that ended it. A transport knows how its client is answered; nothing here does.
+Invariant: a request that was submitted ends exactly once, whether its work is done, fails, or is stopped while it
+waits; `ended` is told by the thread that ended it. A transport knows how its client is answered; nothing here does.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from trsr_lite.serve.message import Id, Refused
 from trsr_lite.serve.recommenders import Recommenders
 
 Ended = Callable[[Job, Any, BaseException | None], None]
-"""Told the job, its result, and what went wrong; of a job that was stopped that is `Cancelled`, and `stopped` says why."""
+"""Told the job, its result, and what went wrong: `Cancelled` where it was stopped, for what `stopped` says."""
 
 Progressed = Callable[[Job, Progress], None]
 
@@ -64,9 +64,7 @@ class Service:
 
         waiting, _ = self.queue.state()
         if is_full([other for other in waiting if not ends(other)], job):
-            raise Refused(
-                message.BUSY, "too many requests wait", to=id, hint="wait for answers, or cancel requests"
-            )
+            raise Refused(message.BUSY, "too many requests wait", to=id, hint="wait for answers, or cancel requests")
         for other, reason in self.queue.submit(job, ends=ends):
             _end_unrun(other, reason)
         return job
