@@ -24,6 +24,8 @@ import os, sys
 read, write = (os.dup(int(number)) for number in sys.argv[1:3])
 os.dup2(read, 3)
 os.dup2(write, 4)
+os.set_inheritable(3, True)  # `dup2` of a number to itself does not
+os.set_inheritable(4, True)
 os.execvp(sys.argv[3], sys.argv[3:])
 """
 

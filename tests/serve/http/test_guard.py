@@ -65,7 +65,6 @@ def test_a_browser_that_asks_first_is_not_let_in(web: Web) -> None:
         None,
         "",
         "Bearer",
-        "Bearer ",
         f"Bearer {TOKEN}x",
         f"Bearer {TOKEN[:-1]}",
         f"Basic {TOKEN}",

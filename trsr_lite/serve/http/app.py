@@ -10,7 +10,6 @@ import asyncio
 import itertools
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -25,12 +24,12 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from trsr_lite.errors import SettingsError
+from trsr_lite.serve.awaited import awaited
 from trsr_lite.serve.http import openapi, page, rerank
 from trsr_lite.serve.http.body import Bodies, until_gone
 from trsr_lite.serve.http.faults import Fault, answer, fault, json_response
 from trsr_lite.serve.http.figures import Figures
 from trsr_lite.serve.http.guard import Access, Guard
-from trsr_lite.serve.job import Job
 from trsr_lite.serve.methods import METHODS, parse
 from trsr_lite.serve.service import Service
 
@@ -79,36 +78,26 @@ class Api:
 
     async def _answer(self, request: Request, prepare: Prepare) -> Response:
         body = await self._bodies.read(request)
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
+        made: list[Callable[[Any], Any]] = []
 
-        def settle(result: Any, error: BaseException | None) -> None:
-            if not done.done():
-                done.set_result((result, error))
+        def prepared() -> tuple[str, Any]:
+            method, params, answered = prepare(_parsed(body))
+            made.append(answered)
+            return method, params
 
-        def ended(job: Job, result: Any, error: BaseException | None) -> None:
-            with suppress(RuntimeError):  # the loop was closed: nobody waits any more
-                loop.call_soon_threadsafe(settle, result, error and fault(error, job.stopped))
-
-        def submit() -> tuple[Job, Callable[[Any], Any]]:
-            method, params, made = prepare(_parsed(body))
-            return self._service.submit(method, params, ended, id=f"http-{next(self._ids)}", size=len(body)), made
-
-        job, made = await run_in_threadpool(submit)
+        job_id = f"http-{next(self._ids)}"
+        work = asyncio.ensure_future(awaited(self._service, prepared, id=job_id, size=len(body)))
         gone = asyncio.ensure_future(until_gone(request))
         try:
-            await asyncio.wait((done, gone), return_when=asyncio.FIRST_COMPLETED)
-            if not done.done():
+            await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
                 raise ClientDisconnect
         finally:
             gone.cancel()
-            if not done.done():
-                self._service.stop("cancelled", lambda other: other is job)
-        result, error = done.result()
-        if error is not None:
-            raise error
+            work.cancel()
+        result = work.result()
         self.figures.cost(result.get("stats", {}))
-        return json_response(await run_in_threadpool(made, result))
+        return json_response(await run_in_threadpool(made[0], result))
 
     def _prepare(self, method: str, data: Any) -> tuple[str, Any, Callable[[Any], Any]]:
         """The params of a method as on stdin, but for the model: a client must not make us open a file it names."""

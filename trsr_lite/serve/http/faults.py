@@ -14,7 +14,8 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
-from trsr_lite.errors import Cancelled, DataError, ModelError, SettingsError, TrsrError
+from trsr_lite.errors import DataError, ModelError, SettingsError, TrsrError
+from trsr_lite.serve.awaited import Stopped
 from trsr_lite.serve.message import BUSY, ERROR_LENGTH, Refused
 
 logger = logging.getLogger(__name__)
@@ -31,17 +32,16 @@ class Fault(Exception):
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
 
-def fault(error: BaseException, stopped: str | None = None) -> Fault:
-    """An error as its fault; `stopped` says why a job was stopped."""
+def fault(error: BaseException) -> Fault:
+    """An error as its fault."""
     if isinstance(error, Fault):
         return error
     if isinstance(error, Refused):
         status = HTTPStatus.TOO_MANY_REQUESTS if error.code == BUSY else HTTPStatus.BAD_REQUEST
         return Fault(status, str(error), hint=error.data.get("hint"), retry_after=str(AGAIN_SECONDS))
-    if isinstance(error, Cancelled):
-        newer = stopped in ("superseded", "forgotten")
-        status = HTTPStatus.CONFLICT if newer else HTTPStatus.SERVICE_UNAVAILABLE
-        return Fault(status, f"the request was {stopped}" if newer else "the server stops")
+    if isinstance(error, Stopped):
+        newer = error.reason in ("superseded", "forgotten")
+        return Fault(HTTPStatus.CONFLICT if newer else HTTPStatus.SERVICE_UNAVAILABLE, str(error))
     if isinstance(error, (SettingsError, DataError)):
         return Fault(HTTPStatus.BAD_REQUEST, str(error), hint=error.hint)
     if isinstance(error, ModelError):
