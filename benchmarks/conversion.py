@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import platformdirs
 
 from benchmarks.measure import in_turns, report
 from trsr_lite.conversion import comparison, gguf, llama_cpp_scripts, merge
@@ -27,6 +26,7 @@ from trsr_lite.conversion.convert_options import ConvertOptions
 from trsr_lite.conversion.verify import held_out, reference
 from trsr_lite.engine.llama import LlamaEngine
 from trsr_lite.io import files as disk
+from trsr_lite.io import folders
 from trsr_lite.io.digests import file_digest
 from trsr_lite.models.speed import measure
 from trsr_lite.recommender.recommender import Recommender
@@ -150,7 +150,7 @@ def main() -> None:
     work: Path = arguments.work
     work.mkdir(parents=True, exist_ok=True)
     kept = Kept(work / "results.json", [file_digest(arguments.run / run_dir.RUN), arguments.lists])
-    tools = llama_cpp_scripts.find(None, Path(platformdirs.user_cache_dir("trsr-lite", False)), offline=False)
+    tools = llama_cpp_scripts.find(None, folders.cache(), offline=False)
     paths = files(arguments.run, work, tools)
     kept_order(arguments.run, paths, arguments.lists, kept)
     apart, merged = bundles(arguments.run, work, tools)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
-import platformdirs
-
+from trsr_lite.io import folders
 from trsr_lite.io.digests import file_digest
 from trsr_lite.models import default
 from trsr_lite.models.bundle import Bundle, load
@@ -25,4 +23,4 @@ def environment() -> dict[str, str]:
 def bundle() -> Bundle:
     """The prepared default, made by another process: whoever measures memory would pass its own peak on to children."""
     subprocess.run([*PROGRAM, "inspect", "smollm2"], check=True, capture_output=True, env=environment())
-    return load(default.prepare(Path(platformdirs.user_data_dir("trsr-lite", False))), file_digest)
+    return load(default.prepare(folders.data()), file_digest)

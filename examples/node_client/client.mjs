@@ -26,6 +26,7 @@ export class Client {
   #waiting = new Map();
   #last = 0;
   #ended;
+  #reason; // why no request can be answered any more, where that is known
 
   constructor({ command = ["trsr-lite", "serve"], env = process.env } = {}) {
     const [program, ...options] = command;
@@ -33,7 +34,7 @@ export class Client {
     this.#process.stdin.on("error", () => {}); // it has ended: said to every request below
     createInterface({ input: this.#process.stdout }).on("line", (line) => this.#read(line));
     this.#ended = new Promise((resolve) => {
-      this.#process.once("error", (error) => resolve(this.#end(error.message)));
+      this.#process.once("error", (error) => resolve(this.#end(error.message, unstarted(program, error))));
       this.#process.once("close", (code, signal) => resolve(this.#end(signal ?? code)));
     });
   }
@@ -73,7 +74,7 @@ export class Client {
 
   #ask(method, params, { onProgress, signal } = {}) {
     if (signal?.aborted) return Promise.reject(signal.reason);
-    if (this.#waiting === null) return Promise.reject(ended());
+    if (this.#waiting === null) return Promise.reject(this.#reason ?? ended());
     const id = ++this.#last;
     let line;
     try {
@@ -140,8 +141,9 @@ export class Client {
     else request.resolve(message.result);
   }
 
-  #end(how) {
-    this.#rejectAll(() => ended(how));
+  #end(how, reason) {
+    this.#reason ??= reason;
+    this.#rejectAll(() => this.#reason ?? ended(how));
     this.#waiting = null;
     return how;
   }
@@ -151,6 +153,15 @@ export class Client {
 function encoded(message) {
   const line = JSON.stringify({ jsonrpc: "2.0", ...message });
   return line.replace(/\\(?:u[dD][89a-fA-F][0-9a-fA-F]{2}|[^])/g, (sign) => (sign.length > 2 ? "\ufffd" : sign)) + "\n";
+}
+
+/** Why a program could not be started, and what to do. */
+function unstarted(program, { code, message }) {
+  const hints = {
+    ENOENT: `there is no program \`${program}\` on the PATH: install trsr-lite, or name it: new Client({ command: ["/path/to/trsr-lite", "serve"] })`,
+    EACCES: `\`${program}\` may not be run: is it a folder, or not executable?`,
+  };
+  return new ServerError({ code: "ENDED", message: `the server could not be started: ${message}`, data: { hint: hints[code] } });
 }
 
 function ended(how) {

@@ -97,6 +97,8 @@ test("close ends the requests and the server", async () => {
 
 test("a server that cannot start fails every request", async () => {
   const client = new Client({ command: ["./no-such-program"] });
-  await assert.rejects(client.status(), { code: "ENDED" });
+  const why = { code: "ENDED", message: /could not be started: .*ENOENT/, hint: /no program `\.\/no-such-program` on the PATH/ };
+  await assert.rejects(client.status(), why);
+  await assert.rejects(client.status(), why); // later, too
   assert.match(await client.close(), /ENOENT/);
 });

@@ -17,7 +17,7 @@ try {
   if (summary) console.log(summary); // there is none for a history that is short
   for (const { rank, title, score } of recommendations) console.log(`${rank}. ${title} (${score.toFixed(2)})`);
 } catch (error) {
-  console.error(error.message, error.hint ?? "");
+  console.error(`Error: ${error.message}${error.hint ? `\nhint: ${error.hint}` : ""}`);
   process.exitCode = 1;
 } finally {
   await client.close();

