@@ -118,7 +118,14 @@ def browser(folder: Path) -> Iterator[Page]:
     (its_read, our_write), (our_read, its_write) = os.pipe(), os.pipe()
     command = [
         *(found, "--headless=new", "--remote-debugging-pipe", f"--user-data-dir={folder}", "--no-first-run"),
-        *("--disable-gpu", "--disable-dev-shm-usage", "--no-sandbox", "--disable-background-networking", "about:blank"),
+        *(
+            "--disable-gpu",
+            "--hide-scrollbars",
+            "--disable-dev-shm-usage",
+            "--no-sandbox",
+            "--disable-background-networking",
+            "about:blank",
+        ),
     ]
     process = subprocess.Popen(
         [sys.executable, "-c", _START, str(its_read), str(its_write), *command],
