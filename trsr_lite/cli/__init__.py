@@ -31,6 +31,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "serve": "Serve other programs on stdin and stdout, or over HTTP.",
     },
     "Items and summaries": {
+        "import": "Make a user file from what other programs export.",
         "catalog": "Index many items in one file.",
         "cache": "Show, count or delete the stored summaries.",
     },
@@ -48,6 +49,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
     },
 }
 COMMANDS: Mapping[str, str] = {name: text for section in SECTIONS.values() for name, text in section.items()}
+MODULES = {"import": "imports"}  # of commands that are called like words of Python
 INTERRUPTED = 130
 
 
@@ -56,7 +58,7 @@ class LazyGroup(manual.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names, sorted; a program that was frozen has left some out."""
-        return [name for name in sorted(COMMANDS) if importlib.util.find_spec(f"{__name__}.{name}")]
+        return [name for name in sorted(COMMANDS) if importlib.util.find_spec(_module(name))]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """The command itself, imported now."""
@@ -64,7 +66,7 @@ class LazyGroup(manual.Group):
             return None
         if name not in self.list_commands(ctx):
             raise TrsrError(f"`{name}` is not part of this program", hint="install trsr-lite with Python: it is there")
-        command: click.Command = importlib.import_module(f"{__name__}.{name}").command
+        command: click.Command = importlib.import_module(_module(name)).command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -102,6 +104,10 @@ def group(ctx: click.Context, config: str | None, verbose: bool) -> None:
     set_up_logging(verbose)
     defaults, name = read_config(config), str(ctx.invoked_subcommand)
     ctx.default_map = {name: _nested(group.get_command(ctx, name), defaults)}
+
+
+def _module(name: str) -> str:
+    return f"{__name__}.{MODULES.get(name, name)}"
 
 
 def _nested(command: click.Command | None, defaults: dict[str, Any]) -> dict[str, Any]:

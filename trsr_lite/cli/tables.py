@@ -33,12 +33,17 @@ def console() -> Console:
 
 def print_json(data: Any) -> None:
     """Indented JSON on stdout, in UTF-8 whatever the terminal's encoding."""
-    try:
-        text = orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-    except TypeError:  # the name of a file may be no Unicode text
-        text = f"{json.dumps(data, indent=2)}\n".encode()
+    text = json_bytes(data)
     sys.stdout.flush()
     sys.stdout.buffer.write(text)
+
+
+def json_bytes(data: Any) -> bytes:
+    """Indented JSON, in UTF-8."""
+    try:
+        return orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    except TypeError:  # the name of a file may be no Unicode text
+        return f"{json.dumps(data, indent=2)}\n".encode()
 
 
 def print_summary(result: Result, console: Console) -> None:
@@ -251,6 +256,16 @@ def print_facts(title: str, facts: Iterable[tuple[str, Any]], console: Console) 
     table.add_column(overflow="fold")  # a digest or a path is never shortened
     for name, value in facts:
         table.add_row(name, Text(fold(_plain(value, name))))
+    console.print(table)
+
+
+def print_rows(names: Sequence[str], rows: Iterable[Sequence[str]], console: Console) -> None:
+    """A table of texts; its first column is never broken."""
+    table = Table()
+    for number, name in enumerate(names):
+        table.add_column(name, no_wrap=number == 0, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(fold(text)) for text in row))
     console.print(table)
 
 

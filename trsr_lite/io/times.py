@@ -26,6 +26,7 @@ _AMERICAN = re.compile(
     r"(\d\d?)/(\d\d?)/(\d{4}),? (\d\d?):(\d\d)(?::(\d\d))? ?([AP])M", re.ASCII
 )  # with AM or PM, the month comes first everywhere
 _DAY_OR_MONTH = re.compile(r"\d\d?[/.-]\d\d?[/.-]\d{2,4}(?:\D.*)?", re.ASCII)
+_MAIL = re.compile(r"[A-Z]+, ?\d\d?[ -]")  # a day of the week and of the month: of `Jan 2, 2026, 1 PM` it reads no PM
 HINT = "use ISO 8601, such as 2026-01-02T10:00:00Z"
 AMBIGUOUS = "its day and month cannot be told apart: write the year first, such as 2026-01-31"
 
@@ -72,7 +73,7 @@ def _of_text(text: str, plain: str) -> float | None:
             return None
         hour = hour % 12 + (12 if american.group(7) == "P" else 0)
         return datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp()
-    if text[:1].isalpha() and "," in text:  # as mail and feeds have it: Fri, 02 Jan 2026 10:00:00 GMT
+    if _MAIL.match(text):  # as mail and feeds have it: Fri, 02 Jan 2026 10:00:00 GMT
         moment = parsedate_to_datetime(plain)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     return None
