@@ -143,7 +143,7 @@ class Result(Sequence[Recommendation]):
     """A ranking, best first, and the summary that it was made with.
 
     It is a sequence of its recommendations: `len(result)`, `result[0].item.title`, `for entry in result[:3]`. A result
-    counts as true also without any, because its summary is one; two are equal where all their parts are.
+    counts as true also without any, because its summary is one. Two are equal where all their parts are.
 
     Attributes
     ----------

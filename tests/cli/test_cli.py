@@ -813,6 +813,7 @@ def test_closed_streams_are_no_bugs(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert "stdin: is closed" in capsys.readouterr().err
     monkeypatch.setattr(sys, "stdout", None)
     assert cli.run(["cache", "path"]) == 0
+    assert sys.stdout is None  # what took its place is closed
 
 
 def test_model_and_folders_come_from_the_environment(

@@ -1,7 +1,7 @@
 """A file of users as rows, read one at a time from any row on.
 
 Invariant: memory does not grow with the file. A row is what `User.from_dict` reads. A row that cannot be used is still
-a row, with its number and the reason, so every row of the file is accounted for.
+a row, with its number and the reason: every row of the file is accounted for.
 """
 
 from __future__ import annotations

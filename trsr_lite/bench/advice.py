@@ -47,7 +47,7 @@ def busy(report: Report) -> str | None:
 
 
 def threads(report: Report) -> str | None:
-    """Fewer threads do as well as the most that were measured; on a machine in doubt they would always seem to."""
+    """Fewer threads do as well as the most that were measured. On a machine in doubt they would always seem to."""
     if busy(report) or unsteady(report):
         return None
     batch = max(row["batch"] for row in report["prefill"])

@@ -1,7 +1,7 @@
 """Rounds of work, in seconds and joules.
 
-Invariant: things that are compared are measured in turns (A B C, A B C, …), so a machine whose speed drifts favours
-none of them. The first round only warms up.
+Invariant: things that are compared are measured in turns (A B C, A B C, …): a machine whose speed drifts favours none
+of them. The first round only warms up.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ def build(
 
     Bad rows go to `rejects` (default: `<path>.rejects.jsonl`, with a number where that is taken); `strict` makes the
     first an error. Of rows with one id the last counts. Raises `SettingsError` where `path` or `rejects` exists and
-    `force` is not set, `DataError` where no item can be used, and `StoreError` where the file cannot be written.
+    `force` is not set. Raises `DataError` where no item can be used, and `StoreError` where the file cannot be written.
     """
     target = Path(path)
     with _written(target):
@@ -217,7 +217,7 @@ def _rejecting(
 
 
 def _same(path: Path, other: Path) -> bool:
-    """Whether two names are of one file, by way of links or of a disk that does not tell case as well."""
+    """Whether two names are of one file, by links or on a disk that does not tell case."""
     with _written(path):
         if path.exists() and other.exists():
             return path.samefile(other)

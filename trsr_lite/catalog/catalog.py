@@ -61,8 +61,8 @@ class Catalog:
 
         A source is a `.jsonl`, `.ndjson`, `.csv` or `.parquet` file; `-` is JSON Lines on stdin. Bad rows go to the
         file `rejects` (default: `<path>.rejects.jsonl`); `strict` makes the first an error. Of rows with one id the
-        last counts. Raises `SettingsError` where `path` or `rejects` exists without `force`, `DataError` where no item
-        can be used, `StoreError` where the file cannot be written.
+        last counts. Raises `SettingsError` where `path` or `rejects` exists without `force`. Raises `DataError` where
+        no item can be used, and `StoreError` where the file cannot be written.
         """
         change = build.build(_several(sources), path, rejects=rejects, strict=strict, force=force, progress=progress)
         catalog = cls(path)
@@ -102,8 +102,8 @@ class Catalog:
     ) -> list[Item]:
         """The items that a user with this history (oldest first) and summary may like, best first.
 
-        Never an item of the history; at most `options.count` (or `options`, where it is a number), and fewer where
-        fewer share a word with either and pass the filters. Raises as `check` does.
+        Never an item of the history. At most `options.count` (or `options`, where it is a number); fewer where fewer
+        share a word with either and pass the filters. Raises as `check` does.
         """
         asked = _asked(options)
         with self._reading() as connection:
@@ -212,7 +212,7 @@ def _several(sources: str | Path | Sequence[str | Path]) -> Sequence[str | Path]
 
 
 def _times(connection: sqlite3.Connection) -> list[str] | None:
-    """The first and the last time of the items in ISO 8601; None where no item has one, or the file is older."""
+    """The first and the last time of the items in ISO 8601. None where no item has one, or the file is older."""
     if database.version(connection) < database.SCHEMA:
         return None
     first, last = connection.execute("SELECT min(time), max(time) FROM items").fetchone()

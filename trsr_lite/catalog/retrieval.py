@@ -87,7 +87,7 @@ def within(searches: Sequence[Terms], budget: int) -> list[Terms]:
 def _fused(
     connection: sqlite3.Connection, weights: Sequence[float], searches: Sequence[Terms], most: int
 ) -> tuple[list[int], bool]:
-    """Rows by the sum of weight / (PLACE + place) over the searches that find them; equal scores share a place.
+    """Rows by the sum of weight / (PLACE + place) over the searches that find them. Equal scores share a place.
 
     Also whether every search gave all that it found: at least one term is searched for, however frequent it is.
     """

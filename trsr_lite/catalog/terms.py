@@ -32,7 +32,7 @@ def searched(item: Item) -> tuple[str, str]:
 
 
 def spaced(text: str, version: int = SCHEMA) -> str:
-    """The text with runs of scripts that are not cut at spaces as overlapping pairs, for a catalog of this version."""
+    """The text, with overlapping pairs for scripts that are not cut at spaces, for a catalog of this version."""
     return text if text.isascii() else _DENSE[version].sub(_pairs, text)
 
 

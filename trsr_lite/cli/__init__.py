@@ -6,6 +6,7 @@ code here and nowhere else. `--help` imports click and the standard library only
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import io
 import os
@@ -127,7 +128,8 @@ def run(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     debug = "--debug" in (sys.argv[1:] if arguments is None else arguments)
     if sys.stdout is None:  # closed by who started this
-        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for as long as the program lasts
+        with Path(os.devnull).open("w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
+            return run(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # as on stderr, a letter that an encoding lacks ends no command
     try:

@@ -26,7 +26,7 @@ def read_config(path: str | None) -> dict[str, Any]:
 
 
 def of_command(file: Path, command: click.Command) -> dict[str, str]:
-    """Options of one command from a flat TOML file, as they would be typed; a name may have `_` for `-`."""
+    """Options of one command from a flat TOML file, as they would be typed. A name may have `_` for `-`."""
     names = [str(parameter.name) for parameter in command.params]
     return read_options(file, {spelled: name for name in names for spelled in (name, name.replace("_", "-"))})
 

@@ -182,7 +182,7 @@ def taken(kind: type[T], chosen: dict[str, Any]) -> T:
 
 
 def usual_model(context: click.Context) -> str:
-    """The model of the environment or the config file, for a command that takes models in a way of its own."""
+    """The model of the environment or the config file, for a command that takes models in its own way."""
     return os.environ.get("TRSR_LITE_MODEL") or context.lookup_default("model") or DEFAULT_MODEL
 
 

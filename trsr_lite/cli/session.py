@@ -34,7 +34,7 @@ def read_input(options: dict[str, Any]) -> tuple[User, list[Item] | None]:
 
 
 def _look_for(attributes: Sequence[str], items: Iterable[Item]) -> None:
-    """Warn of attributes that no item has, which may be misspelt; where there is none of them, that is an error."""
+    """Warn of attributes that no item has, which may be misspelt. If no item has any of them, that is an error."""
     known = {name for item in items for name in item.attributes}
     if not known.isdisjoint(attributes):
         for name in attributes:

@@ -1,7 +1,7 @@
 """LoRA adapters with the rank that llama.cpp multiplies fastest: padded by zeros before they are written as GGUF.
 
 Invariant: the padded adapter is the same function. llama.cpp's fast matrix product wants an inner dimension that fills
-its vectors. On a rank of 8 it falls back to a dot product for each value, which made scoring 1.4 times slower.
+its vectors. On a rank of 8 it falls back to dot products of single values, which made scoring 1.4 times slower.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def convert(
 
 
 def verify(model: str | Path, run: str | Path, *, offline: bool = False, **options: Any) -> dict[str, Any]:
-    """Compare the ranking of a bundle or `.gguf` file with that of the run it was made from; needs the extra `train`.
+    """Compare the ranking of a bundle or `.gguf` file with that of its run; needs the extra `train`.
 
         report = trsr_lite.verify("news_bundle", "runs/news", lists=50)
 

@@ -197,7 +197,7 @@ def prepared(name: str, data_dir: Path | None, identity: str | None) -> ModelFil
 
 
 def adapter_on(name: str, known: Mapping[str, str]) -> Path | None:
-    """The adapter (a folder of peft) of a run that was trained on the very base `known`; None if it is no such run."""
+    """The adapter (a folder of peft) of a run that was trained on the very base `known`, else None."""
     if not run_dir.is_run(name):
         return None
     record, options = run_dir.finished(Path(name))
@@ -223,7 +223,7 @@ def _trained(name: str, options: TrainOptions) -> Path:
 
 
 def copy(source: Path, place: Path, file_type: str | None) -> str:
-    """Write a GGUF to `place`, quantized if it is not, or as it is for `None`; returns the type of most tensors."""
+    """Write a GGUF to `place`: quantized if it is not, or as it is for `None`. Returns the type of most tensors."""
     types = gguf.tensor_types(source)
     low = [name for name in types if name not in FLOATS]
     most = low[0] if low else next(iter(types))  # norms and biases are F32 in every file

@@ -41,9 +41,9 @@ _CASE = (
 class Case:
     """One thing that a user did: item rows, the history oldest first.
 
-    `negatives` are those that the source shows; empty means that they are drawn. `user` is the user's number, `domain`
-    what the items are, where the source says so; `relevance` is what each candidate is worth to the user, by row,
-    and empty where the source knows of clicks alone.
+    `negatives` are those that the source shows; empty means that they are drawn. `user` is the user's number, and
+    `domain` what the items are, where the source says so. `relevance` is what each candidate is worth to the user, by
+    row. It is empty where the source knows of clicks alone.
     """
 
     user_id: str

@@ -34,8 +34,8 @@ _READERS: dict[str, ModuleType] = {"mind": mind, "amazon-m2": amazon_m2, "jsonl"
 class Example:
     """A list to rank: `labels[i]` is 1 where `candidates[i]` is the user's; the history is oldest first.
 
-    `domain` is what the items are, where the data say so for each user, `relevance[i]` what `candidates[i]` is worth to
-    the user, empty where the data know of clicks alone.
+    `domain` is what the items are, where the data say so for each user. `relevance[i]` is what `candidates[i]` is worth
+    to the user, empty where the data know of clicks alone.
     """
 
     user_id: str
@@ -93,7 +93,7 @@ class Dataset:
         return self._selection.ranges[part]
 
     def chosen(self, part: str, most: int, seed: int) -> list[int]:
-        """At most so many examples of a part, in order; which ones, their users and the seed decide, not the file."""
+        """At most so many examples of a part, in order. Their users and the seed decide which, not the file."""
         numbers = self.numbers(part)
         if most >= len(numbers):
             return list(numbers)

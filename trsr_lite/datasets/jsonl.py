@@ -1,7 +1,7 @@
 """Any data set, as two files of JSON Lines: `items.jsonl`, and `interactions.jsonl` or `impressions.jsonl`.
 
-Invariant: a user's sequence is in order of time where every interaction of that user has one, else in order of the
-file. Users may come in any order. Nothing is sorted in memory but one user's sequence.
+Invariant: a user's sequence is in order of time if every interaction has one, else in order of the file. Users may come
+in any order. Nothing is sorted in memory but one user's sequence.
 """
 
 from __future__ import annotations

@@ -178,8 +178,8 @@ def failures(outcomes: Mapping[str, Sequence[ListOutcome]]) -> list[str]:
 def _head(lists: EvalLists, systems: Sequence[System]) -> dict[str, Any]:
     """What answers depend on: the data, the lists and the systems.
 
-    Another version may draw other candidates from the same data. So the lists have a digest of their own, and answers
-    to other lists are never taken for answers to these.
+    Another version may draw other candidates from the same data. So the lists have a digest of their own. Answers to
+    other lists are never taken for answers to these.
     """
     return {
         "lists": lists.facts,

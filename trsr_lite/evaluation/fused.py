@@ -105,7 +105,7 @@ def model_adds(signals: ListSignals, model: str, outcomes: Sequence[ListOutcome]
 
     A bundle that fuses signals is taken at its word: its scores, and the same without the model's part. For any other
     model both fusions are cross-fitted on the same folds. A list that the model could not rank is ranked by the other
-    signals, or by nothing where the bundle has the weights. Raises `DataError` for too few lists.
+    signals. Where the bundle has the weights, nothing ranks it. Raises `DataError` for too few lists.
     """
     if any(outcome.model_parts is not None for outcome in outcomes):
         judged, after, before = _of_bundle(outcomes)

@@ -122,8 +122,8 @@ def signals_of(
 ) -> tuple[ListSignals, list[str]]:
     """The signals of the lists, and what there is to say about them.
 
-    Token vectors are made of the first bundle's embeddings, or of those of `bundle` where there is none among the
-    systems. Without any, or with a table that cannot be read, the other signals go on alone.
+    Token vectors are made of the first bundle's embeddings, or of those of `bundle` if no system is a bundle. Without
+    any, or with a table that cannot be read, the other signals go on alone.
     """
     bundles = [system.bundle for system in systems if isinstance(system, BundleSystem)]
     found, tokens, notes = next(iter(bundles), bundle), None, list[str]()
@@ -164,7 +164,7 @@ def scored(paths: Sequence[str], taken: Sequence[str]) -> list[System]:
 
 
 def _seen(label: str, trained_on: Mapping[str, Any], lists: EvalLists) -> list[str]:
-    """A warning where a model's own split is not the one that is ranked, or where it was chosen on these users."""
+    """A warning where a model's own split is not the ranked one, or where it was chosen on these users."""
     if not trained_on:  # nothing is known of it
         return []
     if origin_of(lists.facts) != trained_on:

@@ -158,7 +158,7 @@ class Outcomes:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[Any]:
-        """The file; where it cannot be written, it is closed, and a line that was begun is taken away by `_read`."""
+        """The file. Where it cannot be written, it is closed, and `_read` takes away a line that was begun."""
         file, folder = self._file, self.folder or Path()
         try:
             yield file
@@ -175,8 +175,8 @@ class Outcomes:
 def _with_known(folder: Path, head: dict[str, Any], *, force: bool) -> dict[str, Any]:
     """The head with the systems that the folder knows besides.
 
-    Raises `SettingsError` where the folder holds anything but an evaluation of these lists, or a system of the same
-    name that is another; with `force`, anything but an evaluation.
+    Raises `SettingsError` where the folder holds anything but an evaluation of these lists, or another system of the
+    same name. With `force`, only for a folder that holds no evaluation.
     """
     path = folder / HEAD
     if not path.exists():
@@ -205,7 +205,7 @@ def _decisive(head: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read(path: Path) -> Iterator[ListOutcome]:
-    """Whole lines; a last one that was cut short is taken away, so that the next one starts on a line of its own."""
+    """Whole lines. A last one that was cut short is taken away, so the next one starts on a line of its own."""
     if not path.exists():
         return
     content = path.read_bytes()

@@ -35,7 +35,7 @@ def newest(lists: EvalLists, _seed: int, /, *, items: int) -> EvalLists:
 
 
 def lengthened(lists: EvalLists, seed: int, /, *, items: int) -> EvalLists:
-    """The newest items; where a history has fewer, those of other users stand before them, as if they were its own.
+    """The newest items. Where a history has fewer, those of other users stand before them, as if they were its own.
 
     A candidate is never among what is added. Where all other histories together are too short, so is the new one.
     """

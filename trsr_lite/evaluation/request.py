@@ -56,8 +56,8 @@ def evaluate(
         found = trsr_lite.evaluate("news_bundle", dataset="mind", data="mind/test", baselines=["tfidf"])
         print(found.systems["news_bundle"]["recall@3"])
 
-    The lists are those of a data set (`dataset` and `data`), the test users of a run that is among the models, or a
-    file (`lists`). Figures are means over lists with 95 % intervals, from 0 to 1.
+    The lists are those of a data set (`dataset` and `data`), or a file (`lists`). If a run is among the models, its
+    test users serve. Figures are means over lists with 95 % intervals, from 0 to 1.
 
     Keywords
     --------

@@ -187,7 +187,7 @@ def summarize(
 
 
 def _can_be_shown(history: Sequence[Item], settings: Settings) -> bool:
-    """Whether a model sees something of every item; a list for which it does not fails when it is ranked, alone."""
+    """Whether a model sees something of every item. A list for which it does not fails alone, when it is ranked."""
     try:
         for item in history:
             templates.shown(item, settings)

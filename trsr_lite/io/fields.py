@@ -78,7 +78,7 @@ def time(data: Mapping[str, Any], where: str, notes: Notes) -> float | None:
 def parse_time(value: Any, where: str) -> float | None:
     """Seconds since the epoch (UTC), None for nothing; raises `DataError` with `where`.
 
-    A number is of seconds, milliseconds, microseconds or nanoseconds, as its size says; a text is a number or a date.
+    A number is of seconds, milliseconds, microseconds or nanoseconds, as its size says. A text is a number or a date.
     """
     if value is None or value == "" or value != value or (isinstance(value, str) and value.strip() in values.MISSING):
         return None

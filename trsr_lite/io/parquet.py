@@ -1,6 +1,6 @@
 """pyarrow where it is installed, and the rows of its tables as the values that JSON would have.
 
-Invariant: a value that Python cannot hold spoils its row alone, such as text that is not UTF-8 or the year 58000.
+Invariant: a value that Python cannot hold spoils its row alone, such as the year 58000 or text that is not UTF-8.
 """
 
 from __future__ import annotations

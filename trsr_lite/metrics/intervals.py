@@ -26,7 +26,7 @@ Users = Sequence[str]
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its 95 % bootstrap interval; `low` and `high` are None where there are too few users for one."""
+    """A mean with its 95 % bootstrap interval. `low` and `high` are None where there are too few users for one."""
 
     value: float
     low: float | None

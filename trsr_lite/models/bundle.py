@@ -59,7 +59,7 @@ class ModelFile:
     """One GGUF: where it is, its content hash (`b2:…`), its size in bytes and its tensor type.
 
     Of a model in several files (`…-00001-of-00003.gguf`) the path is that of the first; hash and size are of all.
-    `adapter` is a LoRA GGUF that is applied to it at run time; several roles may share a base that way. `sha256` is the
+    `adapter` is a LoRA GGUF that is applied to it at run time. Several roles may share a base that way. `sha256` is the
     hash by which a hub knows the file.
     """
 

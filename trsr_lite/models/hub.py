@@ -80,10 +80,10 @@ def pull(
 
     What the cache has is taken as it is, without asking for a newer one; a revision pins it. With `renew`, the hub is
     asked where that cannot be used, as after an upgrade: there may be a newer one. The files of a bundle are hashed by
-    `digest` every time, and one that is not what the manifest says is removed from the cache and, if allowed, fetched
-    again. A GGUF file is taken from the cache where it is what the hub would choose. Offline, and where the hub was
-    never asked which files there are, that is one of just this name or type, or the only one here where no type is
-    asked for. Raises `ModelError`.
+    `digest` every time. One that is not what the manifest says is removed from the cache and, if allowed, fetched
+    again. A GGUF file is taken from the cache where it is what the hub would choose. Offline, and where the hub never
+    said which files there are, only a file of just this name or type serves. Without a type, only the one file that is
+    here does. Raises `ModelError`.
     """
     return find(reference, offline=offline, renew=renew, digest=digest, progress=progress)[0]
 

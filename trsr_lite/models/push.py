@@ -21,8 +21,8 @@ PUBLISHED = (MANIFEST, "report.json", "*.md", "LICENSE*")
 def push(bundle: Path, repository: str, *, private: bool = False) -> str:
     """Publish a bundle's folder, in a repository that is made where there is none; returns the commit's address.
 
-    Raises `ModelError` if the bundle is broken, if anything else lies in its folder (nothing of the training data may
-    travel by accident), if `private` is asked for and the repository is public, or if the hub refuses.
+    Raises `ModelError` if the bundle is broken, or if anything else lies in its folder: no training data may travel by
+    accident. Also if `private` is asked for and the repository is public, or if the hub refuses.
     """
     if not is_valid(repository):
         raise SettingsError(f"{repository!r} is not the name of a repository", hint="write `user/repo`")

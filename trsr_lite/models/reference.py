@@ -26,7 +26,7 @@ _TYPE = re.compile(r"(?<![^\W_])(?:(?:IQ|TQ|Q)\d\w*|BF16|F16|F32|MXFP4\w*)", re.
 
 @dataclass(frozen=True)
 class Reference:
-    """A repository of models on the hub, and which of its GGUF types and which branch, tag or commit is meant."""
+    """A repository of models on the hub, with the wanted GGUF type and the branch, tag or commit."""
 
     repository: str
     type: str | None = None

@@ -1,4 +1,4 @@
-"""Calls on one pool of models, from a caller's thread or behind all others, and the end of models that are idle.
+"""Calls on one pool of models, from a caller's thread or behind all others; the end of idle models.
 
 Invariant: whatever touches models happens in a call whose turn has come, with a `ModelSession`. Work behind others
 keeps what it has finished. A failure there is logged without any text of a user, and never raised.

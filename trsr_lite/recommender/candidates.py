@@ -36,7 +36,7 @@ def listed(candidates: Iterable[Any]) -> list[Item]:
 def to_rank(
     candidates: Iterable[Any] | None, user: User, catalog: Catalog | None, retrieve: Retrieval | int | None
 ) -> list[Item]:
-    """Those given, at least one; or none where a catalog is to find them, which can do so as `retrieve` says."""
+    """Those given, at least one; or none where a catalog is to find them as `retrieve` says."""
     items = [] if candidates is None and catalog is not None else given(candidates, user)
     if items and catalog is not None:
         raise SettingsError("candidates come from a list or from a catalog, not from both")

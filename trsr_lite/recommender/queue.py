@@ -91,7 +91,7 @@ class CallQueue(Generic[C]):
     def take(self, call: C, *, cancel: Cancellation | None = None, timeout: float | None = None) -> Iterator[C]:
         """Wait until it is the call's turn; the call runs within this block.
 
-        Raises `Cancelled`, `Closed`, `QueueTimeout` after `timeout` seconds of waiting, and `RuntimeError` where the
+        Raises `Cancelled`, `Closed`, `QueueTimeout` after `timeout` seconds of waiting. Raises `RuntimeError` where the
         running call itself asks, which would wait for ever.
         """
         self._owner.check()
@@ -112,8 +112,8 @@ class CallQueue(Generic[C]):
     ) -> list[tuple[C, str]]:
         """Let the queue's thread run a call, not before `after` seconds.
 
-        Calls for which `ends` gives a reason are stopped; returns the submitted ones among them that waited, which are
-        gone, each with the reason. Raises `Closed`.
+        Calls for which `ends` gives a reason are stopped. Returns the submitted ones among them that waited, each with
+        the reason: they are gone. Raises `Closed`.
         """
         self._owner.check()
         with self._changed:

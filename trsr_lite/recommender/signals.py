@@ -28,7 +28,7 @@ ALL = ("all",)
 def chosen(bundle: Bundle, settings: Settings) -> tuple[str, ...]:
     """The signals that rank, in the order of parts; `model` alone where the bundle has no fusion.
 
-    Raises `SettingsError` for a signal that there is not, or that this bundle cannot weigh, and for a `rerank` that
+    Raises `SettingsError` for a signal that there is not, or that this bundle cannot weigh. Also for a `rerank` that
     would change nothing because there is no fusion.
     """
     wanted = tuple(settings.signals)

@@ -30,7 +30,7 @@ def read_user(path: str | Path, *, user_id: str | None = None, sort_history: boo
 
 
 def read_users(path: str | Path, *, user_id: str | None = None, sort_history: bool = False) -> Iterator[User]:
-    """Every user of a JSON or JSON Lines file, or every one called `user_id`, one at a time; at least one."""
+    """Every user of a JSON or JSON Lines file, or every one called `user_id`, one at a time. There is at least one."""
     notes = Notes()
     for where, data in _users(path, user_id):
         yield User.from_dict(data, where, sort_history=sort_history, notes=notes)
@@ -56,7 +56,7 @@ def read_candidates(path: str | Path) -> list[Item]:
 
 
 def _users(path: str | Path, user_id: str | None) -> Iterator[tuple[str, Any]]:
-    """The (place, value) pairs of users; where the one that is asked for is not there, what is no user at all."""
+    """The (place, value) pairs of users. If the wanted one is not there, what is no user comes instead."""
     name, found = documents(path)
     there, no_user = False, None
     for where, data in found:

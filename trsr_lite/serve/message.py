@@ -50,7 +50,7 @@ class Request:
 
 
 class Lines:
-    """Bytes as they come to whole lines; a line that is too long comes as None, once, and its bytes are dropped.
+    """Bytes as they come, to whole lines. A line that is too long comes as None, once, and its bytes are dropped.
 
     `beginning` is that of the last one that was too long.
     """

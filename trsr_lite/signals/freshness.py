@@ -18,7 +18,7 @@ DAY = 86_400.0
 
 
 class Freshness:
-    """Minus the logarithm of one more than the item's age in days; 0 for an item newer than all that was had."""
+    """Minus the logarithm of one more than the item's age in days. It is 0 for an item newer than all that was had."""
 
     name = "freshness"
 

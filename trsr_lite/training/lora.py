@@ -80,7 +80,7 @@ def read_back(
 
 
 def read_beside(folder: Path, adapted: Any) -> Any:
-    """A trained model with the adapter on disk in place of its own, where there is no room for a second base."""
+    """A trained model with the adapter on disk instead of its own. So no second base takes memory."""
     adapted.load_adapter(str(folder), "read")
     adapted.set_adapter("read")
     return _uncast(adapted)

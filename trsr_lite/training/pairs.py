@@ -139,7 +139,7 @@ def _check_pairs(path: Path) -> None:
 
 
 def _mended(path: Path) -> int:
-    """The size of a file that ends with a line; what was killed in the middle of its last one is taken away."""
+    """The size of a file that ends with a line. A last line that was cut short is taken away."""
     with path.open("r+b") as file:
         content = file.read()
         end = content.rfind(b"\n") + 1

@@ -78,7 +78,7 @@ class RankingData:
 
     `read` are the epochs and numbers of the training rows that a run will read: who is not shown with a summary in one
     of them is not summarized. None: every training user in the first epoch. `summaries` has a text for each one who is,
-    by number, and None where there is nothing to summarize; the held-out users are its last.
+    by number, and None where there is nothing to summarize. The held-out users are its last.
     """
 
     def __init__(

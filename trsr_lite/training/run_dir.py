@@ -156,7 +156,7 @@ def check_same(folder: Path, record: Mapping[str, Any], facts: Mapping[str, Any]
 
 
 def finished(run: Path) -> tuple[dict[str, Any], TrainOptions]:
-    """The record and the options of a run that has come to its end; options that are newer have their defaults."""
+    """The record and the options of a run that has ended. Options that are newer have their defaults."""
     record = read(run)
     if record.get("status") != "finished":
         raise ModelError(f"{run}: is not finished", hint="continue it with `trsr-lite train --resume`")

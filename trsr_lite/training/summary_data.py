@@ -24,7 +24,7 @@ from trsr_lite.training.pairs import Pair
 
 
 class SummaryData:
-    """The `rows` of the pairs in a file, each once; a fraction of the prompts, chosen by the seed, is held out."""
+    """The `rows` of the pairs in a file, each once. A fraction of the prompts, chosen by the seed, is held out."""
 
     def __init__(
         self, path: Path, settings: Settings, tokenizer: ChatTokenizer, *, held_out: float, seed: int, most: int

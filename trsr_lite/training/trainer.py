@@ -114,7 +114,7 @@ class PackTrainer(transformers.Trainer):
 class Log(transformers.TrainerCallback):
     """Writes the log as JSON Lines, marks complete checkpoints, and tells the caller.
 
-    Of a run that is continued the lines up to step `start` are kept; `before` are the seconds of its earlier starts.
+    Of a run that is continued, the lines up to step `start` are kept. `before` are the seconds of its earlier starts.
     This one `began` when `time.perf_counter` was that.
     """
 

@@ -33,7 +33,7 @@ def score(
     alone: bool = False,
     batch_tokens: int = BATCH_TOKENS,
 ) -> list[npt.NDArray[np.float32]]:
-    """For each row the margins of its candidates, or for a text its mean loss (a batch shares one), in order.
+    """For each row the margins of its candidates, or the mean loss of a text (a batch shares one), in order.
 
     Every device must call this with the same rows, and scores its share; `alone`, one scores all. `batch_tokens` are
     the most of one pass; a longer row goes alone.
