@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ROOM = 1 << 30  # bytes besides the file
+ROOM = 4 << 30  # bytes of address space besides the file: a thread checks each tensor, and its stack takes 8 MiB
 SECONDS, RATE = 8, 50_000_000  # of computing, and what is read of a file in another one
 STEP = 0.05  # seconds between two looks
 PATIENCE = 6  # times as long on a busy machine
