@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from trsr_lite import feedback as opinion
 from trsr_lite.errors import DataError
 from trsr_lite.io import fields, values
 from trsr_lite.io.notes import Notes
@@ -30,11 +31,23 @@ class Item:
     id: identifies the item; never shown to a model.
     attributes: name -> text, in the order of the source; at least one.
     time: seconds since the epoch (UTC) of the interaction, or None.
+    feedback: `like`, `dislike` or `skip`: what the user thought of it; None where nothing is said.
+    rating: a number that the user gave it, or None; more is better. `User.rating_scale` says on which scale.
+
+    Raises `DataError` for another feedback, and for a rating that is no finite number.
     """
 
     id: str
     attributes: Mapping[str, str]
     time: float | None = None
+    feedback: str | None = None
+    rating: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.feedback is not None:
+            object.__setattr__(self, "feedback", opinion.word(self.feedback, f"item {self.id!r}: feedback"))
+        if self.rating is not None:
+            object.__setattr__(self, "rating", opinion.number(self.rating, f"item {self.id!r}: rating"))
 
     @property
     def title(self) -> str:
@@ -42,10 +55,13 @@ class Item:
         return self.attributes.get("title") or next(iter(self.attributes.values()))
 
     @classmethod
-    def from_dict(cls, data: Any, where: str = "item", notes: Notes | None = None) -> Item:
+    def from_dict(
+        cls, data: Any, where: str = "item", notes: Notes | None = None, *, candidate: bool = False
+    ) -> Item:
         """Build an item from parsed JSON; raises `DataError` that starts with `where`.
 
-        Attributes that are no text, and a time that is none, are left out and counted in `notes`.
+        Attributes that are no text, and a time that is none, are left out and counted in `notes`. Nobody has had a
+        `candidate` yet, so that what it calls its rating is one of its attributes.
         """
         if not isinstance(data, Mapping):
             raise DataError(f"{where}: an item must be an object, not {kind(data)}")
@@ -53,11 +69,12 @@ class Item:
         notes = Notes() if notes is None else notes
         if _ROUNDED.fullmatch(item_id):
             notes.add("id that a spreadsheet seems to have rounded: several may have become one", where)
+        said, rating = (None, None) if candidate else _said(data, where, notes)
         attributes: dict[str, str] = {}
         faults: list[str] = []
         unseen = False
         for name, value in data.items():
-            if name in RESERVED:
+            if name in RESERVED or (name == "feedback" and not candidate) or (name == "rating" and rating is not None):
                 continue
             try:
                 label, text = fields.attribute(name, value)
@@ -75,16 +92,28 @@ class Item:
                 + (f" ({where}{faults[0]})" if faults else ""),
                 hint='add one, such as "title"',
             )
-        return cls(item_id, attributes, fields.time(data, where, notes))
+        return cls(item_id, attributes, fields.time(data, where, notes), said, rating)
 
 
 @dataclass(frozen=True)
 class User:
-    """A user: the history (oldest first), and candidates if the source had some."""
+    """A user: the history (oldest first), and candidates if the source had some.
+
+    `rating_scale` has the worst and the best rating of the history; with it, ratings become feedback here. Raises
+    `DataError` where it is no scale, or where a rating lies outside.
+    """
 
     user_id: str
     history: tuple[Item, ...]
     candidates: tuple[Item, ...] = ()
+    rating_scale: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        limits = opinion.scale(self.rating_scale, "rating_scale")
+        if limits is not None:
+            judged = tuple(_judged(item, limits, f"history[{place}]") for place, item in enumerate(self.history))
+            object.__setattr__(self, "rating_scale", limits)
+            object.__setattr__(self, "history", judged)
 
     @classmethod
     def from_dict(
@@ -108,26 +137,46 @@ class User:
         if isinstance(user_id, bool) or not isinstance(user_id, (str, int)):
             raise DataError(f"{where}.user_id: must be text or a whole number, not {kind(user_id)}")
         place = f"{where}.user_id"
-        history = items_from_list(data.get("history"), f"{where}.history", notes)
+        limits = opinion.scale(data.get("rating_scale"), f"{where}.rating_scale")
+        history = items_from_list(data.get("history"), f"{where}.history", notes, limits=limits)
         history = _in_order(history, f"{where}.history", sort_history)
         candidates = data.get("candidates")
         return cls(
             fields.encodable(user_id, place) if isinstance(user_id, str) else fields.digits(user_id, place),
             tuple(history),
             () if candidates is None else tuple(candidates_from_list(candidates, f"{where}.candidates", notes)),
+            limits,
         )
 
-    def appended(self, item: Item | Mapping[str, Any]) -> User:
-        """A copy whose history has one more item at its end; raises `DataError` where it does not fit there."""
+    def appended(
+        self, item: Item | Mapping[str, Any], *, feedback: str | None = None, rating: float | None = None
+    ) -> User:
+        """A copy whose history has one more item at its end, with this feedback or rating where one is given.
+
+        Raises `DataError` where the item does not fit there, or for what is no feedback.
+        """
         place = f"history[{len(self.history)}]"
-        history = [*self.history, item if isinstance(item, Item) else Item.from_dict(item, place)]
-        return replace(self, history=tuple(_in_order(history, "history", sort=False)))
+        new = item if isinstance(item, Item) else Item.from_dict(item, place)
+        if feedback is not None:
+            new = replace(new, feedback=opinion.word(feedback, f"{place}.feedback"))
+        if rating is not None:
+            said = None if feedback is None else new.feedback
+            new = replace(new, feedback=said, rating=opinion.number(rating, f"{place}.rating"))
+        return replace(self, history=tuple(_in_order([*self.history, new], "history", sort=False)))
 
 
-def items_from_list(data: Any, where: str, notes: Notes | None = None) -> list[Item]:
+def items_from_list(
+    data: Any,
+    where: str,
+    notes: Notes | None = None,
+    *,
+    candidates: bool = False,
+    limits: opinion.Scale | None = None,
+) -> list[Item]:
     """Items of a parsed JSON array that must not be empty; those that cannot be used are counted in `notes`.
 
-    Raises the fault of the first where none can be used.
+    Nobody has had `candidates` yet (see `Item.from_dict`); ratings of others lie within `limits`. Raises the fault of
+    the first where none can be used.
     """
     if data is None:
         raise DataError(f"{where}: missing", hint="it must be a list of items, oldest first")
@@ -135,9 +184,8 @@ def items_from_list(data: Any, where: str, notes: Notes | None = None) -> list[I
         raise DataError(f"{where}: must be a list of items, not {kind(data)}")
     if not data:
         raise DataError(f"{where}: is empty", hint="at least one item is needed")
-    return usable(
-        ((f"{where}[{index}]", entry) for index, entry in enumerate(data)), Notes() if notes is None else notes
-    )
+    entries = ((f"{where}[{index}]", entry) for index, entry in enumerate(data))
+    return usable(entries, Notes() if notes is None else notes, candidates=candidates, limits=limits)
 
 
 def candidates_from_list(data: Any, where: str = "candidates", notes: Notes | None = None) -> list[Item]:
@@ -147,7 +195,7 @@ def candidates_from_list(data: Any, where: str = "candidates", notes: Notes | No
         items = candidates_from_list(data, where, notes)
         notes.tell(where)
         return items
-    return unique(items_from_list(data, where, notes), where, notes)
+    return unique(items_from_list(data, where, notes, candidates=True), where, notes)
 
 
 def unique(items: Sequence[Item], where: str, notes: Notes | None = None) -> list[Item]:
@@ -169,13 +217,16 @@ def unique(items: Sequence[Item], where: str, notes: Notes | None = None) -> lis
     return list(found.values())
 
 
-def usable(entries: Iterable[tuple[str, Any]], notes: Notes) -> list[Item]:
+def usable(
+    entries: Iterable[tuple[str, Any]], notes: Notes, *, candidates: bool, limits: opinion.Scale | None = None
+) -> list[Item]:
     """Items of (place, parsed JSON) pairs; those that cannot be used are counted in `notes`, unless none is left."""
     found: list[Item] = []
     first: DataError | None = None
     for place, entry in entries:
         try:
-            found.append(Item.from_dict(entry, place, notes))
+            item = Item.from_dict(entry, place, notes, candidate=candidates)
+            found.append(item if limits is None else _judged(item, limits, place))
         except DataError as error:
             first = first or error
             said = str(error).removeprefix(place).lstrip(".: ").partition(" (")[0]  # what follows names the place
@@ -183,6 +234,24 @@ def usable(entries: Iterable[tuple[str, Any]], notes: Notes) -> list[Item]:
     if first and not found:
         raise first
     return found
+
+
+def _said(data: Mapping[str, Any], where: str, notes: Notes) -> tuple[str | None, float | None]:
+    """Feedback and rating; text that is no number is not taken for one: films are rated `PG-13`."""
+    rating = data.get("rating")
+    if rating is not None and not values.is_number(rating):
+        if not isinstance(rating, str) or (rating.strip() and rating.strip() not in values.MISSING):
+            notes.add(f"rating {opinion.shown(rating)} is read as an attribute: a rating is a number", where)
+        rating = None
+    return opinion.word(data.get("feedback"), f"{where}.feedback"), opinion.number(rating, f"{where}.rating")
+
+
+def _judged(item: Item, limits: opinion.Scale, where: str) -> Item:
+    """The item with the feedback that its rating on a known scale is, unless it has its own."""
+    if item.rating is None:
+        return item
+    found = opinion.of_rating(item.rating, limits, f"{where}.rating")
+    return replace(item, feedback=item.feedback or found)
 
 
 def _in_order(history: list[Item], where: str, sort: bool) -> list[Item]:

@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from trsr_lite import feedback
 from trsr_lite.catalog import content
 from trsr_lite.catalog.retrieve_options import Retrieval
 from trsr_lite.catalog.similarity import LOOKED_AT, Folding, diverse
@@ -60,7 +61,7 @@ Terms = list[tuple[str, int]]  # (term, items that have it)
 
 def _searches(history: Sequence[Item], summary: str | None) -> list[tuple[float, str]]:
     """(weight, text) of each search, the most important first."""
-    items = [(DECAY**age, item.title) for age, item in enumerate(reversed(history[-RECENT:]))]
+    items = [(DECAY**age, item.title) for age, item in enumerate(reversed(feedback.liked(history)[-RECENT:]))]
     return [*items[:1], (SUMMARY, summary or ""), *items[1:]]
 
 

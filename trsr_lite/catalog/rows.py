@@ -83,7 +83,9 @@ def _json_lines(path: str, notes: Notes) -> Iterator[CatalogRow]:
             if text.isspace():
                 continue
             try:
-                yield CatalogRow(where, Item.from_dict(json_text.loads(text), where, notes), None, text, fraction)
+                yield CatalogRow(
+                    where, Item.from_dict(json_text.loads(text), where, notes, candidate=True), None, text, fraction
+                )
             except orjson.JSONDecodeError as error:
                 said = encodings.hint(text)
                 column = f"column {error.colno}: not valid JSON: {error.msg}"
@@ -202,7 +204,7 @@ def _parquet(path: str, notes: Notes) -> Iterator[CatalogRow]:
 
 def _of_dict(where: str, data: Mapping[str, Any], fraction: float, notes: Notes) -> CatalogRow:
     try:
-        return CatalogRow(where, Item.from_dict(data, where, notes), None, data, fraction)
+        return CatalogRow(where, Item.from_dict(data, where, notes, candidate=True), None, data, fraction)
     except DataError as error:
         return CatalogRow(where, None, error, data, fraction)
 

@@ -10,13 +10,14 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import orjson
 
 from trsr_lite.errors import Closed, DataError
+from trsr_lite.feedback import AGAINST, FEEDBACK
 from trsr_lite.records import Item
 
 CACHE_KIB = 64 * 1024
@@ -28,11 +29,11 @@ CREATE TABLE kinds (row INTEGER PRIMARY KEY, kind TEXT NOT NULL);
 CREATE TABLE users (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE);
 CREATE TABLE cases (number INTEGER PRIMARY KEY, user INTEGER NOT NULL, line INTEGER NOT NULL,
                     history BLOB NOT NULL, positives BLOB NOT NULL, negatives BLOB NOT NULL, domain TEXT,
-                    relevance BLOB NOT NULL);
+                    relevance BLOB NOT NULL, said BLOB NOT NULL, refused BLOB NOT NULL);
 CREATE INDEX cases_of_user ON cases (user);
 """
 _CASE = (
-    "SELECT users.id, history, positives, negatives, line, user, domain, relevance "
+    "SELECT users.id, history, positives, negatives, line, user, domain, relevance, said, refused "
     "FROM cases JOIN users ON users.number = user "
 )
 
@@ -43,7 +44,8 @@ class Case:
 
     `negatives` are those that the source shows; empty means that they are drawn. `user` is the user's number, and
     `domain` what the items are, where the source says so. `relevance` is what each candidate is worth to the user, by
-    row. It is empty where the source knows of clicks alone.
+    row. It is empty where the source knows of clicks alone. `said` is the user's feedback on each item of the history,
+    empty where there is none. `refused` are items that came after the positives and were disliked or skipped.
     """
 
     user_id: str
@@ -54,11 +56,38 @@ class Case:
     user: int = 0
     domain: str | None = None
     relevance: Mapping[int, float] = field(default_factory=dict)
+    said: tuple[str | None, ...] = ()
+    refused: tuple[int, ...] = ()
 
     @property
     def sequence(self) -> tuple[int, ...]:
         """The history and what followed it."""
         return self.history + self.positives
+
+    @property
+    def liked(self) -> tuple[int, ...]:
+        """The sequence without what the user disliked or skipped."""
+        return tuple(row for row, said in zip(self.history, self._opinions, strict=True) if said not in AGAINST) + (
+            self.positives
+        )
+
+    def back(self, count: int) -> Case:
+        """The case as it was when the item `count` places before the last came next."""
+        if count == 0:
+            return self
+        before, target = self.history[:-count], self.history[-count]
+        opinions = self._opinions
+        later = [row for row, said in zip(self.history[-count:], opinions[-count:], strict=True) if said in AGAINST]
+        said = opinions[:-count] if any(opinions[:-count]) else ()
+        return replace(self, history=before, positives=(target,), said=said, refused=(*later, *self.refused))
+
+    def is_target(self, count: int) -> bool:
+        """Whether the item `count` places before the last was liked, so that it can be a target."""
+        return count == 0 or self._opinions[-count] not in AGAINST
+
+    @property
+    def _opinions(self) -> tuple[str | None, ...]:
+        return self.said or (None,) * len(self.history)
 
 
 class Corpus:
@@ -169,15 +198,29 @@ class Corpus:
         line: int = 0,
         domain: str | None = None,
         relevance: Mapping[int, float] | None = None,
+        said: Sequence[str | None] = (),
+        refused: Sequence[int] = (),
     ) -> None:
-        """Store what a user did, at `line` of the source; a user may have several cases."""
+        """Store what a user did, at `line` of the source; a user may have several cases. See `Case`."""
         with self._open() as database:
             user = self._user(user_id)
             rows = (_packed(history), _packed(positives), _packed(negatives))
             graded = [relevance.get(row, 0.0) for row in (*positives, *negatives)] if relevance else []
+            opinions = bytes(0 if one is None else 1 + FEEDBACK.index(one) for one in said)
             values = (self.case_count, user, line, *rows, domain, np.asarray(graded, "<f8").tobytes())
-            database.execute("INSERT INTO cases VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+            query = "INSERT INTO cases VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            database.execute(query, (*values, opinions if any(opinions) else b"", _packed(refused)))
             self.case_count += 1
+
+    def add_judged(self, user_id: str, rows: Sequence[int], opinions: Sequence[str | None], line: int = 0) -> bool:
+        """Store a user's one sequence, whose last liked item is the target; False where the user liked none."""
+        last = max((place for place, said in enumerate(opinions) if said not in AGAINST), default=None)
+        if last is None:
+            return False
+        self.add_case(
+            user_id, rows[:last], rows[last : last + 1], line=line, said=opinions[:last], refused=rows[last + 1 :]
+        )
+        return True
 
     def add_sequence(self, user_id: str, rows: Sequence[int], line: int = 0) -> None:
         """Store a user's one sequence, whose last item is the target; a longer one takes the place of an earlier."""
@@ -267,11 +310,12 @@ def _mapped() -> Iterator[None]:
 
 
 def _case(values: Sequence[Any]) -> Case:
-    user_id, *sequences, line, user, domain, graded = values
-    history, positives, negatives = map(_rows, sequences)
+    user_id, history, positives, negatives, line, user, domain, graded, said, refused = values
+    history, positives, negatives, refused = map(_rows, (history, positives, negatives, refused))
+    opinions = tuple(None if one == 0 else FEEDBACK[one - 1] for one in said)
     worth = np.frombuffer(graded, "<f8").tolist()
     relevance = dict(zip((*positives, *negatives), worth, strict=True)) if worth else {}
-    return Case(user_id, history, positives, negatives, line, user, domain, relevance)
+    return Case(user_id, history, positives, negatives, line, user, domain, relevance, opinions, refused)
 
 
 def _packed(rows: Sequence[int]) -> bytes:

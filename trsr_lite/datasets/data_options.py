@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from trsr_lite.errors import SettingsError
+from trsr_lite.errors import DataError, SettingsError
+from trsr_lite.feedback import Scale, scale
 from trsr_lite.options import check, one_of, option
 
 DATASETS = ("mind", "amazon-m2", "jsonl")
@@ -29,6 +30,12 @@ class DataOptions:
         metavar="LOCALE",
     )
     seed: int = option("Seed of the split, the negatives and their order.", default=0, at_least=0)
+    rating_scale: str | None = option(
+        "Worst and best rating that the data can have, such as 1,5 (jsonl).",
+        default=None,
+        unset="each user's ratings are compared with their own mean",
+        metavar="WORST,BEST",
+    )
     strict: bool = option("Stop at the first row that cannot be used.", default=False)
     min_items: int = option(
         "Shortest history to keep, the target included.",
@@ -76,7 +83,18 @@ class DataOptions:
             raise SettingsError(f"validation {self.validation} and test {self.test} are more than all users")
         self._check_combinations()
 
+    @property
+    def limits(self) -> Scale | None:
+        """The scale of ratings, where it is known; raises `DataError` for what is none."""
+        return None if self.rating_scale is None else scale(self.rating_scale.split(","), "rating_scale")
+
     def _check_combinations(self) -> None:
+        if self.rating_scale is not None and self.dataset != "jsonl":
+            raise SettingsError(f"rating_scale is {self.rating_scale!r}, but {self.dataset} has no ratings")
+        try:
+            _ = self.limits
+        except DataError as error:
+            raise SettingsError(str(error)) from error
         if self.locale is not None and self.dataset != "amazon-m2":
             raise SettingsError(f"locale is {self.locale!r}, but {self.dataset} has no locales")
         if self.negatives == "impressions":

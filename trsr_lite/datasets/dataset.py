@@ -17,6 +17,7 @@ from types import ModuleType
 import numpy as np
 import numpy.typing as npt
 
+from trsr_lite import feedback
 from trsr_lite.datasets import amazon_m2, jsonl, mind, sources
 from trsr_lite.datasets.corpus import Case, Corpus
 from trsr_lite.datasets.data_options import DataOptions
@@ -44,6 +45,11 @@ class Example:
     labels: tuple[int, ...]
     domain: str | None = None
     relevance: tuple[float, ...] = ()
+
+    @property
+    def liked(self) -> Sequence[Item]:
+        """The history without what the user disliked or skipped."""
+        return feedback.liked(self.history)
 
 
 class Dataset:
@@ -113,7 +119,7 @@ class Dataset:
         rng = np.random.default_rng([self.options.seed, epoch if training else 0, key])
         candidates = [*case.positives, *self._negatives(case, number, rng, training)]
         order = rng.permutation(len(candidates)).tolist()
-        history = self._corpus.items(case.history)
+        history = self._had(case)
         items = self._corpus.items(candidates[index] for index in order)
         labels = tuple(int(index < len(case.positives)) for index in order)
         relevance = tuple(case.relevance[candidates[index]] for index in order) if case.relevance else ()
@@ -125,7 +131,7 @@ class Dataset:
 
     def histories(self, numbers: Iterable[int]) -> Iterator[tuple[Item, ...]]:
         """The history of each example, without drawing candidates."""
-        return (tuple(self._corpus.items(self._cut(number).history)) for number in numbers)
+        return (tuple(self._had(self._cut(number))) for number in numbers)
 
     def check(self, number: int) -> None:
         """Raise `DataError`, with the user's id, where an example's candidates cannot be drawn."""
@@ -154,18 +160,23 @@ class Dataset:
 
     def _cut(self, number: int) -> Case:
         """The case as it was when its target came next."""
-        case = self._corpus.case(int(self._selection.cases[number]))
-        back = int(self._selection.back[number])
-        if back == 0:
-            return case
-        sequence = case.sequence[:-back]
-        return replace(case, history=sequence[:-1], positives=sequence[-1:])
+        return self._corpus.case(int(self._selection.cases[number])).back(int(self._selection.back[number]))
+
+    def _had(self, case: Case) -> list[Item]:
+        """The history's items, with the user's feedback."""
+        items = self._corpus.items(case.history)
+        if not case.said:
+            return items
+        return [replace(item, feedback=said) for item, said in zip(items, case.said, strict=True)]
 
     def _negatives(self, case: Case, number: int, rng: np.random.Generator, training: bool) -> list[int]:
         wanted = self._wanted(number)
         if not case.negatives:
             sampler, own = self._drawn_from(case, number)
-            return sampler.sample(rng, wanted, own)
+            known = set(case.sequence)
+            # What the user refused is the best example of what the user does not want; held-out lists stay as drawn.
+            refused = [row for row in dict.fromkeys(case.refused) if row not in known][:wanted] if training else []
+            return [*refused, *sampler.sample(rng, wanted - len(refused), own)]
         if not training or len(case.negatives) <= wanted:
             return list(case.negatives)
         return [int(row) for row in rng.choice(case.negatives, wanted, replace=False)]
@@ -179,7 +190,7 @@ class Dataset:
         # Later items too: what the user went on to read is no example of what the user does not read.
         whole = self._corpus.case(int(self._selection.cases[number]))
         kind = self._corpus.kind(case.positives[0]) if self._of_kind else None
-        return self._of_kind[kind] if kind else self._of_all, set(whole.sequence)
+        return self._of_kind[kind] if kind else self._of_all, {*whole.sequence, *whole.refused}
 
 
 def load(options: DataOptions) -> Dataset:
@@ -209,5 +220,5 @@ def _popularity(corpus: Corpus, training_users: npt.NDArray[np.int64]) -> npt.ND
     training[training_users] = True
     for user, group in groupby(corpus.cases(by_user=True), key=lambda numbered: numbered[1].user):
         if training[user]:
-            counts[list({row for _, case in group for row in case.sequence})] += 1
+            counts[list({row for _, case in group for row in case.liked})] += 1
     return counts

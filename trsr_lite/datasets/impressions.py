@@ -25,7 +25,8 @@ def add(case: Case, corpus: Corpus, report: Report, where: str) -> None:
         reason = "every candidate that was not clicked is in the history"
         report.leave_out("impression", reason if others else "no candidate that was not clicked", where)
     else:
-        corpus.add_case(case.user_id, case.history, positives, negatives, case.line, case.domain, case.relevance)
+        more = (case.line, case.domain, case.relevance, case.said)
+        corpus.add_case(case.user_id, case.history, positives, negatives, *more)
 
 
 def known(ids: Sequence[str], corpus: Corpus, report: Report, where: str, kind: str, source: str) -> tuple[int, ...]:

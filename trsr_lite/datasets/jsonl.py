@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from trsr_lite import feedback
 from trsr_lite.datasets import impressions, items
 from trsr_lite.datasets.corpus import Case, Corpus, scratch
 from trsr_lite.datasets.data_options import DataOptions
@@ -29,14 +30,19 @@ from trsr_lite.settings import DOMAINS
 FILES = ("items.jsonl", "interactions.jsonl")
 IMPRESSIONS = "impressions.jsonl"
 LAYOUT = (
-    '`items.jsonl` (`{"id", "title", …}`) and `interactions.jsonl` (`{"user_id", "item_id", "time"?}`), or for '
-    '`--negatives impressions` `impressions.jsonl` (`{"user_id", "history", "clicked", "shown", "relevance"?, '
-    '"domain"?}`)'
+    '`items.jsonl` (`{"id", "title", …}`) and `interactions.jsonl` (`{"user_id", "item_id", "time"?, "feedback"?, '
+    '"rating"?}`), or for `--negatives impressions` `impressions.jsonl` (`{"user_id", "history", "clicked", "shown", '
+    '"relevance"?, "feedback"?, "rating"?, "domain"?}`)'
 )
 LISTS = ("history", "clicked", "shown")
 CHUNK = 500
-_SCHEMA = "CREATE TABLE interactions (user TEXT NOT NULL, row INTEGER NOT NULL, time REAL, line INTEGER)"
-Row = tuple[str, int | None, float | None, int]
+_SCHEMA = (
+    "CREATE TABLE interactions "
+    "(user TEXT NOT NULL, row INTEGER NOT NULL, time REAL, line INTEGER, feedback TEXT, rating REAL)"
+)
+Said = tuple[str | None, float | None]  # feedback and rating
+Row = tuple[str, int, float | None, int, str | None, float | None]
+Interaction = tuple[str, str, float | None, int, Said]
 
 
 def files(options: DataOptions) -> tuple[str, ...]:
@@ -49,7 +55,7 @@ def read(sources: list[Source], options: DataOptions, corpus: Corpus, report: Re
     texts, actions = sources
     for where, _number, data in _objects(texts, "item", report):
         try:
-            item = Item.from_dict(data, where, report.notes)
+            item = Item.from_dict(data, where, report.notes, candidate=True)
         except DataError as error:
             report.drop("item", "cannot be used", where, str(error).removeprefix(where).lstrip(".: "))
             continue
@@ -57,15 +63,16 @@ def read(sources: list[Source], options: DataOptions, corpus: Corpus, report: Re
     if corpus.item_count == 0:
         return
     if options.negatives == "impressions":
-        _add_impressions(actions, corpus, report)
+        _add_impressions(actions, options, corpus, report)
         return
     with scratch(_SCHEMA) as database:
-        for chunk in _chunks(_interactions(actions, report)):
-            database.executemany("INSERT INTO interactions VALUES (?, ?, ?, ?)", _known(chunk, corpus, report))
+        for chunk in _chunks(_interactions(actions, options, report)):
+            database.executemany("INSERT INTO interactions VALUES (?, ?, ?, ?, ?, ?)", _known(chunk, corpus, report))
         _add_sequences(database, corpus, report)
 
 
-def _interactions(source: Source, report: Report) -> Iterator[tuple[str, str, float | None, int]]:
+def _interactions(source: Source, options: DataOptions, report: Report) -> Iterator[Interaction]:
+    limits = options.limits
     for where, number, data in _objects(source, "interaction", report):
         user_id, item_id = _name(data.get("user_id")), _name(data.get("item_id"))
         if not user_id or not item_id:
@@ -77,7 +84,21 @@ def _interactions(source: Source, report: Report) -> Iterator[tuple[str, str, fl
         except DataError as error:
             report.drop("interaction", "time is not a time", where, str(error).partition(": ")[2])
             continue
-        yield user_id, item_id, time, number
+        try:
+            said = _said(data.get("feedback"), data.get("rating"), limits, where)
+        except DataError as error:
+            report.drop("interaction", "feedback cannot be used", where, str(error).partition(": ")[2])
+            continue
+        yield user_id, item_id, time, number, said
+
+
+def _said(word: Any, rating: Any, limits: feedback.Scale | None, where: str) -> Said:
+    """Feedback and rating of one item; on a known scale a rating is feedback. Raises `DataError`."""
+    said, number = feedback.word(word, f"{where}: feedback"), feedback.number(rating, f"{where}: rating")
+    if number is not None and limits is not None:
+        of_scale = feedback.of_rating(number, limits, f"{where}: rating")
+        return said or of_scale, None
+    return said, number
 
 
 def _time(data: dict[str, Any], report: Report, where: str) -> float | None:
@@ -103,12 +124,14 @@ def _time(data: dict[str, Any], report: Report, where: str) -> float | None:
     return moment
 
 
-def _add_impressions(source: Source, corpus: Corpus, report: Report) -> None:
+def _add_impressions(source: Source, options: DataOptions, corpus: Corpus, report: Report) -> None:
+    limits = options.limits
     for where, number, data in _objects(source, "impression", report):
         user_id, domain = _name(data.get("user_id")), data.get("domain")
         ids = {name: _names(data.get(name)) for name in LISTS}
         grades, ungraded = _grades(data.get("relevance"), ids)
         wrong = [name for name, found in ids.items() if found is None]
+        opinions, unjudged = _opinions(data, ids, limits, where)
         if not user_id:
             report.drop("impression", "user_id is missing or not text", where)
         elif domain is not None and domain not in DOMAINS:
@@ -117,38 +140,69 @@ def _add_impressions(source: Source, corpus: Corpus, report: Report) -> None:
             report.drop("impression", f"{wrong[0]} is not a list of ids", where)
         elif ungraded:
             report.drop("impression", ungraded, where)
+        elif unjudged:
+            report.drop("impression", "feedback cannot be used", where, unjudged)
         else:
             report.read("impression")
             history, clicked, shown = (
                 impressions.known(found or [], corpus, report, where, kind, FILES[0])
                 for kind, found in zip(("history item", "candidate", "candidate"), ids.values(), strict=True)
             )
+            judged = dict(zip(corpus.rows(list(opinions)), opinions.values(), strict=True))
+            said = tuple(judged.get(row) for row in history)
+            refused = tuple(row for row in clicked if judged.get(row) in feedback.AGAINST)
+            clicked, shown = tuple(row for row in clicked if row not in refused), (*shown, *refused)
             rows = corpus.rows(list(grades))
             relevance = {row: grade for row, grade in zip(rows, grades.values(), strict=True) if row is not None}
-            case = Case(user_id, history, clicked, shown, number, domain=domain, relevance=relevance)
+            relevance = {row: 0.0 if row in refused else grade for row, grade in relevance.items()}
+            case = Case(user_id, history, clicked, shown, number, domain=domain, relevance=relevance, said=said)
             impressions.add(case, corpus, report, where)
 
 
-def _known(chunk: list[tuple[str, str, float | None, int]], corpus: Corpus, report: Report) -> Iterator[Row]:
-    rows = corpus.rows([item_id for _, item_id, _, _ in chunk])
-    for (user_id, item_id, time, number), row in zip(chunk, rows, strict=True):
+def _opinions(
+    data: dict[str, Any], ids: dict[str, list[str] | None], limits: feedback.Scale | None, where: str
+) -> tuple[dict[str, str], str]:
+    """What the user thought of items by id, and what is wrong with it: "" if nothing is."""
+    words, ratings = (data.get(name) or {} for name in ("feedback", "rating"))
+    if not isinstance(words, dict) or not isinstance(ratings, dict):
+        return {}, "`feedback` and `rating` are objects of ids"
+    known = dict.fromkeys(one for found in ids.values() for one in found or [])
+    if strange := sorted({*words, *ratings} - known.keys()):
+        return {}, f"{strange[0]!r} is neither in the history nor shown"
+    try:
+        said = {one: _said(words.get(one), ratings.get(one), limits, where) for one in {**words, **ratings}}
+        items = [Item(one, {"": ""}, None, *said.get(one, (None, None))) for one in known]
+    except DataError as error:
+        return {}, str(error).partition(": ")[2]
+    return {item.id: found for item, found in zip(items, feedback.opinions(items), strict=True) if found}, ""
+
+
+def _known(chunk: list[Interaction], corpus: Corpus, report: Report) -> Iterator[Row]:
+    rows = corpus.rows([item_id for _, item_id, *_ in chunk])
+    for (user_id, item_id, time, number, said), row in zip(chunk, rows, strict=True):
         if row is None:
             report.drop("interaction", f"not in {FILES[0]}", f"{FILES[1]}:{number}", item_id)
         else:
             report.read("interaction")
-            yield user_id, row, time, number
+            yield user_id, row, time, number, *said
 
 
 def _add_sequences(database: sqlite3.Connection, corpus: Corpus, report: Report) -> None:
-    query = "SELECT user, row, time, line FROM interactions ORDER BY user, line"
+    query = "SELECT user, row, time, line, feedback, rating FROM interactions ORDER BY user, line"
     for user_id, group in groupby(database.execute(query), key=lambda values: str(values[0])):
-        found = [(row, time, line) for _, row, time, line in group]
+        found = [values[1:] for values in group]
         first = found[0][2]
-        if all(time is not None for _, time, _ in found):
+        if all(time is not None for _, time, *_ in found):
             found.sort(key=lambda values: values[1])
         elif len(found) > 1:
             report.notes.add("user without a time at every interaction: in order of the file", f"{FILES[1]}:{first}")
-        corpus.add_sequence(user_id, [row for row, _, _ in found], first)
+        rows = [row for row, *_ in found]
+        if all(said is None for values in found for said in values[3:]):
+            corpus.add_sequence(user_id, rows, first)
+            continue
+        judged = feedback.opinions([Item(str(row), {"": ""}, None, *said) for row, _, _, *said in found])
+        if not corpus.add_judged(user_id, rows, judged, first):
+            report.leave_out("user", "no item that was not disliked or skipped", f"{FILES[1]}:{first}")
 
 
 def _objects(source: Source, kind: str, report: Report) -> Iterator[tuple[str, int, dict[str, Any]]]:
@@ -170,7 +224,7 @@ def _objects(source: Source, kind: str, report: Report) -> Iterator[tuple[str, i
             report.drop(kind, "not an object", where)
 
 
-def _chunks(rows: Iterable[tuple[str, str, float | None, int]]) -> Iterator[list[tuple[str, str, float | None, int]]]:
+def _chunks(rows: Iterable[Interaction]) -> Iterator[list[Interaction]]:
     chunk = []
     for row in rows:
         chunk.append(row)

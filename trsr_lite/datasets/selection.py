@@ -97,6 +97,9 @@ def _targets(
         sequence = case.sequence
         for back in range(min(options.targets, len(sequence) - options.min_items + 1)):
             target = len(sequence) - 1 - back
+            if not case.is_target(back):
+                report.leave_out("target", "the user disliked or skipped the item", f"{source}:{case.line}")
+                continue
             if sequence[target] in sequence[:target]:
                 report.leave_out("target", "the item is already in the history before it", f"{source}:{case.line}")
             else:

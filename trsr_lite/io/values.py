@@ -89,6 +89,19 @@ def number(value: float) -> str:
         raise Unusable("a number of too many digits") from None
 
 
+def is_number(value: Any) -> bool:
+    """Whether a value is a number, or a text that is one, as in the cell of a table."""
+    if isinstance(value, (bool, bytes, bytearray)):
+        return False
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    except OverflowError:  # a whole number, but too large to be computed with
+        return True
+    return True
+
+
 def _shows(character: str) -> bool:
     if character.isspace() or character in BLANK or "\ufe00" <= character <= "\ufe0f":
         return False

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from trsr_lite.cancellation import Cancellation
 from trsr_lite.engine.interface import Prompt, Segment, Tokenizer
 from trsr_lite.errors import DataError, SettingsError
+from trsr_lite.feedback import DISLIKE, SKIP
 from trsr_lite.io.values import is_visible
 from trsr_lite.prompts import attributes
 from trsr_lite.records import Item
@@ -22,6 +23,8 @@ PROMPT_VERSION = "2"
 ANSWERS = ("yes", "no")
 NO_SUMMARY = "Nothing is known yet."
 ELLIPSIS = "…"
+NAMED = 3  # newest items that were disliked, and as many that were skipped, that a prompt names
+NAME_TOKENS = 16  # of such a title
 CHARACTERS_PER_TOKEN = 16  # longer texts are cut before tokenizing, so that no text can cost much
 
 
@@ -172,14 +175,16 @@ def scoring(
     settings: Settings,
     tokenizer: Tokenizer,
     *,
+    against: Sequence[Item] = (),
     leave_out: bool = False,
     cancel: Cancellation | None = None,
 ) -> Scoring:
     """The prompts that ask yes or no of each candidate, within `prompt_tokens`.
 
-    The oldest recent items go first, then the last one shrinks. The task, a candidate's title and the answer cue are
-    never cut: a candidate too long for that raises `DataError`, or is left out with `leave_out` if another one fits.
-    Raises `Cancelled`.
+    One line names the newest of `against`, what was disliked or skipped; without any there is no such line, and none
+    where the room is short. The oldest recent items go first, then the last one shrinks. The task, a candidate's title
+    and the answer cue are never cut: a candidate too long for that raises `DataError`, or is left out with `leave_out`
+    if another one fits. Raises `Cancelled`.
     """
     room = settings.prompt_tokens - 1  # the answer
     suffixes, tokens, lengths = list[Prompt](), list[tuple[int, ...]](), list[int]()
@@ -200,6 +205,9 @@ def scoring(
         index = next(index for index in range(len(candidates)) if index not in fitting)
         raise _too_long(candidates[index], lengths[index], room)
     room -= fixed + max((lengths[index] for index in fitting), default=0)
+    refused = _refused(against, settings, tokenizer)
+    if cost := len(tokenizer.encode(refused)) if refused else 0:
+        refused, room = (refused, room - cost) if room - cost >= LEAST_TOKENS else ("", room)
     lines = []
     for item in recent:
         if cancel:
@@ -214,7 +222,7 @@ def scoring(
         kept = [line(recent[-1], settings, tokenizer, max(room - LEAST_TOKENS // 2, LEAST_TOKENS // 2))]
     body = "".join(f"- {text}\n" for text in kept)
     return Scoring(
-        (Segment(head + body),),
+        (Segment(head + body + refused),),
         tuple(suffixes[index] for index in fitting),
         tuple(tokens[index] for index in fitting),
         first,
@@ -305,6 +313,20 @@ def _head(preference: str, settings: Settings) -> str:
         f"### Preference\n{preference}\n\n"
         f"### Recent {domain.items}, oldest first\n"
     )
+
+
+def _refused(against: Sequence[Item], settings: Settings, tokenizer: Tokenizer) -> str:
+    """One line that names the newest of what was disliked, and of what was skipped; nothing without any."""
+    parts = []
+    for said, label in ((DISLIKE, "Disliked"), (SKIP, "Skipped")):
+        names = list[str]()
+        for item in reversed([item for item in against if item.feedback == said][-NAMED:]):
+            pairs = shown(item, settings)
+            title = shorten(pairs[_title(pairs)][1], NAME_TOKENS, tokenizer)
+            names.append(f'"{title}"')
+        if names:
+            parts.append(f"{label}: {', '.join(dict.fromkeys(names))}")
+    return f"\n{'; '.join(parts)}\n" if parts else ""
 
 
 def _asked(item: Item, settings: Settings, tokenizer: Tokenizer) -> str:

@@ -37,7 +37,8 @@ def preview(
             name = f"{node.kind} {number} of {len(plan.nodes)}"
             shown.append((name, _plain(generate.framed(*message, summarizer))))
     text = (texts.get(plan.root.key) or NOT_MADE) if plan.root else None
-    prompts = templates.scoring(text, plan.blocks.recent, candidates, plan.settings, recommender)
+    blocks = plan.blocks
+    prompts = templates.scoring(text, blocks.recent, candidates, plan.settings, recommender, against=blocks.against)
     shown.append(("scoring: shared by all candidates", _plain(prompts.prefix)))
     for item, suffix in zip(candidates, prompts.suffixes, strict=True):
         shown.append((f"scoring: candidate {item.id}", _plain(suffix)))

@@ -29,7 +29,7 @@ from trsr_lite.recommender.signals import chosen
 from trsr_lite.records import Item, User
 from trsr_lite.results import OnProgress, Result, Summary
 from trsr_lite.settings import Settings
-from trsr_lite.summaries.blocks import split
+from trsr_lite.summaries.blocks import cut
 from trsr_lite.summaries.generate import Work
 from trsr_lite.summaries.store import SummaryStore
 
@@ -182,19 +182,24 @@ class Recommender(Resident):
         user: User | Mapping[str, Any],
         item: Item | Mapping[str, Any],
         *,
+        feedback: str | None = None,
+        rating: float | None = None,
         settings: Settings | None = None,
         cancel: Cancellation | None = None,
     ) -> User:
-        """The user with one more item at the end of the history; returns at once.
+        """The user with one more item at the end of the history, as a new record; returns at once.
+
+        `feedback` is `like`, `dislike` or `skip`, `rating` a number on the user's scale: what is disliked or skipped
+        speaks against its like. Said of an item that the history has already, it speaks for all its places.
 
         A block that the item completes is summarized in the background, behind every other call; `cancel` stops that.
         What goes wrong there is logged, and done again when a call needs it. Raises `DataError`, `Closed`.
         """
         before, settings = _user(user), settings or self.settings
-        after = before.appended(item)
+        after = before.appended(item, feedback=feedback, rating=rating)
         check_visible(after.history[-1:], settings)
         self._calls.queue.check()
-        blocks = [split(each.history, **settings.cut).complete for each in (before, after)]
+        blocks = [cut(each.history, settings).complete for each in (before, after)]
         if settings.strategy != "none" and blocks[0] != blocks[1]:
 
             def summarize_it(session: ModelSession) -> None:

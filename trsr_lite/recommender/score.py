@@ -58,7 +58,14 @@ def score(
     try:
         engine = session.use(bundle.recommender)
         prompts = templates.scoring(
-            summary, plan.blocks.recent, candidates, plan.settings, engine, leave_out=leave_out, cancel=session.stop
+            summary,
+            plan.blocks.recent,
+            candidates,
+            plan.settings,
+            engine,
+            against=plan.blocks.against,
+            leave_out=leave_out,
+            cancel=session.stop,
         )
         if long := len(candidates) - len(prompts.candidates):
             logger.warning("candidates that no prompt has room for were left out: %d", long)

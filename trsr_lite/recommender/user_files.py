@@ -50,7 +50,7 @@ def read_candidates(path: str | Path) -> list[Item]:
     elif len(entries) == 1 and not isinstance(data, Mapping):
         items = candidates_from_list(data, where, notes)
     else:
-        items = unique(usable(entries, notes), name, notes)
+        items = unique(usable(entries, notes, candidates=True), name, notes)
     notes.tell(path)
     return items
 

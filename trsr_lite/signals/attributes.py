@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from trsr_lite.records import Item
+from trsr_lite.signals import evidence
 from trsr_lite.signals.counts import inverse_frequency
 from trsr_lite.signals.item_store import ItemStore
 from trsr_lite.signals.item_text import values_of
@@ -37,7 +38,9 @@ class Attributes:
             self._generation, self._values = self._store.generation, Ragged()
         for item in self._store.items[len(self._values) :]:
             self._append(item)
-        had, asked = self._values.rows(first), self._values.rows(second)
+        judged = evidence.of(history)
+        had = self._values.rows(first if judged is None else first[judged.liked])
+        asked = self._values.rows(second)
         if not len(had.columns):
             return unknown(len(candidates))
         gains = np.log1p(np.bincount(had.columns, minlength=self._values.width)) / np.log(2)

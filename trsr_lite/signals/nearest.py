@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from trsr_lite.signals.evidence import Evidence
 from trsr_lite.signals.exact import UNIT, Whole
 from trsr_lite.signals.ragged import Places, Rows
 from trsr_lite.signals.signal import Numbers
@@ -46,6 +47,21 @@ def top_mean(products: Products, count: int = TOP) -> Numbers:
     for place in highest(products, most)[1].T:
         total += place
     return np.asarray(total * (float(UNIT) / most), np.float32)
+
+
+def pooled(products: Products, kept: npt.NDArray[np.bool_], evidence: Evidence | None) -> Numbers:
+    """(candidates,) `top_mean` over the kept columns that are liked, less that of those that speak against.
+
+    Spends what it is given, unless some columns are left out.
+    """
+    if evidence is None:
+        return top_mean(products if kept.all() else products[:, kept])
+    liked, against = kept & evidence.liked, kept & (evidence.against > 0)
+    found = top_mean(products[:, liked]) if liked.any() else np.zeros(len(products), np.float32)
+    if against.any():
+        unlike = products[:, against] * evidence.against[against].astype(np.float32)
+        found = found - top_mean(unlike, 1)
+    return found
 
 
 def highest(products: Products, count: int) -> tuple[Places, Products]:

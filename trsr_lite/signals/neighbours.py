@@ -1,4 +1,4 @@
-"""Whether users who had the history's items also had the candidate.
+"""Whether users who had what was liked of the history also had the candidate.
 
 Source: item-based nearest neighbours, as `implicit` and ItemKNN compute them (see `neighbour_table`). Invariant: as for
 `signal`; an item that no counted user had is not known.
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from trsr_lite import feedback
 from trsr_lite.records import Item
 from trsr_lite.signals.counts import id_keys
 from trsr_lite.signals.signal import Numbers, unknown
@@ -31,7 +32,7 @@ class Neighbours:
         table = self._table
         if table is None or not len(candidates):
             return unknown(len(candidates))
-        had = table.places(id_keys(item.id for item in history))
+        had = table.places(id_keys(item.id for item in feedback.liked(history)))
         asked = table.places(id_keys(item.id for item in candidates))
         if not (had >= 0).any():
             return unknown(len(candidates))

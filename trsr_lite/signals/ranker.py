@@ -15,7 +15,7 @@ import numpy as np
 from trsr_lite.engine.interface import Tokenizer
 from trsr_lite.errors import SettingsError
 from trsr_lite.records import Item
-from trsr_lite.signals import nearest, token_vectors
+from trsr_lite.signals import evidence, nearest, token_vectors
 from trsr_lite.signals.attributes import Attributes
 from trsr_lite.signals.freshness import Freshness
 from trsr_lite.signals.fusion import NAMES, Fusion, total
@@ -108,7 +108,7 @@ class SignalRanker:
     def because(
         self, history: Sequence[Item], candidates: Sequence[Item], most: int = REASONS
     ) -> list[tuple[str, ...]]:
-        """For each candidate the ids of the `most` history items nearest to it, by token vectors, else by words.
+        """For each candidate the ids of the `most` liked items nearest to it, by token vectors, else by words.
 
         None where none is near. Worth asking for the few that are shown; `rank` does not need it.
         """
@@ -131,7 +131,9 @@ class SignalRanker:
         else:
             products = nearest.of_words(*self._words.of(first, second), self._words.size)
         # An item that was had twice is one reason; the newest come first, so that they win where two are as near.
-        newest = {item.id: place for place, item in enumerate(had)}
+        newest = {had[place].id: place for place in _liked(had)}
+        if not newest:
+            return [()] * len(asked)
         places = np.array(sorted(newest.values(), reverse=True), np.int64)
         columns, values = nearest.highest(products[:, places], min(most, len(places)))
         ids = [had[place].id for place in places.tolist()]
@@ -139,6 +141,12 @@ class SignalRanker:
             tuple(ids[column] for column, value in zip(own, near, strict=True) if value > 0)
             for own, near in zip(columns.tolist(), values.tolist(), strict=True)
         ]
+
+
+def _liked(had: Items) -> list[int]:
+    """Places of what was liked: what was disliked is a reason for nothing."""
+    judged = evidence.of(had)
+    return list(range(len(had))) if judged is None else np.flatnonzero(judged.liked).tolist()
 
 
 def _parts(had: Items, asked: Items) -> Iterator[Items]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from trsr_lite.records import Item
-from trsr_lite.signals import nearest
+from trsr_lite.signals import evidence, nearest
 from trsr_lite.signals.exact import SCALE, UNIT, bounded
 from trsr_lite.signals.item_store import ItemStore
 from trsr_lite.signals.signal import Numbers, unknown
@@ -22,7 +22,7 @@ NOT_KNOWN = np.float32(np.nan)
 
 
 class Tokens:
-    """The mean of the three highest cosines to the whole history; `meaning` where the vectors were learned."""
+    """The mean of the three highest cosines to what was liked; `meaning` where the vectors were learned."""
 
     def __init__(self, vectors: TokenVectors, store: ItemStore, name: str = "tokens") -> None:
         self.name = name
@@ -31,16 +31,15 @@ class Tokens:
     def numbers(self, history: Sequence[Item], candidates: Sequence[Item]) -> Numbers:
         """(candidates,) −1 to 1."""
         numbers = self._store.numbers(history, candidates)
-        had, asked = (vectors.any(axis=1) for vectors in self._vectors.of(*numbers))
+        had, asked = (np.asarray(vectors.any(axis=1)) for vectors in self._vectors.of(*numbers))
         if not had.any() or not asked.any():
             return unknown(len(candidates))
-        products = self._vectors.products(*numbers)
-        means = nearest.top_mean(products.copy() if had.all() else products[:, had])
+        means = nearest.pooled(self._vectors.products(*numbers).copy(), had, evidence.of(history))
         return np.where(asked, means, NOT_KNOWN)
 
 
 class Recent:
-    """The cosine to the mean of the history, newer items weighing more."""
+    """The cosine to the mean of what was liked, newer items weighing more."""
 
     name = "recent"
 
@@ -50,7 +49,8 @@ class Recent:
     def numbers(self, history: Sequence[Item], candidates: Sequence[Item]) -> Numbers:
         """(candidates,) −1 to 1."""
         had, asked = self._vectors.of(*self._store.numbers(history, candidates))
-        own = had[had.any(axis=1)]
+        judged = evidence.of(history)
+        own = had[had.any(axis=1) if judged is None else had.any(axis=1) & judged.liked]
         if not len(own):
             return unknown(len(candidates))
         weights = DECAY ** np.arange(len(own) - 1, -1, -1)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from trsr_lite.records import Item
-from trsr_lite.signals import nearest
+from trsr_lite.signals import evidence, nearest
 from trsr_lite.signals.exact import SCALE
 from trsr_lite.signals.item_store import ItemStore
 from trsr_lite.signals.signal import Numbers, unknown
@@ -22,7 +22,7 @@ NOT_KNOWN = np.float32(np.nan)
 
 
 class Words:
-    """The mean of the three highest cosines of TF-IDF vectors to the whole history."""
+    """The mean of the three highest cosines of TF-IDF vectors to what was liked."""
 
     name = "words"
 
@@ -35,9 +35,7 @@ class Words:
         if not len(had.columns) or not len(asked.columns):
             return unknown(len(candidates))
         products = nearest.of_words(had, asked, self._vectors.size)
-        kept = ~had.empty
-        products = products if kept.all() else products[:, kept]
-        return np.where(asked.empty, NOT_KNOWN, nearest.top_mean(products))
+        return np.where(asked.empty, NOT_KNOWN, nearest.pooled(products, ~had.empty, evidence.of(history)))
 
 
 class Specific:

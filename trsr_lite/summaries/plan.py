@@ -17,7 +17,7 @@ import orjson
 from trsr_lite.prompts.templates import PROMPT_VERSION, shown
 from trsr_lite.records import Item
 from trsr_lite.settings import Settings
-from trsr_lite.summaries.blocks import Blocks, split
+from trsr_lite.summaries.blocks import Blocks, cut
 
 
 def key(
@@ -95,7 +95,7 @@ class Plan:
 
 def plan(history: Sequence[Item], settings: Settings, summarizer: str) -> Plan:
     """The plan of a history (oldest first) for the summarizer of this identity."""
-    blocks = split(history, **settings.cut)
+    blocks = cut(history, settings)
     if settings.strategy == "none" or not blocks.complete:
         return Plan(blocks, settings, summarizer)
     levels = _chain if settings.strategy == "recurrent" else _levels

@@ -16,7 +16,7 @@ from trsr_lite.engine.interface import Tokenizer
 from trsr_lite.prompts import templates
 from trsr_lite.records import Item
 from trsr_lite.settings import Settings
-from trsr_lite.summaries.blocks import split
+from trsr_lite.summaries.blocks import cut
 from trsr_lite.training.tree_attention import Tree
 
 
@@ -107,8 +107,8 @@ def build(
     relevance: Sequence[float] = (),
 ) -> PackedRow:
     """The row of one user: exactly the prompts that `Recommender.recommend` would score."""
-    recent = split(history, **settings.cut).recent
-    asked = templates.scoring(summary, recent, candidates, settings, tokenizer)
+    blocks = cut(history, settings)
+    asked = templates.scoring(summary, blocks.recent, candidates, settings, tokenizer, against=blocks.against)
     return PackedRow(
         tuple(tokenizer.tokenize(asked.prefix)), asked.tokens, tuple(labels), asked.dropped, tuple(relevance)
     )

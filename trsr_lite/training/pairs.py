@@ -67,7 +67,7 @@ class Pair:
         if not all(isinstance(text, str) and text.strip() for text in texts) or (kind == "merge" and len(texts) < 3):
             needs = {"block": "", "update": ' and an "earlier" one', "merge": ' and a list of two or more "notes"'}
             raise DataError(f'{where}: a {kind} needs a "summary"{needs[kind]}, as text that is not empty')
-        items = () if kind == "merge" else tuple(items_from_list(data.get("items"), f"{where}.items"))
+        items = () if kind == "merge" else tuple(items_from_list(data.get("items"), f"{where}.items", candidates=True))
         return cls(kind, texts[0], items, tuple(texts[1:]), domain)
 
 

@@ -6,7 +6,7 @@ Invariant: summaries are made by the model that will serve, with the plan and th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
@@ -20,7 +20,7 @@ from trsr_lite.prompts import templates
 from trsr_lite.prompts.templates import Scoring
 from trsr_lite.records import Item
 from trsr_lite.settings import Settings
-from trsr_lite.summaries.blocks import split
+from trsr_lite.summaries.blocks import cut
 from trsr_lite.training import validation
 from trsr_lite.training.packing import PackedRow, build
 
@@ -34,7 +34,7 @@ Summarizer = Callable[[Sequence[Sequence[Item]], Settings], Sequence["str | None
 class RankingExample:
     """One list to rank, as the model sees it: the summary, the recent items, candidates and their labels.
 
-    `relevance` is for training alone, and is not kept in files.
+    `relevance` is for training alone, and is not kept in files; `against` is what the user disliked or skipped.
     """
 
     summary: str | None
@@ -43,27 +43,32 @@ class RankingExample:
     labels: tuple[int, ...]
     domain: str | None = None
     relevance: tuple[float, ...] = ()
+    against: tuple[Item, ...] = ()
 
     def asked(self, settings: Settings, tokenizer: Tokenizer) -> Scoring:
         """Its prompts, in the nouns of its own domain where it has one."""
         own = settings.updated(domain=self.domain)
-        return templates.scoring(self.summary, self.recent, self.candidates, own, tokenizer)
+        return templates.scoring(self.summary, self.recent, self.candidates, own, tokenizer, against=self.against)
 
     def row(self, settings: Settings, tokenizer: Tokenizer) -> PackedRow:
         """Its prompts as tokens."""
         own = settings.updated(domain=self.domain)
-        return build(self.recent, self.summary, self.candidates, self.labels, own, tokenizer, self.relevance)
+        history = [*self.against, *self.recent]
+        return build(history, self.summary, self.candidates, self.labels, own, tokenizer, self.relevance)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         items = {name: [_plain(item) for item in getattr(self, name)] for name in ("recent", "candidates")}
-        return {"summary": self.summary, **items, "labels": self.labels, "domain": self.domain}
+        data = {"summary": self.summary, **items, "labels": self.labels, "domain": self.domain}
+        against = [{"feedback": item.feedback, "item": _plain(item)} for item in self.against]
+        return {**data, "against": against} if against else data
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> RankingExample:
         """What `to_dict` made."""
-        recent, candidates = (tuple(map(Item.from_dict, data[name])) for name in ("recent", "candidates"))
-        return cls(data["summary"], recent, candidates, tuple(data["labels"]), data.get("domain"))
+        recent, candidates = (tuple(map(_item, data[name])) for name in ("recent", "candidates"))
+        against = tuple(replace(_item(one["item"]), feedback=one["feedback"]) for one in data.get("against", ()))
+        return cls(data["summary"], recent, candidates, tuple(data["labels"]), data.get("domain"), against=against)
 
 
 class _Shown(NamedTuple):
@@ -145,8 +150,9 @@ class RankingData:
         return _Shown(user, user and bool(without_summary >= self.drop_summaries))
 
     def _list(self, example: Example, summary: str | None) -> RankingExample:
-        recent = split(example.history, **self.settings.cut).recent
-        return RankingExample(summary, recent, example.candidates, example.labels, example.domain, example.relevance)
+        blocks = cut(example.history, self.settings)
+        shown = (summary, blocks.recent, example.candidates, example.labels)
+        return RankingExample(*shown, example.domain, example.relevance, blocks.against)
 
 
 class _Histories(Sequence[Sequence[Item]]):
@@ -209,6 +215,10 @@ def read(path: Path) -> list[RankingExample]:
                 hint="the file was changed or is damaged: bring it back, or train again",
             ) from error
     return found
+
+
+def _item(data: Any) -> Item:
+    return Item.from_dict(data, candidate=True)  # what is called its rating is an attribute
 
 
 def _plain(item: Item) -> dict[str, Any]:

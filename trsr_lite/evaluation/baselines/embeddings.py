@@ -27,12 +27,12 @@ class Embeddings:
 
     def vectors(self, example: Example) -> tuple[Scores, Scores]:
         """(history, dimensions) and (candidates, dimensions)."""
-        texts = [text_of(item) for item in (*example.history, *example.candidates)]
+        texts = [text_of(item) for item in (*example.liked, *example.candidates)]
         if new := [text for text in dict.fromkeys(texts) if text not in self._known]:
             found = self._model.encode(new, normalize_embeddings=True, show_progress_bar=False)
             self._known.update(zip(new, np.asarray(found, np.float64), strict=True))
         rows = np.stack([self._known[text] for text in texts])
-        return rows[: len(example.history)], rows[len(example.history) :]
+        return rows[: len(example.liked)], rows[len(example.liked) :]
 
 
 class DecayedEmbeddings(Embeddings):

@@ -55,7 +55,7 @@ class Attributes:
     def score(self, example: Example) -> Scores:
         """(candidates,) weighted sums of shared values; 0 where nothing is shared."""
         had: dict[tuple[str, str], float] = defaultdict(float)
-        for item, newness in zip(example.history, decaying_weights(len(example.history)).tolist(), strict=True):
+        for item, newness in zip(example.liked, decaying_weights(len(example.liked)).tolist(), strict=True):
             for value in _values(item):
                 had[value] += newness * self._weights[value]
         sums = [sum(had.get(value, 0.0) for value in _values(item)) for item in example.candidates]

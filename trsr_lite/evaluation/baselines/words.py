@@ -33,11 +33,11 @@ class TfIdf:
 
     def score(self, example: Example) -> Scores:
         """(candidates,) mean of the three highest cosines to the history."""
-        return nearest((self.of(example.history) @ self.of(example.candidates).T).toarray())
+        return nearest((self.of(example.liked) @ self.of(example.candidates).T).toarray())
 
     def of(self, items: Iterable[Item]) -> Any:
         """(items, words) their vectors, sparse."""
-        return self.vectors[[self.rows[item.id] for item in items]]
+        return self.vectors[np.array([self.rows[item.id] for item in items], np.int64)]
 
 
 class DecayedTfIdf(TfIdf):
@@ -48,7 +48,7 @@ class DecayedTfIdf(TfIdf):
 
     def score(self, example: Example) -> Scores:
         """(candidates,) cosines to the weighted sum of the history."""
-        profile = self.of(example.history).T @ decaying_weights(len(example.history))  # (words,)
+        profile = self.of(example.liked).T @ decaying_weights(len(example.liked))  # (words,)
         norm = float(np.linalg.norm(profile)) or 1.0
         return np.asarray(self.of(example.candidates) @ profile / norm, np.float64)
 
@@ -68,7 +68,7 @@ class Svm(TfIdf):
 
     def score(self, example: Example) -> Scores:
         """(candidates,) distances from the border; all 0 where there is nothing to tell apart."""
-        own = sorted({self.rows[item.id] for item in example.history})
+        own = sorted({self.rows[item.id] for item in example.liked})
         others = sorted(set(self._background) - set(own))
         if not own or not others:
             return np.zeros(len(example.candidates))
@@ -90,7 +90,7 @@ class BM25:
 
     def score(self, example: Example) -> Scores:
         """(candidates,) BM25 scores of each candidate's text."""
-        query = " ".join(item.title for item in example.history[-QUERY_ITEMS:])
+        query = " ".join(item.title for item in example.liked[-QUERY_ITEMS:])
         rows = [self._rows[item.id] for item in example.candidates]
         words = [word for word in self._tokens([query])[0] if word in self._index.vocab_dict]
         if not words:
