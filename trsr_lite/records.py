@@ -55,9 +55,7 @@ class Item:
         return self.attributes.get("title") or next(iter(self.attributes.values()))
 
     @classmethod
-    def from_dict(
-        cls, data: Any, where: str = "item", notes: Notes | None = None, *, candidate: bool = False
-    ) -> Item:
+    def from_dict(cls, data: Any, where: str = "item", notes: Notes | None = None, *, candidate: bool = False) -> Item:
         """Build an item from parsed JSON; raises `DataError` that starts with `where`.
 
         Attributes that are no text, and a time that is none, are left out and counted in `notes`. Nobody has had a

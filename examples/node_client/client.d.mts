@@ -11,11 +11,20 @@ export interface Item {
   [attribute: string]: Value | undefined;
 }
 
+/** An item, and what the user thought of it: disliked and skipped items speak against their like. */
+export interface HistoryItem extends Item {
+  feedback?: "like" | "dislike" | "skip" | null;
+  /** More is better; text that is no number is an attribute. */
+  rating?: number | string | null;
+}
+
 export interface User {
   /** Needed to supersede and to forget. */
   user_id?: string | number;
   /** Oldest first. */
-  history: Item[];
+  history: HistoryItem[];
+  /** The worst and the best rating that history items can have. */
+  rating_scale?: [number | string, number | string] | null;
   candidates?: Item[] | null;
 }
 
@@ -61,7 +70,7 @@ export interface RecommendParams extends UserParams {
 }
 
 export interface UpdateParams extends UserParams {
-  item: Item;
+  item: HistoryItem;
   priority?: Priority;
 }
 

@@ -13,7 +13,7 @@ from trsr_lite.datasets.corpus import REPEATED, Corpus
 from trsr_lite.datasets.data_options import DataOptions
 from trsr_lite.datasets.report import Report
 from trsr_lite.datasets.sources import find
-from trsr_lite.errors import DataError
+from trsr_lite.errors import DataError, SettingsError
 
 ITEMS = [{"id": f"n{number}", "title": f"Title {number}", "tags": ["a", "b"]} for number in range(1, 7)]
 
@@ -274,3 +274,105 @@ def test_an_impression_without_both_kinds_of_candidates_is_left_out(tmp_path: Pa
     corpus, report = read_impressions(tmp_path, impression(shown=["n2"]), impression(clicked=["n1"]), impression())
     assert corpus.case_count == 1
     assert report.left_out
+
+
+# Feedback
+
+
+def judged(corpus: Corpus, number: int = 0) -> tuple[list[str], list[str], list[str | None], list[str]]:
+    """Ids of the history, of the positives, what was said of the history, and ids of what was refused later."""
+    case = corpus.case(number)
+    history, positives, refused = (
+        [item.id for item in corpus.items(rows)] for rows in (case.history, case.positives, case.refused)
+    )
+    return history, positives, list(case.said), refused
+
+
+def test_the_target_is_the_last_liked_item_and_what_was_refused_after_it_is_known(tmp_path: Path) -> None:
+    corpus, report = read(
+        tmp_path,
+        act("u", "n1"),
+        {**act("u", "n2"), "feedback": "dislike"},
+        {**act("u", "n3"), "feedback": "like"},
+        {**act("u", "n4"), "feedback": "skip"},
+    )
+    assert judged(corpus) == (["n1", "n2"], ["n3"], [None, "dislike"], ["n4"])
+    assert not gaps(report)
+
+
+def test_ratings_are_read_on_their_scale_or_by_the_users_own_mean(tmp_path: Path) -> None:
+    rows = [{**act("u", f"n{number}"), "rating": rating} for number, rating in ((1, 4), (2, 1), (3, 5), (4, 3))]
+    own, _ = read(tmp_path, *rows)
+    assert judged(own) == (["n1", "n2", "n3"], ["n4"], ["like", "dislike", "like"], [])
+    corpus, report = Corpus(), Report(str(tmp_path))
+    options = DataOptions("jsonl", str(tmp_path), rating_scale="1,10")
+    jsonl.read(find(tmp_path, jsonl.FILES, jsonl.LAYOUT), options, corpus, report)
+    assert report.left_out  # of 10, none of these is liked
+    assert corpus.case_count == 0
+
+
+def test_a_user_who_liked_nothing_is_left_out_with_the_reason(tmp_path: Path) -> None:
+    corpus, report = read(tmp_path, {**act("u", "n1"), "feedback": "skip"}, act("v", "n1"), act("v", "n2"))
+    assert sequences(corpus) == {"v": ["n1", "n2"]}
+    assert list(report.left_out) == [("user", "no item that was not disliked or skipped")]
+
+
+@pytest.mark.parametrize(
+    ("said", "detail"),
+    [
+        ({"feedback": "meh"}, "feedback: 'meh' is not known; it must be like, dislike or skip"),
+        ({"rating": "good"}, "rating: 'good' is no rating; it must be a finite number"),
+    ],
+)
+def test_feedback_that_cannot_be_used_is_counted_by_line(tmp_path: Path, said: dict[str, Any], detail: str) -> None:
+    _, report = read(tmp_path, act("u", "n1"), {**act("u", "n2"), **said})
+    [(key, (count, places))] = gaps(report).items()
+    assert (key, count) == (("interaction", "feedback cannot be used"), 1)
+    assert places == [f"interactions.jsonl:2 {detail}"]
+
+
+def test_a_rating_outside_the_scale_is_counted_by_line(tmp_path: Path) -> None:
+    read(tmp_path, act("u", "n1"), {**act("u", "n2"), "rating": 7})
+    corpus, report = Corpus(), Report(str(tmp_path))
+    options = DataOptions("jsonl", str(tmp_path), rating_scale="1,5")
+    jsonl.read(find(tmp_path, jsonl.FILES, jsonl.LAYOUT), options, corpus, report)
+    assert "7 is outside the scale; it must be from 1 to 5" in str(gaps(report))
+
+
+@pytest.mark.parametrize("wrong", ["5", "5,1", "a,b", "1,2,3", ""])
+def test_a_scale_that_is_none_is_refused(wrong: str) -> None:
+    with pytest.raises(SettingsError, match=r"rating_scale: .* the worst and the best rating"):
+        DataOptions("jsonl", "x", rating_scale=wrong)
+
+
+def test_other_layouts_have_no_ratings() -> None:
+    with pytest.raises(SettingsError, match="mind has no ratings"):
+        DataOptions("mind", "x", rating_scale="1,5")
+
+
+def test_impressions_say_what_was_thought_of_the_history_and_of_what_was_clicked(tmp_path: Path) -> None:
+    corpus, report = read_impressions(
+        tmp_path,
+        impression(history=["n1", "n5"], clicked=["n2", "n6"], feedback={"n5": "skip", "n6": "dislike"}),
+        impression(user_id="v", feedback={"n2": "dislike"}),
+    )
+    assert judged(corpus)[:3] == (["n1", "n5"], ["n2"], [None, "skip"])
+    assert [item.id for item in corpus.items(corpus.case(0).negatives)] == ["n3", "n4", "n6"]
+    assert ("impression", "no clicked candidate") in report.left_out
+    assert corpus.case_count == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "detail"),
+    [
+        ({"feedback": ["dislike"]}, "`feedback` and `rating` are objects of ids"),
+        ({"feedback": {"n6": "like"}}, "'n6' is neither in the history nor shown"),
+        ({"rating": {"n1": "x"}}, "rating: 'x' is no rating"),
+    ],
+)
+def test_an_impressions_feedback_that_cannot_be_used_is_counted(
+    tmp_path: Path, fields: dict[str, Any], detail: str
+) -> None:
+    _, report = read_impressions(tmp_path, impression(**fields))
+    assert ("impression", "feedback cannot be used") in gaps(report)
+    assert detail in str(gaps(report))

@@ -534,3 +534,36 @@ def test_answers_without_a_token_of_their_own_are_refused(tokenizer: AnswerToken
 
 if __name__ == "__main__":
     print(f'    "{PROMPT_VERSION}": "{golden_hash()}",')
+
+
+# What was disliked or skipped
+
+
+def refusing(*against: Item, settings: Settings | None = None) -> str:
+    asked = templates.scoring("Likes.", [entry(1)], [entry(2)], settings or Settings(), ENGINE, against=against)
+    return "".join(segment.text for segment in asked.prefix)
+
+
+def test_one_line_names_the_newest_of_what_was_disliked_and_of_what_was_skipped() -> None:
+    disliked = [Item(f"d{number}", {"title": f"Bad {number}"}, feedback="dislike") for number in range(5)]
+    skipped = [Item("s", {"title": "Dull"}, feedback="skip")]
+    plain = refusing()
+    assert refusing(*disliked, *skipped) == plain + '\nDisliked: "Bad 4", "Bad 3", "Bad 2"; Skipped: "Dull"\n'
+    assert refusing(*skipped) == plain + '\nSkipped: "Dull"\n'
+    assert refusing(disliked[0], disliked[0]) == plain + '\nDisliked: "Bad 0"\n'
+
+
+@given(TEXTS.filter(lambda text: is_visible(templates.fold(text))))
+def test_a_disliked_title_opens_no_section_and_is_short(title: str) -> None:
+    added = refusing(Item("d", {"title": title}, feedback="dislike")).removeprefix(refusing())
+    assert added.startswith('\nDisliked: "')
+    assert added.count("\n") == 2
+    assert len(added) <= templates.NAME_TOKENS + 20
+
+
+def test_a_prompt_without_room_names_nothing_that_was_disliked() -> None:
+    settings = Settings(prompt_tokens=LEAST_PROMPT, item_tokens=40)
+    many = [Item(f"d{number}", {"title": f"Bad {number} " * 9}, feedback="dislike") for number in range(5)]
+    asked = templates.scoring("Likes " * 9, [entry(1)] * 9, [entry(2)], settings, ENGINE, against=many)
+    length = len(ENGINE.tokenize(asked.prefix)) + len(asked.tokens[0])
+    assert length < settings.prompt_tokens

@@ -69,6 +69,28 @@ class Gate:
 # Updating
 
 
+@pytest.mark.parametrize(("said", "counts"), [({"feedback": "dislike"}, 0), ({"feedback": "like"}, 2), ({}, 2)])
+def test_what_is_said_of_an_appended_item_decides_whether_it_is_summarized(
+    fake_recommender: Recommender, reader: User, article: Item, store: SummaryStore, said: dict[str, Any], counts: int
+) -> None:
+    fake_recommender.summarize(reader)
+    before = store.info()["summaries"]
+    updated = fake_recommender.update(reader, article, **said)
+    assert updated.history == (*reader.history, dataclasses.replace(article, **said))
+    wait_until(lambda: not threads())
+    fake_recommender.summarize(updated)
+    assert store.info()["summaries"] == before + counts
+
+
+def test_a_rating_is_feedback_too_and_a_wrong_word_is_named(
+    fake_recommender: Recommender, reader: User, article: Item
+) -> None:
+    rated = dataclasses.replace(reader, rating_scale=(1, 5))
+    assert fake_recommender.update(rated, article, rating=2).history[-1].feedback == "dislike"
+    with pytest.raises(DataError, match="'bad' is not known; it must be like, dislike or skip"):
+        fake_recommender.update(reader, article, feedback="bad")
+
+
 def test_an_item_is_appended_and_what_it_completes_is_summarized_meanwhile(
     fake_recommender: Recommender, reader: User, article: Item, store: SummaryStore
 ) -> None:

@@ -277,6 +277,25 @@ def test_a_sentence_names_what_is_near_what_is_shared_and_what_the_model_says(si
     assert explain(unread, user, bundle, "news") == "nothing in the history speaks for it or against it"  # type: ignore[arg-type]
 
 
+def test_no_reason_names_what_was_disliked_and_the_model_is_told_so(
+    fused: Callable[..., Recommender], news_user: User, fake: FakeEngine
+) -> None:
+    liking = fused().recommend(news_user)
+    near = {name for entry in liking.recommendations for name in entry.because}
+    history = [dataclasses.replace(item, feedback="dislike" if item.id in near else None) for item in news_user.history]
+    user = dataclasses.replace(news_user, history=tuple(history))
+    recommender = fused()
+    result = recommender.recommend(user)
+    assert near
+    for entry in result.recommendations:
+        assert not near & set(entry.because)
+        said = explain(entry, user, recommender.bundle, "news")
+        assert not any(f'"{item.title}"' in said for item in history if item.feedback)
+    prompt = dict(recommender.prompt(user))["scoring: shared by all candidates"]
+    assert '\nDisliked: "' in prompt
+    assert "Disliked" not in dict(recommender.prompt(news_user))["scoring: shared by all candidates"]
+
+
 def test_the_model_alone_says_its_own_score(make_recommender: Make, news_user: User) -> None:
     recommender = make_recommender()
     entry = recommender.recommend(news_user).recommendations[0]

@@ -78,7 +78,10 @@ def properties(definition: dict[str, Any]) -> set[str]:
 
 DEFINITIONS = SCHEMA["$defs"]
 INTERFACES = {
-    **{name: DEFINITIONS[name] for name in ("Item", "User", "UserParams", "UserResult", "Model", "Stats")},
+    **{
+        name: DEFINITIONS[name]
+        for name in ("Item", "HistoryItem", "User", "UserParams", "UserResult", "Model", "Stats")
+    },
     **{f"{name}Params": DEFINITIONS[f"{name}Params"] for name in ("Initialize", "Summarize", "Recommend", "Update")},
     **{f"{name}Result": DEFINITIONS[f"{name}Result"] for name in ("Initialize", "Recommend", "Forget", "Status")},
     "Progress": DEFINITIONS["Progress"]["properties"]["params"],

@@ -618,3 +618,21 @@ def test_the_schema_is_one_and_knows_every_method() -> None:
     Draft202012Validator.check_schema(SCHEMA)
     assert SCHEMA["$defs"]["Request"]["properties"]["method"]["enum"] == list(METHODS)
     assert [one["properties"]["method"]["const"] for one in SCHEMA["$defs"]["Request"]["oneOf"]] == list(METHODS)
+
+
+def test_feedback_comes_in_with_the_history_and_with_an_update(connect: Connect) -> None:
+    client = connect()
+    history = [{**item(f"f{number}"), "feedback": "dislike" if number == 2 else None} for number in range(5)]
+    reader = {"user_id": "u", "history": history, "rating_scale": [1, 5]}
+    assert client.call("summarize", user=reader)["summary"] is None  # four are liked
+    assert client.call("update", user=reader, item={**item("g"), "rating": 4})["summary"] is not None
+    assert client.call("update", user=reader, item={**item("g"), "rating": 2})["summary"] is None
+
+
+def test_wrong_feedback_is_refused_with_the_words_that_are_allowed(connect: Connect) -> None:
+    client = connect()
+    client.expects("wrong", "summarize")
+    params = {"user": {"user_id": "u", "history": [{**item("f"), "feedback": "meh"}]}}
+    request = {"jsonrpc": "2.0", "id": "wrong", "method": "summarize", "params": params}
+    client.write(json.dumps(request).encode() + b"\n")
+    assert "'meh' is not known; it must be like, dislike or skip" in client.error("wrong")["message"]

@@ -22,6 +22,7 @@ from trsr_lite.records import User
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
 ROWS_AT_ONCE = 256
+COLUMNS = ("user_id", "history", "candidates", "rating_scale")  # of Parquet
 CHUNK = 1 << 20
 BOM = b"\xef\xbb\xbf"
 
@@ -135,7 +136,7 @@ class LinesSource:
 class ParquetSource:
     """Parquet with the columns `user_id`, `history` and, where users bring their own, `candidates`; an offset is a row.
 
-    Items are structs; an attribute that is null counts as absent.
+    Items are structs; an attribute that is null counts as absent. A column `rating_scale` is read where there is one.
     """
 
     suffix = "parquet"
@@ -152,7 +153,7 @@ class ParquetSource:
                 missing = {"user_id", "history"} - set(table.schema_arrow.names)
                 if missing:
                     raise DataError(f"{self.place}: has no column {min(missing)!r}")
-                columns = [name for name in ("user_id", "history", "candidates") if name in table.schema_arrow.names]
+                columns = [name for name in COLUMNS if name in table.schema_arrow.names]
                 first, groups = 0, list(range(table.num_row_groups))
                 while groups and first + table.metadata.row_group(groups[0]).num_rows <= offset:
                     first += table.metadata.row_group(groups.pop(0)).num_rows
