@@ -12,6 +12,7 @@ from trsr_lite.conversion import gguf
 from trsr_lite.engine.llama import LlamaEngine
 from trsr_lite.prompts import fingerprint
 from trsr_lite.training import base_model
+from trsr_lite.training.tokenizer import HfTokenizer
 
 WORDS = ["<think>", "[LIKE]", "<|tool|>", "|sep|", "<unused7>", "<pad>", "GardenCo"]
 FRAMES = ["{}", "a {} b", "{}goal", "goal{}", "[{}]", "<{}{}>", "{} {}", "x{}\n"]
@@ -28,7 +29,7 @@ def read(converter: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any,
     tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "[INST]"]})
     write_base(folder / "base", tokenizer=tokenizer)
     gguf.convert(converter, folder / "base", folder / "base.gguf", "F16")
-    trained = base_model.HfTokenizer.load(base_model.locate(str(folder / "base")), offline=True)
+    trained = HfTokenizer.load(base_model.locate(str(folder / "base")), offline=True)
     return trained, LlamaEngine(folder / "base.gguf", identity="", vocab_only=True)
 
 

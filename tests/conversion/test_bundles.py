@@ -20,6 +20,7 @@ from trsr_lite.models import bundle as bundles
 from trsr_lite.models.bundle import Bundle, ModelFile
 from trsr_lite.models.pool import ModelPool, opener
 from trsr_lite.prompts import fingerprint
+from trsr_lite.training.tokenizer import HfTokenizer
 
 both = pytest.mark.parametrize("kind", ["llama", "qwen2"])
 ways = pytest.mark.parametrize("adapter_only", [False, True], ids=["merged", "adapter"])
@@ -98,7 +99,7 @@ def test_the_whole_way_with_a_tokenizer_that_llama_cpp_knows(
     from trsr_lite.training import base_model
     from trsr_lite.training.train import train
 
-    tokenizer = base_model.HfTokenizer.load(base_model.locate(str(smollm2))).tokenizer
+    tokenizer = HfTokenizer.load(base_model.locate(str(smollm2))).tokenizer
     folder = conftest.write_base(tmp_path / "base", tokenizer=tokenizer)
     data, output = conftest.tiny_examples(tiny_data), str(tmp_path / "bundle")
     train(conftest.tiny_options(folder), conftest.tiny_settings(), data, tmp_path / "run")
@@ -399,13 +400,12 @@ def test_another_default_than_wrote_the_training_summaries_is_refused(
 def test_a_base_on_the_hub_may_be_the_summarizer(converter: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from trsr_lite.conversion import summarizer_source
     from trsr_lite.models import hub
-    from trsr_lite.training import base_model
 
     def no_bundle(reference: Any, **_: Any) -> Path:
         raise ModelError("has neither a manifest.json nor a GGUF file")
 
     monkeypatch.setattr(hub, "pull", no_bundle)
-    monkeypatch.setattr(base_model.HfTokenizer, "load", lambda located, offline: located)
+    monkeypatch.setattr(HfTokenizer, "load", lambda located, offline: located)
     assert summarizer_source.find("user/base", "Q8_0", converter).identity == ["user/base", "Q8_0"]
 
 

@@ -17,6 +17,7 @@ from trsr_lite.cli import run
 from trsr_lite.conversion import gguf
 from trsr_lite.conversion.llama_cpp_scripts import Converter
 from trsr_lite.training import base_files, base_model
+from trsr_lite.training.tokenizer import HfTokenizer
 
 KINDS = ("AutoConfig", "AutoTokenizer", "AutoModel", "AutoModelForCausalLM", "AutoProcessor")
 VOCABULARIES = '''
@@ -163,7 +164,7 @@ def test_training_follows_no_code_of_a_base(tiny_base: Path, tmp_path: Path, mon
     monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asks the user whether to trust"))
     located = base_model.locate(str(folder))
     assert base_model.parameters(located, offline=True) > 0
-    assert base_model.HfTokenizer.load(located, offline=True).encode("goal")
+    assert HfTokenizer.load(located, offline=True).encode("goal")
     assert base_model.load(located, torch.float32, offline=True).config.vocab_size > 0
     assert not (tmp_path / "ran").exists()
 

@@ -438,7 +438,7 @@ def test_a_whole_bundle_that_cannot_be_used_is_not_asked_for_again(
 
 
 def test_a_bundle_that_cannot_be_used_any_more_is_renewed_by_name(stub: Stub, tmp_path: Path) -> None:
-    old = write_bundle(tmp_path / "old", trained=True, prompt_version=0)
+    old = write_bundle(tmp_path / "old", trained=True, prompt_version="0")
     stub.repositories["someone/news"] = repository = Repository().add(old)
     first = stub.cli("pull", "someone/news")
     assert first.returncode == 3 and "trained on prompt version 0" in first.stderr

@@ -20,8 +20,9 @@ from trsr_lite.io.digests import file_digest
 from trsr_lite.prompts import templates
 from trsr_lite.recommender import histories
 from trsr_lite.training import train
-from trsr_lite.training.base_model import Base, HfTokenizer
+from trsr_lite.training.base_model import Base
 from trsr_lite.training.ranking_data import RankingData, RankingExample
+from trsr_lite.training.tokenizer import HfTokenizer
 
 HISTORIES = [
     [Item(f"i{number}", {"title": f"Story {number}"}) for number in range(user, user + user % 13)] for user in range(70)

@@ -15,9 +15,10 @@ from trsr_lite.engine.interface import Segment
 from trsr_lite.results import SummaryNode
 from trsr_lite.summaries import generate
 from trsr_lite.training import pairs
-from trsr_lite.training.base_model import Base, HfTokenizer
+from trsr_lite.training.base_model import Base
 from trsr_lite.training.pairs import Pair
 from trsr_lite.training.summary_data import SummaryData
+from trsr_lite.training.tokenizer import HfTokenizer
 from trsr_lite.training.train_options import PairOptions
 
 OPENING = "The reader likes articles about"

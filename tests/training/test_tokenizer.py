@@ -19,9 +19,10 @@ from trsr_lite.prompts import templates
 from trsr_lite.summaries import generate
 from trsr_lite.summaries.blocks import split
 from trsr_lite.training import base_model, pairs
-from trsr_lite.training.base_model import Base, HfTokenizer
+from trsr_lite.training.base_model import Base
 from trsr_lite.training.packing import build
 from trsr_lite.training.pairs import Pair
+from trsr_lite.training.tokenizer import HfTokenizer, answer_ids
 
 PROBES = [
     "The quick brown fox, 1234567 times; it's John's dog.",
@@ -93,7 +94,7 @@ def test_any_folded_text_has_the_tokens_of_inference(ours: HfTokenizer, theirs: 
 @pytest.mark.real_model
 def test_both_are_talked_to_alike(ours: HfTokenizer, theirs: LlamaEngine) -> None:
     assert (ours.chat_template, ours.bos, ours.eos) == (theirs.chat_template, theirs.bos, theirs.eos)
-    assert base_model.answer_ids(Settings(), ours, "smollm2") == templates.answer_ids(
+    assert answer_ids(Settings(), ours, "smollm2") == templates.answer_ids(
         templates.scoring(None, (), [Item("a", {"title": "b"})], Settings(), theirs).suffixes[0], theirs
     )
 
@@ -159,14 +160,14 @@ def test_a_cut_character_at_the_end_is_dropped() -> None:
 
 def refused(tokenizer: Any) -> str:
     with pytest.raises(ModelError) as caught:
-        base_model.answer_ids(Settings(), HfTokenizer(tokenizer), "the base")
+        answer_ids(Settings(), HfTokenizer(tokenizer), "the base")
     assert caught.value.hint == "choose another base"
     return str(caught.value)
 
 
 def test_answers_are_two_tokens_right_after_the_cue() -> None:
     tokenizer = make_tokenizer()
-    yes, no = base_model.answer_ids(Settings(), HfTokenizer(tokenizer), "the base")
+    yes, no = answer_ids(Settings(), HfTokenizer(tokenizer), "the base")
     assert tokenizer.convert_ids_to_tokens([yes, no]) == ["yes", "no"]
 
 

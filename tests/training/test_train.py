@@ -29,8 +29,9 @@ from trsr_lite.io.digests import file_digest
 from trsr_lite.prompts import templates
 from trsr_lite.prompts.templates import PROMPT_VERSION
 from trsr_lite.training import ranking_data, train, validation
-from trsr_lite.training.base_model import Base, HfTokenizer
+from trsr_lite.training.base_model import Base
 from trsr_lite.training.packing import PackedRow, build
+from trsr_lite.training.tokenizer import HfTokenizer
 from trsr_lite.training.torch_scorer import Scorer
 
 

@@ -18,6 +18,7 @@ from trsr_lite.io import files
 from trsr_lite.io.shape import Maybe, Whole, mismatch
 from trsr_lite.training import base_files, base_model, lora, run_dir
 from trsr_lite.training.base_model import TOKENIZER_FILES, Base
+from trsr_lite.training.tokenizer import HfTokenizer
 from trsr_lite.training.train_options import LAYERS, TrainOptions
 
 ALLOWED = frozenset(LAYERS)
@@ -61,7 +62,7 @@ def save(model: Any, located: Base, target: Path, *, revision: str | None = None
     model.config.tie_word_embeddings = model.get_input_embeddings().weight is model.get_output_embeddings().weight
     model.save_pretrained(target)
     if located.gguf:
-        base_model.HfTokenizer.load(located, offline=offline).tokenizer.save_pretrained(target)
+        HfTokenizer.load(located, offline=offline).tokenizer.save_pretrained(target)
         return
     source = _tokenizer_folder(located, revision, offline=offline)
     for name in TOKENIZER_FILES:

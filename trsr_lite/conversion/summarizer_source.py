@@ -25,6 +25,7 @@ from trsr_lite.models import bundle, default, reference, resolve
 from trsr_lite.models.bundle import ModelFile
 from trsr_lite.settings import Settings
 from trsr_lite.training import base_model, lora, run_dir
+from trsr_lite.training.tokenizer import HfTokenizer
 from trsr_lite.training.train_options import TrainOptions
 
 
@@ -175,7 +176,7 @@ def _served(name: str, *, offline: bool) -> ModelFile | None:
         if reference.parse(name) is None:
             raise
         try:  # of a base there is a tokenizer
-            base_model.HfTokenizer.load(base_model.locate(name, offline=offline), offline=offline)
+            HfTokenizer.load(base_model.locate(name, offline=offline), offline=offline)
         except ModelError:
             raise error from None
         return None

@@ -12,7 +12,7 @@ from trsr_lite.errors import ModelError, SettingsError
 from trsr_lite.io.digests import file_digest
 from trsr_lite.io.files import granted
 from trsr_lite.models.bundle import MANIFEST, load
-from trsr_lite.models.hub import explained
+from trsr_lite.models.hub_errors import explained
 from trsr_lite.models.reference import FETCHED, Reference, is_valid, may_be_fetched
 
 PUBLISHED = (MANIFEST, "report.json", "*.md", "LICENSE*")

@@ -22,9 +22,10 @@ from trsr_lite.prompts.templates import PROMPT_VERSION
 from trsr_lite.records import Item
 from trsr_lite.settings import Settings
 from trsr_lite.training import base_model, lora, memory, run_dir, validation
-from trsr_lite.training.base_model import HfTokenizer, of_run
+from trsr_lite.training.base_model import of_run
 from trsr_lite.training.losses import Objective
 from trsr_lite.training.packing import PackedRow, build
+from trsr_lite.training.tokenizer import HfTokenizer
 
 ROOM = "hide a GPU that is too small with `CUDA_VISIBLE_DEVICES=`, or `trsr-lite convert` the run and ask the bundle"
 

@@ -44,6 +44,7 @@ from trsr_lite.training import (
 from trsr_lite.training.ranking_data import RankingData, Summarizer
 from trsr_lite.training.schedule import Order, Schedule, check_rows
 from trsr_lite.training.summary_data import SummaryData
+from trsr_lite.training.tokenizer import HfTokenizer
 from trsr_lite.training.train_options import PairOptions, TrainOptions
 from trsr_lite.training.train_result import TrainResult
 from trsr_lite.training.trainable import Learner
@@ -183,7 +184,7 @@ def source_of(
     options: TrainOptions,
     settings: Settings,
     data: DataOptions | PairOptions,
-    tokenizer: base_model.HfTokenizer,
+    tokenizer: HfTokenizer,
     summarize: Summarizer,
     opened: contextlib.ExitStack,
     heard: OnEvent | None,

@@ -16,6 +16,7 @@ from trsr_lite.settings import Settings
 from trsr_lite.training import base_model, distributed, lora, validation
 from trsr_lite.training.losses import Objective
 from trsr_lite.training.packing import PackedRow
+from trsr_lite.training.tokenizer import HfTokenizer, answer_ids
 from trsr_lite.training.train_options import TrainOptions
 
 PROBES = [PackedRow((1, 2, 3, 4), (first, (5, 6)), (1, 0)) for first in ((7, 8, 9), (9, 8, 7))]  # alike in shape
@@ -37,7 +38,7 @@ class Learner:
     """
 
     located: base_model.Base
-    tokenizer: base_model.HfTokenizer
+    tokenizer: HfTokenizer
     model: Any
     objective: Objective
     dtype: torch.dtype
@@ -57,8 +58,8 @@ def load(
         raise SettingsError("a 4-bit base is trained on a GPU, and there is none", hint="remove `--four-bit`")
     shards = distributed.shards(options, state)
     located = base_model.locate(options.base, revision=options.revision, offline=offline)
-    tokenizer = base_model.HfTokenizer.load(located, offline=offline)
-    answers = base_model.answer_ids(settings, tokenizer, options.base)
+    tokenizer = HfTokenizer.load(located, offline=offline)
+    answers = answer_ids(settings, tokenizer, options.base)
     dtype = base_model.best_dtype(state.device) if options.dtype == "auto" else getattr(torch, options.dtype)
     held = torch.float32 if options.full else dtype
     model = base_model.load(located, held, offline=offline, four_bit=options.four_bit, shards=shards)
