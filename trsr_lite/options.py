@@ -13,7 +13,7 @@ read by its name. Invariant: a field's kind is its annotation and nothing else; 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, TypeVar
 
@@ -51,6 +51,7 @@ class Option:
     flag: its name on the command line, where that is not the field's, such as `--retrieve`.
     short: a second name there, such as `-k`.
     repeat: whether a list is given there by several flags instead of one with commas.
+    parse: what reads the text of the flag, where it may be more than itself, such as the name of a file.
     """
 
     help: str
@@ -65,6 +66,7 @@ class Option:
     flag: str | None = None
     short: str | None = None
     repeat: bool = False
+    parse: Callable[[str], Any] | None = None
 
     def fault(self, value: Any) -> str | None:
         """Why a value of the right kind cannot be, as the end of a sentence; None where it can."""

@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from trsr_lite.domains import domain as domains
 from trsr_lite.errors import SettingsError
 from trsr_lite.options import check, known_options, make, option, refuse_unknown
 
 STRATEGIES = ("hierarchical", "recurrent", "none")
-DOMAINS = ("item", "news", "product")
+DOMAINS = tuple(domains.shipped())
 NEWER: Mapping[str, Any] = {"signals": ["all"], "rerank": 0}  # what older versions of a bundle do not know
 FRAME_TOKENS = 128  # kept free in a summarizing prompt for the task and the model's chat template
 LINE_TOKENS = 4  # what one more line costs beside its text
@@ -26,7 +27,11 @@ class Settings:
     """What a summary and a scoring prompt are made of."""
 
     domain: str = option(
-        "What the items are; it decides the nouns in the prompts.", default="item", choices=DOMAINS, heading=_HEADING
+        f"What the items are; it decides the nouns in the prompts: {', '.join(DOMAINS)}, or a TOML file.",
+        default="item",
+        metavar="NAME",
+        heading=_HEADING,
+        parse=domains.read,
     )
     attributes: tuple[str, ...] = option(
         "Item attributes that the model sees, in this order.",
@@ -69,6 +74,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         check(self)
+        object.__setattr__(self, "domain", domains.of(self.domain))
         check_cut(self.block_size, self.recent_items, ragged=self.ragged)
         if not self.signals:
             raise SettingsError("signals are empty", hint="choose `all`, `model` or names of signals")
@@ -83,6 +89,11 @@ class Settings:
             )
 
     @property
+    def words(self) -> domains.Domain:
+        """The nouns and verbs of the domain."""
+        return domains.of(self.domain)
+
+    @property
     def note_tokens(self) -> int:
         """Budget of a summary that stands in a prompt."""
         return self.summary_tokens + LEAST_TOKENS
@@ -95,6 +106,8 @@ class Settings:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Settings:
         """Settings from parsed JSON; an unknown name is an error that suggests the nearest."""
+        if isinstance(data.get("domain"), Mapping):
+            data = {**data, "domain": domains.of(data["domain"])}
         return make(cls, data, "setting")
 
     def to_dict(self) -> dict[str, Any]:
@@ -102,7 +115,8 @@ class Settings:
 
         Settings that older versions do not know are left out at their defaults: those versions still read the rest.
         """
-        data = {**asdict(self), "attributes": list(self.attributes), "signals": list(self.signals)}
+        lists = {"attributes": list(self.attributes), "signals": list(self.signals)}
+        data = {**asdict(self), **lists, "domain": self.words.plain()}
         return {name: value for name, value in data.items() if name not in NEWER or value != NEWER[name]}
 
     @property

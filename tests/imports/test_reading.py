@@ -171,7 +171,8 @@ def test_entities_are_letters_and_invisible_titles_no_items() -> None:
 @pytest.mark.parametrize("path", [*sorted(SAMPLES.iterdir()), *sorted(EXAMPLES.iterdir())], ids=lambda path: path.name)
 def test_every_sample_looks_like_one_format_alone(path: Path) -> None:
     with opened(path) as source:
-        assert len([one.name for one in registry.formats().values() if one.looks(source)]) == 1
+        known = [one for one in registry.formats().values() if one.name != "table"]  # which is the last guess
+        assert len([one.name for one in known if one.looks(source)]) == (path.name != "table.csv")
 
 
 def test_every_format_has_a_sample() -> None:

@@ -24,8 +24,9 @@ from trsr_lite.settings import RankOptions, Settings
 if TYPE_CHECKING:
     _NamesType = click.ParamType[tuple[str, ...]]
     _NumberType = click.ParamType[float]
+    _AnyType = click.ParamType[Any]
 else:
-    _NamesType = _NumberType = click.ParamType  # generic from click 8.4 on only
+    _NamesType = _NumberType = _AnyType = click.ParamType  # generic from click 8.4 on only
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -49,6 +50,19 @@ class Names(_NamesType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         """What stands between commas."""
         return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+class Parsed(_AnyType):
+    """A text that an option reads in a way of its own."""
+
+    name = "text"
+
+    def __init__(self, parse: Callable[[str], Any]) -> None:
+        self.parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """What the option makes of it; raises what it raises."""
+        return self.parse(value)
 
 
 class Number(_NumberType):
@@ -144,6 +158,8 @@ def _default(known: Field[Any]) -> str:
 
 
 def _type(kind: str, one: Option) -> click.ParamType[Any]:
+    if one.parse is not None:
+        return Parsed(one.parse)
     if kind.startswith("tuple"):
         return Names()
     if one.choices:
@@ -186,6 +202,12 @@ def usual_model(context: click.Context) -> str:
     return os.environ.get("TRSR_LITE_MODEL") or context.lookup_default("model") or DEFAULT_MODEL
 
 
+def _columns(text: str) -> dict[str, str]:
+    from trsr_lite.imports.read import columns
+
+    return columns(text)
+
+
 _MACHINE = "Machine"
 
 user = together(
@@ -194,7 +216,14 @@ user = together(
         "user_file",
         required=True,
         metavar="FILE",
-        help="User with `history` (oldest first), JSON or JSON Lines; `-` is stdin.",
+        help="User with `history` (oldest first), JSON or JSON Lines; or a table or export. `-` is stdin.",
+    ),
+    flag(
+        "--map",
+        "columns",
+        type=Parsed(_columns),
+        metavar="ROLE=NAME,…",
+        help="Columns of a table: title, time, rating, id, or any attribute.  [default: by their names]",
     ),
     flag("--user-id", metavar="ID", help="Which user of a file with several."),
     flag("--sort-history", is_flag=True, help="Sort the history by time. Without it, an unsorted history is an error."),
@@ -203,7 +232,7 @@ candidates = flag(
     "--candidates",
     "candidate_file",
     metavar="FILE",
-    help="Items to rank, JSON or JSON Lines.  [default: `candidates` of the user]",
+    help="Items to rank: JSON, JSON Lines, a table or an export.  [default: `candidates` of the user]",
 )
 model = flag(
     "-m",

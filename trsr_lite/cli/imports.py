@@ -11,7 +11,6 @@ import click
 from trsr_lite.cli import flags, manual
 from trsr_lite.errors import SettingsError
 from trsr_lite.imports.read import ImportOptions
-from trsr_lite.settings import DOMAINS
 
 if TYPE_CHECKING:
     from trsr_lite.imports.read import Import
@@ -153,8 +152,7 @@ def _next(done: Import, output: str | None, candidates_output: str | None) -> No
     found = done.found
     if output and found.history and found.candidates:
         more = f" --candidates {candidates_output}" if candidates_output else ""
-        domain = f" --domain {found.domain}" if found.domain in DOMAINS else ""
-        session.hint(f"rank them: `trsr-lite recommend --user {output}{more}{domain}`")
+        session.hint(f"rank them: `trsr-lite recommend --user {output}{more} --domain {found.domain}`")
     elif output and found.history:
         session.hint(f"to rank something, give candidates: `trsr-lite recommend --user {output} --candidates FILE`")
 

@@ -15,8 +15,8 @@ import click
 from trsr_lite.cli import flags
 from trsr_lite.engine.interface import EngineOptions
 from trsr_lite.errors import Cancelled, DataError
+from trsr_lite.recommender import user_files
 from trsr_lite.recommender.recommender import Recommender
-from trsr_lite.recommender.user_files import read_candidates, read_user
 from trsr_lite.records import Item, User
 from trsr_lite.results import OnProgress, Progress
 
@@ -26,9 +26,15 @@ PAUSE = 2.0  # seconds between two lines of a log
 
 def read_input(options: dict[str, Any]) -> tuple[User, list[Item] | None]:
     """The user and, where a file was given, the candidates."""
-    user = read_user(options["user_file"], user_id=options["user_id"], sort_history=options["sort_history"])
-    file = options.get("candidate_file")
-    candidates = read_candidates(file) if file else None
+    file, columns = options.get("candidate_file"), options["columns"]
+    table = user_files.is_table(options["user_file"])
+    user = user_files.read_user(
+        options["user_file"],
+        user_id=options["user_id"],
+        sort_history=options["sort_history"],
+        columns=columns if table or not file else None,
+    )
+    candidates = user_files.read_candidates(file, None if table else columns) if file else None
     _look_for(options["attributes"] or (), [*user.history, *(candidates or user.candidates)])
     return user, candidates
 

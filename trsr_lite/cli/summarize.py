@@ -67,7 +67,14 @@ def _write_pairs(path: str, as_json: bool, chosen: dict[str, Any]) -> None:
     from trsr_lite.recommender.user_files import read_users
     from trsr_lite.training import pairs
 
-    users = list(read_users(chosen["user_file"], user_id=chosen["user_id"], sort_history=chosen["sort_history"]))
+    users = list(
+        read_users(
+            chosen["user_file"],
+            user_id=chosen["user_id"],
+            sort_history=chosen["sort_history"],
+            columns=chosen["columns"],
+        )
+    )
     pairs.append([], Path(path))  # a file that cannot be written is said before anything is made
     with (
         session.interruptible(),

@@ -6,7 +6,7 @@ counts in `Reading.notes` every row that it passes over.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from trsr_lite.imports.entry import Entry
@@ -21,10 +21,14 @@ class Reading:
     Attributes
     ----------
     private: whether to keep what its person has marked as private.
+    columns: which column of a table is the title, the time and so on, where somebody has said so.
+    user_id: whose rows of a table count; None where it has one user.
     notes: what was passed over, by reason.
     """
 
     private: bool = False
+    columns: Mapping[str, str] = field(default_factory=dict)
+    user_id: str | None = None
     notes: Notes = field(default_factory=Notes)
 
 

@@ -6,11 +6,14 @@ one user. Nothing is fetched.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from trsr_lite.imports import collect, registry
+from trsr_lite.errors import SettingsError
+from trsr_lite.imports import collect, generic, registry
 from trsr_lite.imports.collect import Collected
 from trsr_lite.imports.entry import Entry
 from trsr_lite.imports.format import Format, Reading
@@ -20,6 +23,19 @@ from trsr_lite.results import OnProgress, Progress
 
 STEP = 500  # entries between two reports of progress
 KINDS = ("history", "candidates")
+
+
+def columns(text: str) -> dict[str, str]:
+    """`title=Headline,time=Date added` as names by role; a comma within a name stays one. Raises `SettingsError`."""
+    found: dict[str, str] = {}
+    for part in re.split(r",(?=[^,=]+=)", text):
+        role, equals, name = part.partition("=")
+        if not equals or not role.strip() or not name.strip():
+            raise SettingsError(
+                f"--map {part!r} is not ROLE=NAME", hint="such as `--map title=Headline,time=Published`"
+            )
+        found[role.strip().lower()] = name.strip().strip("\"'")
+    return found
 
 
 @dataclass(frozen=True)
@@ -41,6 +57,14 @@ class ImportOptions:
         default=None,
         choices=("day-first", "month-first"),
         unset="as all dates of the file tell",
+    )
+    columns: Mapping[str, Any] | None = option(
+        "Columns of a table: title, time, rating, id, or any attribute.",
+        default=None,
+        unset="by their names",
+        metavar="ROLE=NAME,…",
+        flag="map",
+        parse=columns,
     )
     private: bool = option("Keep what is marked as private.", default=False)
 
@@ -70,15 +94,20 @@ def read(
     name: str | None = None,
     options: ImportOptions | None = None,
     progress: OnProgress | None = None,
+    *,
+    user_id: str | None = None,
 ) -> Import:
     """One user of one or several exports: of the format `name`, or each of the one that it looks like.
+
+    Columns that are named make it a table. `user_id` is whose rows of a table count.
 
     Raises `SettingsError` for a format that there is not, and `DataError` for a file of another kind, or where nothing
     can be used.
     """
     options = options or ImportOptions()
-    asked = registry.named(name) if name else None
-    reading, files, entries = Reading(private=options.private), list[Recognised](), list[Entry]()
+    asked = registry.named(name or generic.FORMAT.name) if name or options.columns else None
+    reading = Reading(private=options.private, columns=options.columns or {}, user_id=user_id)
+    files, entries = list[Recognised](), list[Entry]()
     for number, path in enumerate(paths):
         with opened(path) as source:
             if asked:

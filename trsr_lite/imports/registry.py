@@ -13,6 +13,7 @@ from functools import cache
 from importlib.metadata import entry_points
 
 from trsr_lite.errors import DataError, SettingsError
+from trsr_lite.imports import generic
 from trsr_lite.imports.format import Format
 from trsr_lite.imports.source import Source
 from trsr_lite.options import nearest
@@ -40,7 +41,7 @@ def formats() -> Mapping[str, Format]:
             logger.warning("%s: there is a format %r already; this one is not used", point.value, one.name)
             continue
         found[one.name] = one
-    return dict(sorted(found.items()))
+    return {**dict(sorted(found.items())), generic.FORMAT.name: generic.FORMAT}  # the last guess
 
 
 def named(name: str) -> Format:
@@ -57,7 +58,9 @@ def guess(source: Source) -> Format:
     """The format that a file looks like; raises `DataError` where it looks like none."""
     found = likely(source)
     if found is None:
-        raise DataError(f"{source.name}: {what_it_is(source)}", hint="`trsr-lite import --list` shows what can be read")
+        table = "name a column of titles: `--map title=Headline`"
+        hint = table if reads_columns(source) else "`trsr-lite import --list` shows what can be read"
+        raise DataError(f"{source.name}: {what_it_is(source)}", hint=hint)
     return found
 
 
@@ -68,7 +71,7 @@ def likely(source: Source) -> Format | None:
 
 def check(one: Format, source: Source) -> None:
     """Raise `DataError` where a file is not of this format; it says which one it looks like."""
-    if one.looks(source):
+    if one.looks(source) or (one is generic.FORMAT and reads_columns(source)):
         return
     other = likely(source)
     if other is None:
@@ -79,6 +82,11 @@ def check(one: Format, source: Source) -> None:
         f"{source.name}: this is no {one.program}; it looks like: {other.program}",
         hint=f"trsr-lite import {other.name} {source.name}",
     )
+
+
+def reads_columns(source: Source) -> bool:
+    """Whether a file may be a table whose columns somebody names."""
+    return len(source.columns) > 1 or source.head.lstrip()[:1] in ("[", "{")
 
 
 def what_it_is(source: Source) -> str:

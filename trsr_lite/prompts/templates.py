@@ -7,10 +7,11 @@ and cached summaries depend on it. Text from outside is folded to one line, so i
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trsr_lite.cancellation import Cancellation
+from trsr_lite.domains import domain as domains
 from trsr_lite.engine.interface import Prompt, Segment, Tokenizer
 from trsr_lite.errors import DataError, SettingsError
 from trsr_lite.feedback import DISLIKE, SKIP
@@ -22,29 +23,11 @@ from trsr_lite.settings import LEAST_TOKENS, LINE_TOKENS, Settings
 PROMPT_VERSION = "2"
 ANSWERS = ("yes", "no")
 NO_SUMMARY = "Nothing is known yet."
+DOMAINS = domains.shipped()
 ELLIPSIS = "…"
 NAMED = 3  # newest items that were disliked, and as many that were skipped, that a prompt names
 NAME_TOKENS = 16  # of such a title
 CHARACTERS_PER_TOKEN = 16  # longer texts are cut before tokenizing, so that no text can cost much
-
-
-@dataclass(frozen=True)
-class Domain:
-    """The nouns and verbs of one kind of item; `likes` opens a summary, which the model continues."""
-
-    item: str
-    items: str
-    person: str
-    did: str
-    would: str
-    likes: str
-
-
-DOMAINS: Mapping[str, Domain] = {
-    "item": Domain("item", "items", "user", "chose", "choose", "likes"),
-    "news": Domain("article", "articles", "reader", "read", "read", "likes articles about"),
-    "product": Domain("product", "products", "shopper", "bought", "buy", "likes"),
-}
 
 
 def fold(text: str) -> str:
@@ -102,19 +85,20 @@ def _beginning(text: str, most: int) -> str:
 
 def opening(domain: str) -> str:
     """The words that every summary begins with; the model goes on from there."""
-    return f"The {DOMAINS[domain].person} {DOMAINS[domain].likes}"
+    words = domains.of(domain)
+    return f"The {words.person} {words.likes}"
 
 
 def block(items: Sequence[Item], settings: Settings, tokenizer: Tokenizer) -> tuple[str, str]:
     """The (message, opening) that asks for the summary of one block."""
-    domain = DOMAINS[settings.domain]
+    domain = settings.words
     task = f"Summarize the interests of a {domain.person} from the {domain.items} below in one sentence."
     return f"{task}\n\n{_lines(items, settings, tokenizer)}", opening(settings.domain)
 
 
 def update(summary: str, items: Sequence[Item], settings: Settings, tokenizer: Tokenizer) -> tuple[str, str]:
     """The (message, opening) that asks for a summary carried on over one more block."""
-    domain = DOMAINS[settings.domain]
+    domain = settings.words
     task = (
         f"Summarize the interests of a {domain.person} in one sentence, from an earlier summary and the {domain.items} "
         f"{domain.did} since then."
@@ -125,7 +109,7 @@ def update(summary: str, items: Sequence[Item], settings: Settings, tokenizer: T
 
 def merge(summaries: Sequence[str], settings: Settings, tokenizer: Tokenizer) -> tuple[str, str]:
     """The (message, opening) that asks for one summary of several, oldest first."""
-    domain = DOMAINS[settings.domain]
+    domain = settings.words
     task = f"Combine the notes below on one {domain.person}, oldest first, into one sentence that names every interest."
     budget = min(settings.note_tokens, settings.summarizing_room // len(summaries) - LINE_TOKENS)
     notes = "\n".join(f"- {shorten(fold(summary), budget, tokenizer)}" for summary in summaries)
@@ -307,7 +291,7 @@ def _title(pairs: Sequence[tuple[str, str]]) -> int:
 
 
 def _head(preference: str, settings: Settings) -> str:
-    domain = DOMAINS[settings.domain]
+    domain = settings.words
     return (
         f"### Task\nWill this {domain.person} {domain.would} the candidate {domain.item}? Answer yes or no.\n\n"
         f"### Preference\n{preference}\n\n"
@@ -334,7 +318,7 @@ def _asked(item: Item, settings: Settings, tokenizer: Tokenizer) -> str:
 
 
 def _suffix(text: str, settings: Settings) -> Prompt:
-    noun = DOMAINS[settings.domain].item
+    noun = settings.words.item
     return (Segment(f"\n### Candidate {noun}\n- {text}"), Segment("\n\n### Answer (yes or no)\n"))
 
 

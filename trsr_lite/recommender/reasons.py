@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from trsr_lite.domains import domain as domains
 from trsr_lite.models.bundle import Bundle
 from trsr_lite.prompts.templates import fold
 from trsr_lite.records import Item, User
@@ -18,7 +19,7 @@ from trsr_lite.signals.signal import MODEL
 NEAREST = 2  # history items that a sentence names
 SHARED = 3  # values that it names
 SHORT = 40  # characters: a longer value is a text, not a property
-VERBS = {"news": "which you read in", "product": "which you chose in"}
+VERBS = {"item": "of", "product": "which you chose in"}  # nobody knows whether a product was bought
 
 
 def explain(entry: Recommendation, user: User, bundle: Bundle, domain: str) -> str:
@@ -38,7 +39,7 @@ def explain(entry: Recommendation, user: User, bundle: Bundle, domain: str) -> s
 def _likeness(items: Sequence[Item], domain: str) -> str:
     named = []
     for item in items:
-        verb = VERBS.get(domain, "of")
+        verb = VERBS.get(domain) or f"which you {domains.of(domain).did} in"
         when = "" if item.time is None else f", {verb} {datetime.fromtimestamp(item.time, UTC):%B %Y}"
         named.append(f'"{fold(item.title)}"{when}')
     return f"like {' and '.join(named)}"

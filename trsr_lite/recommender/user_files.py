@@ -1,23 +1,42 @@
-"""Files of users and candidates, in JSON or JSON Lines.
+"""Files of users and candidates: JSON or JSON Lines, a table, or the export of another program.
 
-Invariant: every fault names the file, the line or index, and the field. What was left out is told once for each file.
+Invariant: what is no JSON of ours is read by `imports`, which says what it took it for. Every fault names the file, the
+line or index, and the field. What was left out is told once for each file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trsr_lite.errors import DataError
-from trsr_lite.io import fields
-from trsr_lite.io.documents import documents
+from trsr_lite.io import encodings, fields
+from trsr_lite.io.documents import LINES_SUFFIXES, documents
 from trsr_lite.io.notes import Notes
 from trsr_lite.records import Item, User, candidates_from_list, unique, usable
 
+if TYPE_CHECKING:
+    from trsr_lite.imports.collect import Collected
 
-def read_user(path: str | Path, *, user_id: str | None = None, sort_history: bool = False) -> User:
-    """The one user of a JSON or JSON Lines file (`-` is stdin), or the one called `user_id`."""
+HEAD = 1 << 16  # bytes that show whether a file is ours
+
+
+def read_user(
+    path: str | Path,
+    *,
+    user_id: str | None = None,
+    sort_history: bool = False,
+    columns: Mapping[str, str] | None = None,
+) -> User:
+    """The one user of a file (`-` is stdin), or the one called `user_id`.
+
+    The file is JSON or JSON Lines with a `history`, or a table or an export of which each row is an item: CSV, TSV,
+    JSON, JSON Lines, Parquet, or a format of `trsr-lite import`. `columns` names columns of a table, such as
+    `{"title": "Headline"}`; the others are guessed, and that is said.
+    """
+    if is_table(path, columns, b'"history"'):
+        return _imported(path, columns, user_id=user_id).user()
     found = _users(path, user_id)
     where, data = next(found)
     notes = Notes()
@@ -29,16 +48,33 @@ def read_user(path: str | Path, *, user_id: str | None = None, sort_history: boo
     return user
 
 
-def read_users(path: str | Path, *, user_id: str | None = None, sort_history: bool = False) -> Iterator[User]:
-    """Every user of a JSON or JSON Lines file, or every one called `user_id`, one at a time. There is at least one."""
+def read_users(
+    path: str | Path,
+    *,
+    user_id: str | None = None,
+    sort_history: bool = False,
+    columns: Mapping[str, str] | None = None,
+) -> Iterator[User]:
+    """Every user of a JSON or JSON Lines file, or every one called `user_id`, one at a time. There is at least one.
+
+    A table or an export has one user (see `read_user`).
+    """
+    if is_table(path, columns, b'"history"'):
+        yield _imported(path, columns, user_id=user_id).user()
+        return
     notes = Notes()
     for where, data in _users(path, user_id):
         yield User.from_dict(data, where, sort_history=sort_history, notes=notes)
     notes.tell(path)
 
 
-def read_candidates(path: str | Path) -> list[Item]:
-    """Candidates from a JSON list, an object with `candidates` or `items`, or JSON Lines of items."""
+def read_candidates(path: str | Path, columns: Mapping[str, str] | None = None) -> list[Item]:
+    """Candidates from a JSON list, an object with `candidates` or `items`, or JSON Lines of items.
+
+    Or from a table or an export, of which each row is a candidate; for `columns` see `read_user`.
+    """
+    if is_table(path, columns, b'"id"'):
+        return _imported(path, columns, wanted=True).items()
     name, found = documents(path)
     entries, notes = list(found), Notes()
     if not entries:
@@ -53,6 +89,49 @@ def read_candidates(path: str | Path) -> list[Item]:
         items = unique(usable(entries, notes, candidates=True), name, notes)
     notes.tell(path)
     return items
+
+
+def is_table(path: str | Path, columns: Mapping[str, str] | None = None, ours: bytes = b'"history"') -> bool:
+    """Whether a file is read by `imports`: it is no JSON, or JSON without the name that ours has."""
+    if columns or str(path) == "-":
+        return bool(columns)
+    try:
+        with Path(path).open("rb") as file:
+            head = encodings.plain(file.read(HEAD)).lstrip()
+    except (OSError, ValueError):
+        return False  # which is said where it is read
+    if head[:1] in (b"[", b"{", b""):
+        return ours not in head and head[:1] != b"" and _is_known(path)
+    return _suffix(path) not in (".json", *LINES_SUFFIXES)  # else it is broken JSON, and its fault is named
+
+
+def _is_known(path: str | Path) -> bool:
+    """Whether JSON is of a format that `imports` knows."""
+    from trsr_lite.imports import registry
+    from trsr_lite.imports.source import opened
+
+    with opened(path) as source:
+        return registry.likely(source) is not None
+
+
+def _imported(
+    path: str | Path, columns: Mapping[str, str] | None, *, wanted: bool = False, user_id: str | None = None
+) -> Collected:
+    """What `imports` reads of one file, all of it history or all of it candidates."""
+    from trsr_lite.imports import generic
+    from trsr_lite.imports.read import ImportOptions, read
+
+    kind = "candidates" if wanted else None
+    options = ImportOptions(newest=0, read_as=kind, columns=dict(columns) if columns else None)
+    done = read([path], options=options, user_id=user_id)
+    if done.files[0].format is not generic.FORMAT:
+        done.found.notes.add(f"file read as {done.files[0].format.program}")
+    done.found.notes.tell(path)
+    return done.found
+
+
+def _suffix(path: str | Path) -> str:
+    return Path(path).suffix.lower()
 
 
 def _users(path: str | Path, user_id: str | None) -> Iterator[tuple[str, Any]]:

@@ -31,7 +31,7 @@ def key(
         "kind": kind,
         "summarizer": summarizer,
         "prompt_version": PROMPT_VERSION,
-        "domain": settings.domain,
+        "domain": settings.words.plain(),
         "item_tokens": settings.item_tokens,
         "prompt_tokens": settings.prompt_tokens,
         "summary_tokens": settings.summary_tokens,
