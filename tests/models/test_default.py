@@ -37,7 +37,7 @@ NEWS = ROOT / "examples" / "news_reader.json"
 PATIENCE = 300
 BLOCK, BLOCK_BYTES = 32, 20  # Q4_1: 32 weights in a float16 step, a float16 minimum and 16 bytes of nibbles
 KEEPS = 1 / 16  # of the source's own step
-SHIPPED = (bundle.MANIFEST, "README.md", "recommender.gguf", "summarizer.gguf")
+SHIPPED = (bundle.MANIFEST, "README.md", "recommender.gguf", "summarizer.gguf", "statistics.npz")
 real = pytest.mark.real_model
 
 

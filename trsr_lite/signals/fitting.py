@@ -9,7 +9,7 @@ The same lists give the same weights.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from trsr_lite.errors import DataError
 from trsr_lite.signals.fusion import FARTHEST, NAMES, Fusion, Weight
-from trsr_lite.signals.signal import Numbers
+from trsr_lite.signals.signal import MODEL, Numbers
 
 PENALTY = 1e-3  # on the square of each weight, against signals that tell two stories of one thing
 SWEEPS = 200
@@ -48,6 +48,24 @@ def fit(
     lists: Sequence[JudgedList], names: Sequence[str], *, folds: int = FOLDS, facts: Mapping[str, Any] | None = None
 ) -> Fit:
     """Learn weights for these signals; raises `DataError` where there is nothing to learn from."""
+    return _cross_fitted(lists, lambda seen: _weights(seen, names) if seen else _even(names), folds, facts)
+
+
+def beside(fusion: Fusion, lists: Sequence[JudgedList], *, facts: Mapping[str, Any] | None = None) -> Fit:
+    """Learn how much the model's margin counts beside a fusion whose signals keep their proportions.
+
+    So few lists do, and they may be of another kind than those that the fusion was fitted on: two weights are learned,
+    the model's and one for all others together. Raises `DataError` where there is nothing to learn from.
+    """
+    return _cross_fitted(lists, lambda seen: _beside(fusion, seen) if seen else fusion, FOLDS, facts)
+
+
+def _cross_fitted(
+    lists: Sequence[JudgedList],
+    learn: Callable[[Sequence[JudgedList]], Fusion],
+    folds: int,
+    facts: Mapping[str, Any] | None,
+) -> Fit:
     useful = [place for place, one in enumerate(lists) if 0 < sum(one.labels) < len(one.labels)]
     if len(useful) < folds:
         raise DataError(
@@ -57,11 +75,10 @@ def fit(
     fold = np.array([_fold(one.user or str(place), folds) for place, one in enumerate(lists)])
     scores: list[Numbers] = [np.zeros(0, np.float32)] * len(lists)
     for number in range(folds):
-        seen = [lists[place] for place in useful if fold[place] != number]
-        fusion = _weights(seen, names) if seen else _even(names)
+        fusion = learn([lists[place] for place in useful if fold[place] != number])
         for place in np.flatnonzero(fold == number).tolist():
             scores[place] = fusion.scores(lists[place].numbers, len(lists[place].labels))
-    fusion = _weights([lists[place] for place in useful], names)
+    fusion = learn([lists[place] for place in useful])
     temperature, bias = _calibration([scores[place] for place in useful], [lists[place].labels for place in useful])
     return Fit(replace(fusion, temperature=temperature, bias=bias, fitted_on=dict(facts or {})), scores)
 
@@ -76,20 +93,30 @@ def _even(names: Sequence[str]) -> Fusion:
 
 def _weights(lists: Sequence[JudgedList], names: Sequence[str]) -> Fusion:
     ordered = [name for name in NAMES if name in names]
-    starts = np.cumsum([0, *(len(one.labels) for one in lists)])[:-1]
-    owner = np.repeat(np.arange(len(lists)), [len(one.labels) for one in lists])
-    columns, weights = [], {}
-    for name in ordered:
-        values = np.concatenate([_column(one, name) for one in lists])
-        known = values[np.isfinite(values)]
-        mean, scale = (float(known.mean()), float(known.std())) if len(known) else (0.0, 0.0)
-        if scale <= 1e-9 * max(1.0, abs(mean)):
-            scale, values = 1.0, np.full(len(values), np.nan)
-        weights[name] = Weight(0.0, mean, scale)
-        columns.append(np.clip(np.nan_to_num((values - mean) / scale, nan=0.0), -FARTHEST, FARTHEST))
-    labels = np.concatenate([np.asarray(one.labels, np.float64) / sum(one.labels) for one in lists])
-    found = _descended(np.array(columns), labels, starts, owner)
-    return Fusion({name: replace(weights[name], weight=float(one)) for name, one in zip(ordered, found, strict=True)})
+    known = [_standardized(np.concatenate([_column(one, name) for one in lists])) for name in ordered]
+    found = _descended(np.array([column for _, column in known]), lists)
+    weights = [replace(weight, weight=float(one)) for (weight, _), one in zip(known, found, strict=True)]
+    return Fusion(dict(zip(ordered, weights, strict=True)))
+
+
+def _beside(fusion: Fusion, lists: Sequence[JudgedList]) -> Fusion:
+    """The model's weight, and one factor for all weights of the fusion."""
+    rest, others = _standardized(
+        np.concatenate([fusion.scores(one.numbers, len(one.labels)).astype(np.float64) for one in lists])
+    )
+    model, column = _standardized(np.concatenate([_column(one, MODEL) for one in lists]))
+    factor, weight = _descended(np.array([others, column]), lists).tolist()
+    kept = {name: replace(one, weight=one.weight * factor / rest.scale) for name, one in fusion.weights.items()}
+    return Fusion({**kept, MODEL: replace(model, weight=weight)})
+
+
+def _standardized(values: Floats) -> tuple[Weight, Floats]:
+    """Mean and scale of the values that are known, and the values as deviations, 0 where nothing is known."""
+    known = values[np.isfinite(values)]
+    mean, scale = (float(known.mean()), float(known.std())) if len(known) else (0.0, 0.0)
+    if scale <= 1e-9 * max(1.0, abs(mean)):
+        scale, values = 1.0, np.full(len(values), np.nan)
+    return Weight(0.0, mean, scale), np.clip(np.nan_to_num((values - mean) / scale, nan=0.0), -FARTHEST, FARTHEST)
 
 
 def _column(one: JudgedList, name: str) -> Floats:
@@ -98,8 +125,11 @@ def _column(one: JudgedList, name: str) -> Floats:
     return one.numbers[name].astype(np.float64)
 
 
-def _descended(columns: Floats, labels: Floats, starts: npt.NDArray[np.int64], owner: npt.NDArray[np.int64]) -> Floats:
+def _descended(columns: Floats, lists: Sequence[JudgedList]) -> Floats:
     """(signals,) from `columns` (signals, candidates): the minimum of the mean listwise loss with its penalty."""
+    starts = np.cumsum([0, *(len(one.labels) for one in lists)])[:-1]
+    owner = np.repeat(np.arange(len(lists)), [len(one.labels) for one in lists])
+    labels = np.concatenate([np.asarray(one.labels, np.float64) / sum(one.labels) for one in lists])
     count = len(starts)
     weights = np.zeros(len(columns))
     scores = np.zeros(columns.shape[1])
