@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 .PHONY: demo test lint docs bench quality default-model screenshot frozen clean
 
 demo: $(VENV)/.demo
-	$(BIN)/trsr-lite recommend --user examples/news_reader.json --domain news
+	$(BIN)/trsr-lite recommend --user examples/news_reader.json --domain news --explain --top 5
 
 test: $(VENV)/.test lint docs
 	$(BIN)/pytest
@@ -47,6 +47,7 @@ quality: $(VENV)/.embeddings
 		$(if $(SIMPLE),--simple --output "$(or $(WORK),build/quality)/simple.md")
 
 # PAPERS: items.jsonl of the ACL Anthology's titles and abstracts, which token vectors are learned from, with Debian's package index.
+# Beside it interactions.jsonl, who wrote them: the weights of signals are learned from their lists.
 # The adapters of the default model, from texts to the package: some two and a half hours on two quiet cores; goes on where it stopped.
 MADE := build/default-model
 MODEL := examples/default_model
@@ -63,6 +64,7 @@ default-model: $(VENV)/.embeddings
 	$(BIN)/trsr-lite convert $(MADE)/recommender --adapter-only --summarizer $(MADE)/summarizer --recommender-type BF16 \
 		--output $(MADE)/bundle --force
 	$(BIN)/python $(MODEL)/assemble.py package $(MADE)
+	$(BIN)/python $(MODEL)/fusion.py $(MADE)/fusion --papers "$(PAPERS)"
 	$(BIN)/python $(MODEL)/measure.py $(MADE)
 
 screenshot: $(VENV)/.test

@@ -3,15 +3,16 @@
     python examples/default_model/fusion.py WORK --papers shared/data/acl/items.jsonl
 
 Beside the papers lies `interactions.jsonl`, who wrote them. Statistics are those of all papers and of every composed
-text, as news, products and software show it. The signals that need no model learn their weights on authors: each one's
-last paper against 20 others. How much the model counts beside them is learned on some of these authors and on composed
-people whose topics no adapter was trained on. WORK keeps the model's margins, so that a run that was stopped goes on;
-computing them takes an hour or so on two cores, all else a minute.
+text, as news, products and software show it. The signals that need no model learn their proportions on authors: each
+one's last paper against 20 others. How much the model counts beside them is learned on as many authors as composed
+people, whose topics no adapter was trained on. WORK keeps the model's margins, so that a run that was stopped goes on;
+computing them takes half an hour or so on two cores, all else a minute.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -38,7 +39,7 @@ from trsr_lite.models import bundle_signals, default
 from trsr_lite.models.bundle import MANIFEST
 from trsr_lite.prompts import fingerprint
 from trsr_lite.signals import fitting, statistics_file
-from trsr_lite.signals.fitting import Fit, JudgedList
+from trsr_lite.signals.fitting import JudgedList
 from trsr_lite.signals.fusion import Fusion
 from trsr_lite.signals.ranker import SignalRanker
 from trsr_lite.signals.signal import MODEL
@@ -47,7 +48,7 @@ from trsr_lite.signals.statistics_builder import StatisticsBuilder
 from trsr_lite.signals.token_table import TokenTable
 
 STATISTICS = "statistics.npz"
-LISTS = {"authors": 50, "people": 190}  # lists that the model scores
+LISTS = {"authors": 100, "people": 100}  # lists that the model scores
 STRANGE, FAMILIAR, SEED = 17, 3, 12  # what a composed person is shown beside one liked text
 SIGNALS = ("tokens", "meaning", "recent", "words", "taste", "specific", "attributes")  # those that need no users
 SOURCES = "authors of ACL papers (CC BY 4.0), and composed people for the model"
@@ -72,19 +73,21 @@ def main(work: Path, papers: Path, until: float | None) -> None:
     assert made.row_mean is not None
     ranker = SignalRanker(made, Fusion({}), tokenizer=tokenizer, table=TokenTable(rows, made.row_mean))
     simple = judged(ranker, authors)
-    lists = [*simple[: LISTS["authors"]], *judged(ranker, examples["people"])]
-    both = [replace(one, numbers={**one.numbers, MODEL: margin}) for one, margin in zip(lists, sum(scored.values(), []), strict=True)]
-    found = fit(simple, both)
-    for name, some in (("authors", both[: LISTS["authors"]]), ("people", both[LISTS["authors"] :])):
-        click.echo(f"{name}: AUC {auc(found.fusion, some):.3f}, without the model {auc(found.fusion, some, SIGNALS):.3f}")
-    every = EvalLists(dict(enumerate([*authors, *examples["people"]])), (), None, {})
-    facts = {"lists": len(every.examples), "digest": every.digest(), "sources": SOURCES, "with_model": len(both)}
-    ship(made, replace(found.fusion, fitted_on=facts))
-
-
-def fit(simple: Sequence[JudgedList], both: Sequence[JudgedList]) -> Fit:
-    """Proportions of the simple signals on `simple`, and what the model counts beside them on `both`."""
-    return fitting.beside(fitting.fit(simple, SIGNALS).fusion, both)
+    lists = {
+        name: [
+            replace(one, numbers={**one.numbers, MODEL: margin})
+            for one, margin in zip(judged(ranker, examples[name]), scored[name], strict=True)
+        ]
+        for name in examples
+    }
+    learned = fitting.fit(simple, SIGNALS)
+    facts = {"sources": SOURCES, "lists": len(authors), "lists_for_the_model": sum(map(len, lists.values()))}
+    facts["digest"] = EvalLists(dict(enumerate([*authors, *examples["people"]])), (), None, {}).digest()
+    fusion = fitting.beside(learned.fusion, [*lists["authors"], *lists["people"]], facts=facts).fusion
+    ship(made, fusion)
+    for name, some in lists.items():
+        both, others = auc(fusion, some), auc(fusion, some, SIGNALS)
+        click.echo(f"{len(some)} {name}: AUC {both:.3f}, without the model {others:.3f}")
 
 
 def read(folder: Path) -> tuple[list[Item], list[Example]]:
@@ -102,7 +105,8 @@ def people(count: int) -> Iterator[Example]:
         order = np.random.default_rng(number).permutation(len(person.shown)).tolist()
         history, shown = ([item(one, person.view) for one in some] for some in (person.history, person.shown))
         labels = tuple(int(place == 0) for place in order)
-        yield Example(f"composed {person.name}", tuple(history), tuple(shown[place] for place in order), labels)
+        candidates = tuple(shown[place] for place in order)
+        yield Example(f"composed {person.name}", tuple(history), candidates, labels)
 
 
 def composed() -> Iterator[Item]:
@@ -151,7 +155,11 @@ class Margins:
     def _scored(self, example: Example) -> list[float]:
         if self._recommender is None:
             self._recommender = Recommender.load(
-                default.NAME, cache_dir=self._work / "cache", data_dir=self._work / "data", strategy="none", signals=(MODEL,)
+                default.NAME,
+                cache_dir=self._work / "cache",
+                data_dir=self._work / "data",
+                strategy="none",
+                signals=(MODEL,),
             )
         user = {"history": [_record(one) for one in example.history]}
         found = self._recommender.recommend(user, [_record(one) for one in example.candidates])
@@ -162,7 +170,11 @@ class Margins:
 def list_key(example: Example) -> str:
     """Content hash of what the model sees: history and candidates, its adapter, and the prompts."""
     adapter = file_digest(default.ADAPTERS / "recommender.gguf")
-    content = [adapter, fingerprint.template(), [[_record(one) for one in some] for some in (example.history, example.candidates)]]
+    content = [
+        adapter,
+        fingerprint.template(),
+        [[_record(one) for one in some] for some in (example.history, example.candidates)],
+    ]
     return hashlib.blake2b(orjson.dumps(content), digest_size=12).hexdigest()
 
 
@@ -176,8 +188,7 @@ def ship(statistics: Statistics, fusion: Fusion) -> None:
     statistics_file.save(replace(statistics, learned=None), path)
     manifest = orjson.loads((default.ADAPTERS / MANIFEST).read_bytes())
     manifest["signals"] = bundle_signals.make(path, fusion, file_digest).to_dict()
-    text = orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-    (default.ADAPTERS / MANIFEST).write_bytes(text)
+    (default.ADAPTERS / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     weights = ", ".join(f"{name} {one.weight:.2f}" for name, one in fusion.weights.items())
     click.echo(f"{path}: {path.stat().st_size:,} bytes; weights: {weights}")
 

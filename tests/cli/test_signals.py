@@ -61,6 +61,13 @@ def test_json_has_parts_and_reasons(run: Run, signalling: Path) -> None:
     assert any(entry["because"] for entry in found)
 
 
+def test_simple_is_all_signals_but_the_model(run: Run, signalling: Path, tiny: Path) -> None:
+    simple = recommend(run, signalling, "--signals", "simple", "--json").json["recommendations"]
+    assert all(list(entry["parts"]) == ["tokens", "words"] and entry["label_mass"] is None for entry in simple)
+    alone = recommend(run, tiny, "--signals", "simple")
+    assert alone.code == 2 and "has no fusion" in alone.err
+
+
 def test_signals_are_chosen_by_name_and_the_best_go_to_the_model(run: Run, signalling: Path) -> None:
     words = recommend(run, signalling, "--signals", "words", "--json").json["recommendations"]
     assert all(list(entry["parts"]) == ["words"] and entry["label_mass"] is None for entry in words)

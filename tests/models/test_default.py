@@ -31,6 +31,7 @@ from trsr_lite.engine.llama import LlamaEngine
 from trsr_lite.io.digests import file_digest
 from trsr_lite.models import bundle, default, resolve, speed
 from trsr_lite.prompts import templates
+from trsr_lite.signals import statistics_file
 
 ROOT = Path(__file__).parents[2]
 NEWS = ROOT / "examples" / "news_reader.json"
@@ -111,6 +112,11 @@ def test_the_package_carries_what_it_says_and_is_small() -> None:
     files = {path.name: path for path in default.ADAPTERS.iterdir()}
     assert set(files) == {*SHIPPED, "meanings.npz"}, "a prepared folder has all but the token vectors"
     manifest = json.loads(files[bundle.MANIFEST].read_text())
+    statistics = manifest["signals"]["statistics"]
+    assert file_digest(files["statistics.npz"]) == statistics["digest"], (
+        "fit it again: examples/default_model/fusion.py"
+    )
+    assert sum(files[name].stat().st_size for name in ("statistics.npz", "meanings.npz")) <= 2_000_000
     for role in ("recommender", "summarizer"):
         entry = manifest[role]["adapter"]
         assert (file_digest(files[entry["file"]]), files[entry["file"]].stat().st_size) == (
@@ -121,6 +127,35 @@ def test_the_package_carries_what_it_says_and_is_small() -> None:
     adapters = [path.read_bytes() for path in files.values() if path.suffix == ".gguf"]
     assert sum(len(zlib.compress(content)) for content in adapters) <= 8_000_000  # as a wheel carries them
     assert not any(b"base_model" in content for content in adapters), "names a folder of the machine it was made on"
+
+
+@real
+def test_the_prepared_model_fuses_its_margin_with_the_signals_that_the_package_carries(
+    prepared: bundle.Bundle, data_folder: Path
+) -> None:
+    assert prepared.signals is not None
+    shipped = json.loads((default.ADAPTERS / bundle.MANIFEST).read_text())["signals"]
+    assert prepared.signals.fusion.to_json() == shipped["fusion"]
+    assert {"model", "taste", "specific", "meaning"} <= set(prepared.signals.fusion.names)
+    facts = prepared.signals.fusion.fitted_on
+    assert facts["digest"].startswith("b2:") and facts["lists"] >= 1000
+    learned = statistics_file.load(prepared.signals.statistics.path).learned
+    assert learned is not None and learned.count == 49_152, "the statistics hold the token vectors"
+
+
+@real
+def test_signals_rank_without_the_model_and_the_default_says_why(
+    data_folder: Path, tmp_path: Path, news_user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places: dict[str, int] = {}
+    with Recommender.load(data_dir=data_folder, cache_dir=tmp_path, offline=True, domain="news") as recommender:
+        simple = recommender.with_settings(recommender.settings.updated(signals=("words", "taste", "meaning")))
+        found = simple.recommend(news_user)
+        assert recommender.loaded == (), "no weights were read"
+        places = {entry.item.id: entry.rank for entry in found}
+        reasons = {entry.item.id: entry.because for entry in found}
+    assert places["c08"] <= 3 and places["c07"] > 6, "the probe to Saturn before wide collars"
+    assert reasons["c08"] and set(reasons["c08"]) <= {item.id for item in news_user.history}
 
 
 def test_the_ranks_that_the_package_carries_fill_vectors() -> None:

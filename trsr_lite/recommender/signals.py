@@ -22,7 +22,7 @@ from trsr_lite.signals.fusion import NAMES, Fusion, total
 from trsr_lite.signals.ranker import Fused, SignalRanker
 from trsr_lite.signals.signal import MODEL
 
-ALL = ("all",)
+ALL, SIMPLE = ("all",), ("simple",)
 
 
 def chosen(bundle: Bundle, settings: Settings) -> tuple[str, ...]:
@@ -47,9 +47,13 @@ def chosen(bundle: Bundle, settings: Settings) -> tuple[str, ...]:
     known = bundle.signals.fusion.names
     if wanted == ALL:
         return tuple(known)
+    if wanted == SIMPLE:
+        return tuple(name for name in known if name != MODEL)
     for name in wanted:
         if name not in NAMES:
-            raise SettingsError(f"there is no signal {name!r}", hint=f"choose from {', '.join(('all', *NAMES))}")
+            raise SettingsError(
+                f"there is no signal {name!r}", hint=f"choose from {', '.join(('all', 'simple', *NAMES))}"
+            )
         if name not in known:
             raise SettingsError(
                 f"{bundle.name} does not weigh the signal {name!r}", hint=f"it weighs {', '.join(known)}"
