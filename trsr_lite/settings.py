@@ -63,7 +63,7 @@ class Settings:
     )
     ragged: bool = option("Summarize the last, incomplete block too, as the paper does.", default=False)
     signals: tuple[str, ...] = option(
-        "What ranks: `all` signals that the bundle weighs, `simple` for all but its model, `model` alone, or signals by name.",
+        "What ranks: `all` signals of the bundle, `simple` for all but its model, `model` alone, or signals by name.",
         default=("all",),
         metavar="A,B,…",
         heading="Ranking",

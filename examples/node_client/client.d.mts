@@ -62,7 +62,7 @@ export interface RecommendParams extends UserParams {
   exact?: boolean;
   /** Seconds, waiting included, within which to answer as well as possible. */
   budget?: number | null;
-  /** What ranks: `["all"]`, `["model"]`, or signals by name. */
+  /** What ranks: `["all"]`, `["simple"]` (all but the model), `["model"]`, or signals by name. */
   signals?: string[] | null;
   /** Candidates that the model scores: the best by the other signals. 0 means all. */
   rerank?: number | null;

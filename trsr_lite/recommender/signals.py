@@ -47,8 +47,8 @@ def chosen(bundle: Bundle, settings: Settings) -> tuple[str, ...]:
     known = bundle.signals.fusion.names
     if wanted == ALL:
         return tuple(known)
-    if wanted == SIMPLE:
-        return tuple(name for name in known if name != MODEL)
+    if wanted == SIMPLE and (simple := tuple(name for name in known if name != MODEL)):
+        return simple
     for name in wanted:
         if name not in NAMES:
             raise SettingsError(
