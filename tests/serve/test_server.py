@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import json
 import re
@@ -20,7 +19,7 @@ from tests.serve.client import PATIENCE, SCHEMA, Client, Connect
 from tests.serve.conftest import Gate
 from trsr_lite import FakeEngine, Recommender, Settings, StoreError
 from trsr_lite.cli.serve import command
-from trsr_lite.serve import job, server
+from trsr_lite.serve import job, schema, server
 from trsr_lite.serve.message import LINE_BYTES
 from trsr_lite.serve.methods import METHODS
 from trsr_lite.serve.recommenders import OPEN, Recommenders
@@ -76,12 +75,13 @@ def test_recommend_answers_what_the_library_does(
 
 def test_signals_are_params_and_one_that_cannot_count_is_invalid(connect: Connect) -> None:
     client = connect()
-    alone = client.call("recommend", user=user(), signals=["model"], rerank=1)["recommendations"]
+    alone = client.call("recommend", user=user(), signals=["model"])["recommendations"]
     assert [entry["parts"] for entry in alone] == [{"model": entry["margin"]} for entry in alone]
-    assert len(alone) == 3, "a cascade needs signals that come before the model"
-    client.ask("recommend", "words", user=user(), signals=["words"])
-    error = client.error("words")
-    assert (error["code"], "has no fusion" in error["message"]) == (-32602, True)
+    assert len(alone) == 3
+    for name, params in {"words": {"signals": ["words"]}, "rerank": {"rerank": 1}}.items():
+        client.ask("recommend", name, user=user(), **params)
+        error = client.error(name)
+        assert (error["code"], "has no fusion" in error["message"]) == (-32602, True)
     client.ask("recommend", "none", user=user(), rerank=0, signals=["all"])
     assert len(client.result("none")["recommendations"]) == 3
 
@@ -597,19 +597,18 @@ def test_no_text_of_a_user_is_logged(connect: Connect, caplog: pytest.LogCapture
 # The schema
 
 
-def parameters(name: str) -> dict[str, Any]:
-    """The parameters of a method as the schema says: name -> default, `...` where it is required."""
-    own = SCHEMA["$defs"][name]
-    shared = parameters(own["$ref"].rsplit("/", 1)[1]) if "$ref" in own else {}
-    found = {key: value.get("default") for key, value in own.get("properties", {}).items()}
-    return {**shared, **found, **dict.fromkeys(own.get("required", ()), ...)}
+def test_params_of_the_schema_are_made_from_the_options() -> None:
+    made = schema.params()
+    assert {name: SCHEMA["$defs"][name] for name in made} == made, "run `python -m trsr_lite.serve.schema`"
+    assert set(made) == {name for name in SCHEMA["$defs"] if name.endswith("Params")}
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_parameters_and_defaults_are_those_of_the_schema(method: str) -> None:
-    fields = dataclasses.fields(METHODS[method])
-    expected = {field.name: ... if field.default is dataclasses.MISSING else field.default for field in fields}
-    assert parameters(f"{method.capitalize()}Params") == expected
+def test_a_parameter_of_the_schema_has_the_bounds_and_the_default_of_its_option() -> None:
+    made = schema.params()
+    assert made["RecommendParams"]["properties"]["k"].items() >= {"minimum": 1, "default": 10}.items()
+    assert made["UserParams"]["properties"]["strategy"]["enum"] == ["hierarchical", "recurrent", "none", None]
+    assert made["UpdateParams"]["properties"]["priority"]["default"] == "low"
+    assert (made["UserParams"]["required"], made["UpdateParams"]["required"]) == (["user"], ["item"])
 
 
 def test_the_schema_is_one_and_knows_every_method() -> None:
