@@ -58,7 +58,9 @@ def speed(folder: Path, count: int, chosen: argparse.Namespace) -> Found:
     """Users a second of the loop, of one worker with all threads, and of one worker a core."""
     cores = default_threads()
     users = write_users(folder / "users.jsonl", count, chosen.seed)
-    load = partial(Recommender.load, default.bundle().recommender.path.parent, offline=True, domain="news")
+    load = partial(
+        Recommender.load, default.bundle().recommender.path.parent, offline=True, domain="news", cache_size=0
+    )
     place = fresh(folder)
 
     def opened(cache: Path, threads: int | None) -> Recommender:

@@ -72,6 +72,11 @@ class Server:
         command += ["--threads", threads, "--threads-batch", threads, "--ctx-size", cells * slots, "--flash-attn", "on"]
         self._process = subprocess.Popen([*map(str, command)], stdout=self._log, stderr=subprocess.STDOUT)
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
     def __enter__(self) -> Server:
         try:
             self._wait()

@@ -33,7 +33,11 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=USERS)
     users = parser.parse_args().users
     lists, scoring = made(users), Timed()
-    with tempfile.TemporaryDirectory() as folder, Recommender.load(strategy="none") as recommender, scoring:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Recommender.load(strategy="none", cache_size=0) as recommender,
+        scoring,
+    ):
         model = BundleSystem("smollm2", recommender)
         recommender.recommend(samples.user(5, 1, seed=0))  # the model is loaded
         scoring.seconds = 0.0

@@ -47,11 +47,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.filterwarnings(noise))
 
 
+@pytest.fixture(scope="session")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where processes of all tests find each other's locks."""
+    return tmp_path_factory.mktemp("runtime")
+
+
 @pytest.fixture(autouse=True)
-def _hermetic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _hermetic(tmp_path: Path, runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Send every user folder below `tmp_path`; no option comes from the environment."""
     for name, folder in FOLDERS.items():
         monkeypatch.setenv(name, str(tmp_path / "home" / folder))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
     for name in os.environ:
         if name.startswith("TRSR_LITE_"):
             monkeypatch.delenv(name)

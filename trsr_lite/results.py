@@ -94,6 +94,9 @@ class Progress(NamedTuple):
 
 OnProgress = Callable[[Progress], None]
 
+OnPartial = Callable[["Result"], None]
+"""Called with a result that is true and not final: candidates that are ranked so far, and what was skipped by then."""
+
 OnEvent = Callable[[Mapping[str, Any]], None]
 """Called with `data` (what was read, in lines), then, in training, with each line of the log: `step` and `loss`, or
 `step` and validation metrics."""
@@ -101,7 +104,15 @@ OnEvent = Callable[[Mapping[str, Any]], None]
 
 @dataclass(frozen=True)
 class Stats:
-    """What a call cost. `seconds` has `load`, `summarize` and `score`."""
+    """What a call cost.
+
+    Attributes
+    ----------
+    prefix_tokens, candidate_tokens: of what all candidates share, and of the candidates that the model judges.
+    evaluated_tokens: of both that were evaluated now; the rest was stored, or still in memory.
+    margin_cache_hits: candidates whose margin was stored.
+    seconds: of `load`, `summarize` and `score`.
+    """
 
     history_items: int = 0
     blocks: int = 0
@@ -109,6 +120,8 @@ class Stats:
     summary_cache_hits: int = 0
     prefix_tokens: int = 0
     candidate_tokens: int = 0
+    evaluated_tokens: int = 0
+    margin_cache_hits: int = 0
     generated_tokens: int = 0
     dropped_items: int = 0
     seconds: Mapping[str, float] = field(default_factory=dict)

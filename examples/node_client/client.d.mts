@@ -96,6 +96,8 @@ export interface Stats {
   summary_cache_hits: number;
   prefix_tokens: number;
   candidate_tokens: number;
+  evaluated_tokens: number;
+  margin_cache_hits: number;
   generated_tokens: number;
   dropped_items: number;
   seconds: Record<string, number>;

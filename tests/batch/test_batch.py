@@ -544,7 +544,7 @@ def test_what_is_committed_is_not_worked_again(desk: Desk, write: Callable[..., 
     (desk.out / "part-000001.jsonl").unlink()
     desk.fake.scored.clear()
     report = desk.batch(users, partition_users=2, resume=True)
-    assert (report.kept, report.users) == (2, 2) and len(desk.fake.scored) == 6
+    assert (report.kept, report.users) == (2, 2) and desk.fake.scored == []  # margins of what was lost are stored
     assert [line["user_id"] for line in desk.lines()] == [f"u{number}" for number in range(6)]
 
 

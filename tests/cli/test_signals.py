@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from tests.commands import Run, runner
-from trsr_lite import User
+from trsr_lite import Item, Recommender, User
+from trsr_lite.cli import tables
 from trsr_lite.engine.llama import LlamaEngine
 from trsr_lite.engine.tensors import Rows
 from trsr_lite.io.digests import file_digest
@@ -101,3 +104,53 @@ def test_inspect_shows_the_weights_or_that_there_are_none(run: Run, signalling: 
     assert "Signals, and their weights" in out and "1.000" in out and "lists 7" in out
     assert run("inspect", tiny, "--json").json["signals"] is None
     assert "alone: this bundle has no fusion" in run("inspect", tiny).out
+
+
+class Screen:
+    """What a terminal of so many lines shows, when text and the moves of `print_first` are written to it."""
+
+    def __init__(self, height: int) -> None:
+        self.file = io.StringIO()
+        self.console = Console(file=self.file, force_terminal=True, width=80, height=height, color_system=None)
+
+    def shown(self) -> list[str]:
+        lines = [""]
+        for part in self.file.getvalue().replace("\x1b[J", "").split("\x1b["):
+            count, up, text = part.partition("A\r")
+            if up and count.isdigit():
+                del lines[len(lines) - 1 - int(count) :]
+                lines.append("")
+            first, *rest = (text if up else part).split("\n")
+            lines[-1] += first
+            lines += rest
+        return lines
+
+
+@pytest.fixture
+def results(make_recommender: Any, news_user: User) -> list[Any]:
+    recommender: Recommender = make_recommender()
+    lists = [[Item(str(number), {"title": f"{word} {number}"}) for number in range(5)] for word in "ab"]
+    return [recommender.recommend(news_user, items) for items in lists]
+
+
+def test_the_first_order_gives_its_place_on_a_terminal_to_the_last_one(results: list[Any]) -> None:
+    screen = Screen(40)
+    screen.console.print("above")
+    undo = tables.print_first(results[0], screen.console)
+    assert any("a 1" in line for line in screen.shown()) and "first order" in screen.file.getvalue()
+    screen.console.file.write(undo)
+    tables.print_ranking(results[1], screen.console)
+    shown = screen.shown()
+    assert shown[0] == "above"
+    assert any("b 1" in line for line in shown) and not any("a 1" in line or "first order" in line for line in shown)
+
+
+def test_a_first_order_that_would_scroll_away_is_not_shown(results: list[Any]) -> None:
+    screen = Screen(6)
+    assert tables.print_first(results[0], screen.console) == ""
+    assert screen.file.getvalue() == ""
+
+
+def test_a_file_gets_the_last_order_only(run: Run, signalling: Path) -> None:
+    printed = recommend(run, signalling).out
+    assert "first order" not in printed and "\x1b" not in printed

@@ -331,8 +331,8 @@ def test_a_long_call_is_not_idleness(idle: Any, news_user: User, fake: Any, engi
 
     fake.margin = margin
     recommender = idle(unload_after=0.05)
-    for _ in range(2):
-        recommender.recommend(news_user)
+    for exact in (False, True):
+        recommender.recommend(news_user, exact=exact)
     assert seen == [False] * 24
     wait_until(lambda: all(engine.closed for engine in engines))  # the wait began anew when the call had ended
 

@@ -166,7 +166,7 @@ def test_llama_cpp_is_refused_where_its_parent_has_computed(tmp_path: Path) -> N
 with Recommender.load(sys.argv[2], cache_dir=folder, strategy="none") as recommender:
     engine = LlamaEngine(Path(sys.argv[2]), identity="")
     engine.margins([20, 21, 22], [[7]], (4, 5))
-    recommender.recommend(user)
+    recommender.recommend(user, exact=True)  # stored: what the child is asked for is not
     said = child(recommend, lambda: engine.margins([20, 21, 22], [[7]], (4, 5)), lambda: recommender.recommend(user))
     found = len(recommender.recommend(user).recommendations)
 print(json.dumps([said, found]))

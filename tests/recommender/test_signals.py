@@ -80,9 +80,9 @@ def test_the_model_alone_ranks_as_it_did_without_signals(
     fused: Callable[..., Recommender], make_recommender: Make, news_user: User, opened: Opened
 ) -> None:
     alone = fused(signals=("model",)).recommend(news_user)
+    assert VOCABULARY not in opened
     assert alone.recommendations == make_recommender(noise_floor=FLOOR).recommend(news_user).recommendations
     assert all(entry.parts == {"model": entry.margin} and entry.because == () for entry in alone.recommendations)
-    assert VOCABULARY not in opened
 
 
 def test_rerank_without_a_fusion_is_refused_rather_than_passed_over(
@@ -349,3 +349,51 @@ def test_statistics_of_another_tokenizer_are_refused(tiny_bundle: Path, tmp_path
         pytest.raises(ModelError, match="made with another tokenizer"),
     ):
         recommender.recommend(news_user)
+
+
+# The first answer
+
+
+def test_the_first_order_is_there_before_a_model_is_opened(
+    fused: Callable[..., Recommender], news_user: User, opened: Opened, fake: FakeEngine
+) -> None:
+    told: list[Any] = []
+
+    def partial(result: Any) -> None:
+        told.append((result, list(opened), len(fake.scored), len(fake.prompts)))
+
+    final = fused().recommend(news_user, k=5, partial=partial)
+    ((first, had_opened, scored, prompts),) = told
+    assert set(had_opened) <= {VOCABULARY} and scored == prompts == 0
+    alone = fused(signals=("words", "taste")).recommend(news_user, k=5)
+    assert margins(first) == margins(alone)
+    assert [entry.because for entry in first] == [entry.because for entry in alone]
+    assert {item.id for item in first.skipped.candidates} == {item.id for item in news_user.candidates}
+    assert final.skipped is None and all("model" in entry.parts for entry in final)
+
+
+def test_the_first_order_does_not_wait_for_the_calls_turn(fused: Callable[..., Recommender], news_user: User) -> None:
+    recommender = fused()
+    told = threading.Event()
+    with recommender._calls.run("other"):
+        call = threading.Thread(
+            target=recommender.recommend, args=(news_user,), kwargs={"partial": lambda _: told.set()}
+        )
+        call.start()
+        assert told.wait(30)
+    call.join(30)
+
+
+@pytest.mark.parametrize("signals_", [("model",), ("words", "taste")])
+def test_where_the_model_ranks_alone_or_not_at_all_there_is_no_first_order(
+    fused: Callable[..., Recommender], news_user: User, signals_: tuple[str, ...]
+) -> None:
+    told: list[Any] = []
+    fused(signals=signals_).recommend(news_user, partial=told.append)
+    assert told == []
+
+
+def test_a_bundle_without_signals_tells_no_first_order(make_recommender: Make, news_user: User) -> None:
+    told: list[Any] = []
+    make_recommender().recommend(news_user, partial=told.append)
+    assert told == []

@@ -55,6 +55,9 @@ def test_recommend_answers_what_the_command_prints(
     assert list(found) == list(printed)
     for result in (found, printed):
         result["stats"]["seconds"] = sorted(result["stats"]["seconds"])
+    hits = [one["stats"].pop("margin_cache_hits") for one in (found, printed)]
+    read = [one["stats"].pop("evaluated_tokens") for one in (found, printed)]
+    assert hits == [0, 12] and read[0] > read[1] == 0
     assert found == printed
     client.close()
     assert code(process) == 0

@@ -69,6 +69,8 @@ def test_recommend_answers_what_the_library_does(
     calls, hits = (found["stats"].pop(name) for name in ("summary_calls", "summary_cache_hits"))
     assert (hits, calls) == (expected["stats"].pop("summary_calls"), expected["stats"].pop("summary_cache_hits"))
     assert found["stats"].pop("generated_tokens") > expected["stats"].pop("generated_tokens") == 0
+    assert expected["stats"].pop("margin_cache_hits") > found["stats"].pop("margin_cache_hits") == 0
+    assert found["stats"].pop("evaluated_tokens") > expected["stats"].pop("evaluated_tokens") == 0
     assert list(found) == list(expected)
     assert timeless(found) == timeless(expected)
 
@@ -183,9 +185,10 @@ def test_settings_of_a_request_are_its_own_and_the_model_is_opened_once_for_all(
     connect: Connect, fake: FakeEngine, opened: list[tuple[str, bool]], opened_models: list[str | None]
 ) -> None:
     client = connect()
-    for domain, noun in 2 * [("news", "article"), ("product", "product"), (None, "item")]:
-        client.call("recommend", user=user(), domain=domain, attributes=["title"])
-        assert f"### Candidate {noun}" in fake.scored[-1]
+    for name in ("u1", "u2"):
+        for domain, noun in [("news", "article"), ("product", "product"), (None, "item")]:
+            client.call("recommend", user=user(name), domain=domain, attributes=["title"])
+            assert f"### Candidate {noun}" in fake.scored[-1]
     assert opened_models == [None] and len(opened) == 1
     assert client.call("status")["models"][0]["settings"] == Settings().to_dict()
 

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from trsr_lite import Item, Settings, StoreError
+from trsr_lite.engine.interface import Margin
 from trsr_lite.io.digests import file_digest
 from trsr_lite.summaries import plan
 from trsr_lite.summaries import store as cache
@@ -156,13 +157,15 @@ def test_readers_and_writers_do_not_wait_for_each_other(store: SummaryStore) -> 
 
 
 def test_info_counts_summaries_users_and_bytes(store: SummaryStore) -> None:
-    assert store.info() == {"summaries": 0, "users": 0, "bytes": store.info()["bytes"], "oldest": None, "newest": None}
+    nothing = {"summaries": 0, "margins": 0, "users": 0, "oldest": None, "newest": None}
+    assert store.info() == {**nothing, "bytes": store.info()["bytes"]}
     for number in range(3):
         store.put(f"k{number}", "block", "text")
     store.link("u1", ["k0", "k1"])
     store.link("u2", ["k1"])
+    store.margins.put("scope", {b"one": Margin(1.0, 1.0), b"two": Margin(2.0, 1.0)})
     info = store.info()
-    assert (info["summaries"], info["users"]) == (3, 2)
+    assert (info["summaries"], info["margins"], info["users"]) == (3, 2, 2)
     assert info["bytes"] >= store.path.stat().st_size > 0
     assert info["oldest"] <= info["newest"]
 

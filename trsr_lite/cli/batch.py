@@ -64,6 +64,7 @@ from trsr_lite.options import Option
 )
 @flags.machine
 @flags.folders
+@flags.cache_size
 @flags.as_json
 def command(
     resume: bool,
@@ -103,7 +104,7 @@ def command(
 def _open(chosen: dict[str, Any], threads: int | None) -> Any:
     from trsr_lite.cli import session
 
-    return session.load({**chosen, "threads": threads or chosen["threads"]})
+    return session.load({**chosen, "threads": threads or chosen["threads"], "background": True})
 
 
 def _anywhere(chosen: dict[str, Any]) -> dict[str, Any]:

@@ -286,6 +286,14 @@ cache_dir = flag(
     help="Where summaries are kept.  [default: the system's cache folder]",
     heading=_MACHINE,
 )
+cache_size = flag(
+    "--cache-size",
+    shared=True,
+    type=Number(int, Option("", at_least=0)),
+    metavar="MB",
+    help="Most megabytes of the file of summaries and stored margins; 0 stores no margins.  [default: 256]",
+    heading=_MACHINE,
+)
 data_dir = flag(
     "--data-dir",
     shared=True,

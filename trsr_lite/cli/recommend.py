@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
 from trsr_lite.cli import flags, manual, retrieval
 from trsr_lite.options import Option
 from trsr_lite.settings import RankOptions
+
+if TYPE_CHECKING:
+    from trsr_lite.results import Result
 
 
 @manual.command(
@@ -19,7 +23,7 @@ from trsr_lite.settings import RankOptions
     The first run for a user writes summaries, which takes a while. Later runs reuse them.
 
     A model with signals ranks by all of them together. --signals chooses among them; --signals words,taste ranks at
-    once, without loading a model.
+    once, without loading a model. On a terminal the other signals show their order at once, and the model settles it.
     """,
     examples="""
     trsr-lite recommend --user examples/news_reader.json
@@ -45,12 +49,23 @@ from trsr_lite.settings import RankOptions
 @flags.ranking
 @flags.machine
 @flags.folders
+@flags.cache_size
 @flags.as_json
 def command(explain: bool, budget: float | None, as_json: bool, **chosen: Any) -> None:
     from trsr_lite.cli import session
     from trsr_lite.recommender import reasons
 
     rank = flags.taken(RankOptions, chosen)
+    undo = ""
+
+    def show_first(result: Result) -> None:
+        from trsr_lite.cli import tables
+
+        nonlocal undo
+        session.clear_progress()
+        undo = tables.print_first(result, tables.console())
+
+    partial = show_first if sys.stdout.isatty() and not as_json else None
     user, candidates = session.read_input(chosen)
     with (
         session.interruptible(),
@@ -60,7 +75,7 @@ def command(explain: bool, budget: float | None, as_json: bool, **chosen: Any) -
         session.naming(chosen),
     ):
         result = recommender.recommend(
-            user, candidates, k=rank.k, exact=rank.exact, budget=budget, progress=progress, **asked
+            user, candidates, k=rank.k, exact=rank.exact, budget=budget, progress=progress, partial=partial, **asked
         )
         bundle, domain = recommender.bundle, recommender.settings.domain
     from trsr_lite.cli import tables
@@ -69,6 +84,7 @@ def command(explain: bool, budget: float | None, as_json: bool, **chosen: Any) -
         tables.print_json(result.to_dict(explain=explain))
     else:
         console = tables.console()
+        console.file.write(undo)
         tables.print_summary(result, console)
         if explain:
             tables.print_summaries(result, console)

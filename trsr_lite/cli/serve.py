@@ -47,6 +47,7 @@ _HTTP = "HTTP"
 @flags.machine
 @flags.unload_after
 @flags.folders
+@flags.cache_size
 def command(http: str | None, token_file: str | None, allow_remote: bool, **chosen: Any) -> None:
     from trsr_lite.cli import session
     from trsr_lite.serve.recommenders import Recommenders
@@ -56,7 +57,7 @@ def command(http: str | None, token_file: str | None, allow_remote: bool, **chos
         return session.load({**chosen, "model": model or chosen["model"]}, progress)
 
     def recommenders() -> Recommenders:
-        return Recommenders(open_recommender, SummaryStore.at(chosen["cache_dir"]))
+        return Recommenders(open_recommender, SummaryStore.at(chosen["cache_dir"], session.cache_bytes(chosen)))
 
     if http is not None:
         _serve_http(http, token_file, allow_remote, chosen["model"], recommenders)

@@ -54,12 +54,20 @@ def load(options: dict[str, Any], progress: OnProgress | None = None) -> Recomme
         options["model"],
         options=flags.taken(EngineOptions, dict(options)),
         cache_dir=options["cache_dir"],
+        cache_size=cache_bytes(options),
         data_dir=options["data_dir"],
         offline=options["offline"],
         unload_after=options.get("unload_after"),
+        background=options.get("background", False),
         progress=progress,
         **{name: options.get(name) for name in (*flags.SETTING_NAMES, *flags.RANKING_NAMES)},
     )
+
+
+def cache_bytes(options: dict[str, Any]) -> int | None:
+    """Most bytes of the store, where the options say so."""
+    megabytes = options.get("cache_size")
+    return None if megabytes is None else int(megabytes) * 1_000_000
 
 
 @contextmanager
@@ -114,6 +122,12 @@ def reporting(*, log: bool = False) -> Iterator[OnProgress]:
     finally:
         if terminal:
             click.echo("\r\x1b[K", nl=False, err=True)
+
+
+def clear_progress() -> None:
+    """Take the line that rewrites itself from a terminal, so that something else may stand there."""
+    if sys.stderr.isatty():
+        click.echo("\r\x1b[K", nl=False, err=True)
 
 
 def hint(text: str | None) -> None:

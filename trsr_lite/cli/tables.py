@@ -91,6 +91,23 @@ def print_ranking(result: Result, console: Console) -> None:
         console.print("~ too close to call: the difference is within the noise of batched scoring", style="dim")
 
 
+def print_first(result: Result, console: Console) -> str:
+    """The first order, before the model has refined it; returns what takes it from the screen again.
+
+    Nothing is printed where it would not stay on the screen.
+    """
+    with console.capture() as captured:
+        print_ranking(result, console)
+        console.print("first order: the model is at work", style="dim")
+    text = captured.get()
+    lines = text.count("\n")
+    if not console.is_terminal or lines >= console.height:
+        return ""
+    console.file.write(text)
+    console.file.flush()
+    return f"\x1b[{lines}A\r\x1b[J"
+
+
 def print_reasons(result: Result, reasons: Sequence[str], console: Console) -> None:
     """Why each candidate stands where it does."""
     for entry, reason in zip(result.recommendations, reasons, strict=True):
@@ -129,7 +146,8 @@ def print_stats(result: Result, console: Console) -> None:
     stats, seconds = result.stats, result.stats.seconds
     console.print(
         f"items: {stats.history_items}, blocks: {stats.blocks}; summaries: {stats.summary_calls} made, "
-        f"{stats.summary_cache_hits} from the cache; "
+        f"{stats.summary_cache_hits} from the cache; margins: {stats.margin_cache_hits} from the cache, "
+        f"{stats.evaluated_tokens} tokens read; "
         + ", ".join(f"{name} {value:.2f} s" for name, value in seconds.items()),
         style="dim",
         highlight=False,

@@ -147,6 +147,10 @@ class Context:
             raise ModelError(f"llama.cpp cannot evaluate a batch of {count} tokens (status {status}): {reason()}")
         return True
 
+    def compute_with(self, threads: int) -> None:
+        """Use so many threads from now on."""
+        self._lib.llama_set_n_threads(self._handle, threads, threads)
+
     def logits(self, index: int) -> npt.NDArray[np.float32]:
         """Logits after batch entry `index`: (vocabulary,) float32, a view that the next decode overwrites.
 

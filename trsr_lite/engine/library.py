@@ -28,7 +28,7 @@ SYMBOLS = (
     "llama_memory_seq_rm", "llama_model_load_from_file", "llama_init_from_model", "llama_model_quantize",
     "llama_set_abort_callback", "llama_adapter_lora_init", "llama_set_adapters_lora", "llama_state_seq_get_size",
     "llama_state_seq_get_data", "llama_state_seq_set_data", "llama_model_n_swa", "llama_model_is_hybrid",
-    "llama_model_is_recurrent",
+    "llama_model_is_recurrent", "llama_set_n_threads",
 )  # fmt: skip
 LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.ERROR}  # ggml_log_level
 

@@ -9,6 +9,7 @@ the first token that differs.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import re
 import sys
@@ -25,9 +26,11 @@ from trsr_lite.engine import model as native
 from trsr_lite.engine.context import AbortFlag, Context
 from trsr_lite.engine.generation import Generation
 from trsr_lite.engine.interface import EngineOptions, Margin, OnProgress, Prompt
+from trsr_lite.engine.load import Load
 from trsr_lite.engine.logits import chunks, exact_share, margin
 from trsr_lite.engine.prefixes import KEPT_BYTES, Prefixes
 from trsr_lite.engine.threads import default_threads
+from trsr_lite.engine.turns import Turns
 from trsr_lite.errors import Cancelled, Closed, ModelError
 
 logger = logging.getLogger(__name__)
@@ -36,6 +39,7 @@ BATCH = 512
 SEQUENCES = 65  # one for the shared prefix; 64 candidates of 8 tokens fill a batch
 PARALLEL = 16  # texts generated at once
 STATEFUL_PARALLEL = 4  # a recurrent state is held for each sequence, used or not
+TEXTS = 8192  # whose tokens are remembered: the same items come again and again in a living process
 CELLS = 4096  # most KV cells for parallel generation, unless one sequence needs more; twice as many gain nothing
 ROUND = 256  # llama.cpp pads the KV cache to this
 
@@ -46,7 +50,7 @@ class LlamaEngine:
     `identity` is the content hash of both, which the caller knows. `beside` is an engine on the same file, whose
     weights in memory are shared. `sound` says that the file was tried (`models/soundness.py`). `on_load(done, total)`
     hears how far loading is, and ends it by raising. At most `keep` bytes of earlier prefixes stay; with 0 each call
-    evaluates its own anew, as whoever measures wants.
+    evaluates its own anew, as whoever measures wants. Work in the `background` lets that of other processes go first.
     """
 
     def __init__(
@@ -61,21 +65,20 @@ class LlamaEngine:
         beside: LlamaEngine | None = None,
         on_load: OnProgress | None = None,
         keep: int = KEPT_BYTES,
+        background: bool = False,
     ) -> None:
         self.identity = identity
         self.options = options or EngineOptions()
         self.threads = self.options.threads or default_threads()
+        self._load = Load(self.threads, fixed=self.options.threads is not None)
+        self._turns = Turns(background=background) if self._shares_cores else None
         self.room: int | None = None
         self.evaluated = 0
         self._prefixes, self._keep = Prefixes(), keep
         self._lock = threading.RLock()
         self._worker: int | None = None  # the thread of the running call
-        self._model: native.NativeModel = (
-            beside._model.share()
-            if beside
-            else native.NativeModel(
-                path, gpu_layers=self.options.gpu_layers, vocab_only=vocab_only, sound=sound, on_load=on_load
-            )
+        self._model: native.NativeModel = _shared(beside) or native.NativeModel(
+            path, gpu_layers=self.options.gpu_layers, vocab_only=vocab_only, sound=sound, on_load=on_load
         )
         try:
             self._adapter = self._model.adapter(adapter) if adapter and not vocab_only else None
@@ -94,6 +97,7 @@ class LlamaEngine:
         self._markup = re.compile(
             f"(?={markup})" if markup else "(?!)"
         )  # looks ahead: markup may overlap; else nothing
+        self._encoded = functools.lru_cache(TEXTS)(self._encode)
         if not self.can_rewind:
             logger.warning("%s cannot rewind its memory: every prompt is evaluated whole, which is slower", path.name)
 
@@ -112,9 +116,14 @@ class LlamaEngine:
 
     def encode(self, text: str) -> list[int]:
         """Tokens of outside text; never a control or user-defined token."""
+        with self._alive():
+            return list(self._encoded(text))
+
+    def _encode(self, text: str) -> tuple[int, ...]:
         with self._alive() as model:
             cuts = [0, *(match.start() + 1 for match in self._markup.finditer(text)), len(text)]
-            return [token for start, end in pairwise(cuts) for token in model.tokenize(text[start:end], special=False)]
+            parts = (model.tokenize(text[start:end], special=False) for start, end in pairwise(cuts))
+            return tuple(token for part in parts for token in part)
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Text of tokens; a cut multi-byte character at the end is dropped."""
@@ -251,11 +260,14 @@ class LlamaEngine:
         with self._alive():
             self._abort.clear()
             self._worker = threading.get_ident()
+            self._load.begin()
             try:
                 with (cancel or Cancellation()).telling(self._abort.set), self._alive():  # `close` may just have come
                     yield
             finally:
                 self._worker = None
+                if self._turns:
+                    self._turns.end()
                 if self._context:
                     self._context.clear()
                 if self._closed:
@@ -270,8 +282,14 @@ class LlamaEngine:
         wanted: Sequence[int] = (),
     ) -> None:
         """One decode; raises `Cancelled` where the call was stopped."""
+        if self._turns and self._turns.take(self._abort.is_set):
+            self._load.waited()
         if self._abort.is_set() or not context.decode(tokens, positions, sequences, wanted):
             raise Cancelled("stopped on request")
+        if self._turns:
+            self._turns.done()
+        if self._load.look():
+            context.compute_with(self._load.now)
         self.evaluated += len(tokens)
 
     def ends(self, token: int) -> bool:
@@ -281,6 +299,11 @@ class LlamaEngine:
     def piece(self, token: int) -> bytes:
         """Bytes of one generated token."""
         return self._model.piece(token)
+
+    @property
+    def _shares_cores(self) -> bool:
+        """Whether a second process like this one would need the cores of this one."""
+        return not native.offloads() and self.threads > 1 and 2 * self.threads > default_threads()
 
     def _special(self, token: int) -> str:
         return self._model.piece(token, special=True).decode(errors="replace") if token >= 0 else ""
@@ -320,12 +343,13 @@ class LlamaEngine:
                 cells=-(-cells // ROUND) * ROUND,
                 sequences=SEQUENCES if self.can_rewind else STATEFUL_PARALLEL + 1,
                 batch=BATCH,
-                threads=self.threads,
+                threads=self._load.now,
                 flash=flash,
                 abort=self._abort,
                 adapter=self._adapter,
             )
         self._context.clear()
+        self._context.compute_with(self._load.now)
         return self._context
 
     def _prefill(self, context: Context, tokens: Sequence[int], *, keep: bool = False) -> None:
@@ -384,6 +408,14 @@ class LlamaEngine:
             first = stop
         for sequence in sequences:
             context.forget(sequence, start if alone and start else -1)
+
+
+def _shared(beside: LlamaEngine | None) -> native.NativeModel | None:
+    """The model of an engine for one more, or None where there is none, or it was closed a moment ago."""
+    try:
+        return beside._model.share() if beside else None
+    except Closed:
+        return None
 
 
 def _common_prefix(prompts: Sequence[Sequence[int]]) -> int:

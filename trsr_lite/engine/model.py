@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,7 @@ class NativeModel:
             headers.check(path)
         if not vocab_only:
             check_process()
-        self._users, self._path = 1, path
+        self._users, self._path, self._counting = 1, path, threading.Lock()
         self._lib = lib = library()
         params = lib.llama_model_default_params()
         params.vocab_only = vocab_only
@@ -151,9 +152,10 @@ class NativeModel:
 
     def share(self) -> NativeModel:
         """The same model for one more user, who must close it too."""
-        if not self._handle:
-            raise Closed("the model was closed")
-        self._users += 1
+        with self._counting:
+            if not self._handle:
+                raise Closed("the model was closed")
+            self._users += 1
         return self
 
     def adapter(self, path: Path) -> Any:
@@ -271,8 +273,10 @@ class NativeModel:
 
     def close(self) -> None:
         """Give the model back; the last user frees it. Contexts must be closed before."""
-        self._users -= 1
-        if self._handle and self._users <= 0:
+        with self._counting:
+            self._users -= 1
+            if not self._handle or self._users > 0:
+                return
             self._lib.llama_model_free(self._handle)
             self._handle = None
-            give_back()
+        give_back()

@@ -87,6 +87,7 @@ def evaluate(
     if preset is not None:
         changes.setdefault("signals", (MODEL,))
     places: dict[str, Any] = {"cache_dir": cache_dir, "data_dir": data_dir, "offline": offline}
+    places["cache_size"] = 0  # seconds of a list are those of a model that ranks
     load = partial(Recommender.load, options=machine, progress=progress, **places, **changes)
     request = _Request(_wanted(values, options), values, options, preset, load, offline, progress, on_event)
     return request.evaluated(Path(output) if output else None, force=force)

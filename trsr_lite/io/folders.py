@@ -1,4 +1,4 @@
-"""The folders of this user: where summaries and prepared models are.
+"""The folders of this user: where summaries, prepared models and locks are.
 
 Invariant: every way in finds the same ones: what is given, else `TRSR_LITE_CACHE_DIR` and `TRSR_LITE_DATA_DIR`, else
 the system's own.
@@ -7,6 +7,7 @@ the system's own.
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 
 NAME = "trsr-lite"
@@ -24,3 +25,12 @@ def data(given: str | Path | None = None) -> Path:
     import platformdirs
 
     return Path(given or os.environ.get("TRSR_LITE_DATA_DIR") or platformdirs.user_data_dir(NAME, False))
+
+
+def runtime() -> Path:
+    """Where this user's processes find each other's locks; raises `OSError` where it cannot be made."""
+    import platformdirs
+
+    with warnings.catch_warnings():  # of a folder with wrong rights: another one is taken
+        warnings.simplefilter("ignore")
+        return Path(platformdirs.user_runtime_dir(NAME, False, ensure_exists=True))

@@ -92,6 +92,33 @@ def waiting(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
         yield
 
 
+class Lock:
+    """One lock at `path`, a file that stays and that only this user may open. Nobody waits for it here."""
+
+    def __init__(self, path: Path) -> None:
+        from filelock import FileLock
+
+        self._lock = FileLock(path, mode=0o600, thread_local=False)
+
+    def take(self) -> bool:
+        """Whether it is this object's now, or was; raises `OSError` where nothing can be locked."""
+        from filelock import Timeout
+
+        try:
+            if not self._lock.is_locked:
+                self._lock.acquire(blocking=False)
+        except Timeout:
+            return False
+        except NotImplementedError as error:
+            raise OSError(errno.ENOTSUP, str(error)) from error
+        return True
+
+    def give_back(self) -> None:
+        """It is free again; raises `OSError`."""
+        if self._lock.is_locked:
+            self._lock.release()
+
+
 @contextlib.contextmanager
 def _removed(path: Path, taken: AbstractContextManager[Any]) -> Iterator[None]:
     """Holds what was taken, and takes its file away at the end, while it is still held: a third may be waiting for it.

@@ -28,6 +28,7 @@ class ModelPool:
     def __init__(self, bundle: Bundle, open_engine: OpenEngine, max_memory: int | None = None) -> None:
         self._bundle, self._open_engine, self._max_memory = bundle, open_engine, max_memory
         self._engines: dict[str, Engine] = {}
+        self._vocabularies: dict[str, Engine] = {}  # of files whose weights are not needed yet
         self.seconds = 0.0
 
     def __contains__(self, file: ModelFile) -> bool:
@@ -54,6 +55,8 @@ class ModelPool:
                 if file.identity == self._bundle.recommender.identity:
                     self._check_tokens(engine)
                 self._engines[file.identity] = engine
+                if vocabulary := self._vocabularies.pop(file.identity, None):
+                    vocabulary.close()
             finally:  # one that was stopped took its time too
                 self.seconds += time.perf_counter() - start
         return self._engines[file.identity]
@@ -71,18 +74,34 @@ class ModelPool:
         engine.room = None if self._max_memory is None or weights is None else self._max_memory - weights
         return engine
 
+    def reader(self, file: ModelFile, on_load: EngineProgress | None = None) -> Engine:
+        """The loaded model of a file, or else its vocabulary, which stays until the weights are there too."""
+        if file in self:
+            return self._engines[file.identity]
+        if file.identity not in self._vocabularies:
+            start = time.perf_counter()
+            try:
+                engine = self._open_engine(file, True, on_load)
+                if file.identity == self._bundle.recommender.identity:
+                    self._check_tokens(engine)
+                self._vocabularies[file.identity] = engine
+            finally:
+                self.seconds += time.perf_counter() - start
+        return self._vocabularies[file.identity]
+
     def vocabulary(self, file: ModelFile, on_load: EngineProgress | None = None) -> Engine:
         """The vocabulary of a file, without its weights; the caller closes it."""
         return self._open_engine(file, True, on_load)
 
     def close(self) -> None:
         """Free every model; a later `get` opens it again."""
-        while True:
-            try:
-                _, engine = self._engines.popitem()  # one step: who closes at the same time gets the others
-            except KeyError:
-                return
-            engine.close()
+        for engines in (self._engines, self._vocabularies):
+            while True:
+                try:
+                    _, engine = engines.popitem()  # one step: who closes at the same time gets the others
+                except KeyError:
+                    break
+                engine.close()
 
     def _make_room(self, file: ModelFile, limit: int) -> int:
         """Unload what cannot stay beside a model; returns the bytes of weights once it is there."""
@@ -116,15 +135,22 @@ def _weights(files: Sequence[ModelFile]) -> int:
     return sum({part.digest: part.size for part in parts}.values())
 
 
-def opener(options: EngineOptions | None, digest: Callable[[Path], str], folder: Path | None = None) -> OpenEngine:
+def opener(
+    options: EngineOptions | None,
+    digest: Callable[[Path], str],
+    folder: Path | None = None,
+    *,
+    background: bool = False,
+) -> OpenEngine:
     """Opens models with llama.cpp; a base that several roles share is in memory once.
 
     A file that has gone or changed since its bundle was loaded is refused, by its `digest`. One that this machine has
-    not seen is tried in another process first, and `folder` remembers it.
+    not seen is tried in another process first, and `folder` remembers it. In the `background` they let the models of
+    other processes compute first.
     """
     from trsr_lite.engine.llama import LlamaEngine
 
-    loaded: dict[str, LlamaEngine] = {}  # by the content of the file
+    loaded: dict[tuple[str, bool], LlamaEngine] = {}  # by the content of the file, and whether it is a vocabulary
 
     def open_engine(file: ModelFile, vocab_only: bool, on_load: EngineProgress | None) -> Engine:
         for part in (file, file.adapter):
@@ -135,19 +161,19 @@ def opener(options: EngineOptions | None, digest: Callable[[Path], str], folder:
                 )
         soundness.check(file, folder, (lambda: on_load(0, 1)) if on_load else None)
         adapter = file.adapter.path if file.adapter else None
-        beside = loaded.get(file.digest)
+        beside = loaded.get((file.digest, vocab_only))
         engine = LlamaEngine(
             file.path,
             identity=file.identity,
             options=options,
             vocab_only=vocab_only,
             adapter=adapter,
-            beside=beside if beside and beside.in_memory and not vocab_only else None,
+            beside=beside if beside and beside.in_memory else None,
             on_load=on_load,
             sound=True,
+            background=background,
         )
-        if not vocab_only:
-            loaded[file.digest] = engine
+        loaded[file.digest, vocab_only] = engine
         return engine
 
     return open_engine

@@ -39,6 +39,11 @@ class ModelSession:
         self.stop.check()
         return self._pool.use(file, self._reporter("load", rated=False))
 
+    def reader(self, file: ModelFile) -> Engine:
+        """To read and write tokens of a file: its model where that is in memory, else its vocabulary alone."""
+        self.stop.check()
+        return self._pool.reader(file, self._reporter("load", rated=False))
+
     def vocabulary(self, file: ModelFile) -> closing[Engine]:
         """For a block: the vocabulary of a file, without its weights."""
         return closing(self._pool.vocabulary(file, self._reporter("load", rated=False)))

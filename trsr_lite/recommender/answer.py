@@ -36,7 +36,7 @@ class PartialResult:
     uncovered: newest complete blocks of the history that the summary does not cover.
     fused: what the signals say of the candidates, all but the model; None where the model ranks alone.
     because: gives the ids of the nearest history items for each of some candidates.
-    margins: the model's, of the first of those that it was to score.
+    margins: the model's, of those that it has scored.
     work: what was generated for it.
     seconds: of each stage.
     """
@@ -60,9 +60,14 @@ class PartialResult:
         order = (-self.fused.scores).argsort(kind="stable").tolist()
         return [self.candidates[place] for place in (order[:most] if most else order)]
 
+    def first(self, bundle: Bundle, *, k: int | None = None) -> Result:
+        """The best `k` by all signals but the model, which has scored nothing yet."""
+        waiting = replace(self, margins=Margins(self.shortlist(self.plan.settings.rerank)))
+        return waiting.result(bundle, k=k)
+
     def result(self, bundle: Bundle, *, k: int | None = None, exact: bool = False) -> Result:
         """The best `k` of those that are ranked (all without `k`), best first; `exact` as they were scored."""
-        found = dict(zip((item.id for item in self.margins.candidates), self.margins.margins, strict=False))
+        found = self.margins.margins
         ranked = self._ranked(bundle, found, 0.0 if exact else bundle.noise_floor)[:k]
         if self.because is not None:
             near = self.because([entry.item for entry in ranked])
@@ -104,6 +109,8 @@ class PartialResult:
             summary_cache_hits=self.summary.hits,
             prefix_tokens=self.margins.prefix_tokens,
             candidate_tokens=self.margins.candidate_tokens,
+            evaluated_tokens=self.margins.evaluated,
+            margin_cache_hits=self.margins.hits,
             generated_tokens=self.work.generated_tokens,
             dropped_items=self.margins.dropped,
             seconds=self.seconds,

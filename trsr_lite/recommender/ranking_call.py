@@ -6,7 +6,7 @@ not come in time is ranked by them and by the newest stored summary.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -39,6 +39,7 @@ class RankingCall:
     until: when the call's budget ends.
     catalog, retrieve: where candidates come from, if not given, and how they are found there.
     exact: whether margins are reproducible to the bit.
+    first: told when the signals have judged and the model has not.
     """
 
     answer: PartialResult
@@ -51,9 +52,15 @@ class RankingCall:
     catalog: Catalog | None = None
     retrieve: Retrieval | int | None = None
     exact: bool = False
+    first: Callable[[], None] | None = None
 
     def run(self, cancel: Cancellation | None, progress: OnProgress | None) -> None:
         """Wait for the call's turn, then fill in the answer; raises what `Recommender.recommend` raises."""
+        self.calls.queue.check()
+        if cancel:
+            cancel.check()
+        if self.first is not None and self.catalog is None:  # signals need no turn
+            self._ask_signals()
         try:
             with self.calls.run("recommend", cancel, progress, timeout=self.until.left) as session:
                 self._run(session)
@@ -69,7 +76,8 @@ class RankingCall:
             settings = answer.plan.settings
             answer.candidates = found(self.catalog, answer.user, answer.summary.text, self.retrieve, settings)
             session.ended("retrieve")
-        self._ask_signals()
+        if answer.fused is None:
+            self._ask_signals()
         if MODEL in self.names:
             with session.within(self.until.left) as limited:
                 self._ask_model(limited)
@@ -80,7 +88,8 @@ class RankingCall:
     def _run_without_turn(self) -> None:
         answer = self.answer
         answer.started = False
-        self._ask_signals()
+        if answer.fused is None:
+            self._ask_signals()
         if MODEL in self.names:
             answer.summary, answer.uncovered = self.summarizer.newest(answer.plan, answer.work)
             answer.margins = Margins(answer.shortlist(answer.plan.settings.rerank))
@@ -100,6 +109,8 @@ class RankingCall:
             history = self.answer.user.history
             self.answer.fused = self.signals.rank(self.bundle, self.names, history, self.answer.candidates)
             self.answer.because = partial(self.signals.because, self.bundle, self.names, history)
+            if self.first is not None and MODEL in self.names:
+                self.first()
 
     def _ask_model(self, session: ModelSession) -> None:
         """Let the model score as many candidates as there is time for, the most promising first."""
@@ -110,6 +121,8 @@ class RankingCall:
             answer.shortlist(answer.plan.settings.rerank),
             self.bundle,
             session,
+            self.summarizer.store,
+            answer.user.user_id,
             exact=self.exact,
             leave_out=self.catalog is not None,
         )
@@ -117,7 +130,9 @@ class RankingCall:
             answer.candidates = answer.margins.candidates
 
     def _load_after(self) -> None:
-        """Load what the call had no time to load."""
+        """Load what the call had no time to load, if it had too little; what was stored needs no weights."""
+        if not self.answer.uncovered and self.answer.margins.complete:
+            return
         needed = [self.bundle.recommender]
         if self.answer.uncovered and self.calls.pool.hold_both:
             needed.insert(0, self.bundle.summarizer)

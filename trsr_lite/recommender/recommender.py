@@ -27,7 +27,7 @@ from trsr_lite.recommender.ranking_call import RankingCall
 from trsr_lite.recommender.resident import Resident
 from trsr_lite.recommender.signals import chosen
 from trsr_lite.records import Item, User
-from trsr_lite.results import OnProgress, Result, Summary
+from trsr_lite.results import OnPartial, OnProgress, Result, Summary
 from trsr_lite.settings import Settings
 from trsr_lite.summaries.blocks import cut
 from trsr_lite.summaries.generate import Work
@@ -62,10 +62,12 @@ class Recommender(Resident):
         *,
         options: EngineOptions | None = None,
         cache_dir: str | Path | None = None,
+        cache_size: int | None = None,
         data_dir: str | Path | None = None,
         offline: bool = False,
         unload_after: float | None = None,
         max_memory: int | None = None,
+        background: bool = False,
         progress: OnProgress | None = None,
         **changes: Any,
     ) -> Recommender:
@@ -73,17 +75,22 @@ class Recommender(Resident):
 
         `changes` replace single settings, such as `strategy="none"` or `domain="news"` (see `Settings`). Summaries are
         kept in `cache_dir`, the prepared default in `data_dir`; both default to the system's folders for this user.
+        Margins are stored beside the summaries, as long as that file has at most `cache_size` bytes (default 256 MiB, 0
+        stores none): what was ranked before is ranked again without a model.
+
         Models are freed after `unload_after` idle seconds, and loaded again when needed. `max_memory` bytes are about
         the most that weights and contexts take: for it contexts get smaller, and models are kept one at a time.
+        In the `background` it lets the calls of other processes go first.
+
         Raises `ModelError` where the model is missing or broken; weights are loaded at first use.
         """
         refuse_unknown(changes, known_options(Settings), "setting")
-        store = SummaryStore.at(cache_dir)
+        store = SummaryStore.at(cache_dir, cache_size)
         bundle = resolve.load(model, store.digest, data_dir=data_dir, offline=offline, progress=progress)
         return cls(
             bundle,
             store,
-            opener(options, store.digest, store.path.parent),
+            opener(options, store.digest, store.path.parent, background=background),
             settings=bundle.settings.updated(**changes),
             unload_after=unload_after,
             max_memory=max_memory,
@@ -101,6 +108,7 @@ class Recommender(Resident):
         budget: float | None = None,
         settings: Settings | None = None,
         progress: OnProgress | None = None,
+        partial: OnPartial | None = None,
         cancel: Cancellation | None = None,
     ) -> Result:
         """The best `k` candidates (all without `k`), best first.
@@ -117,6 +125,9 @@ class Recommender(Resident):
         in time looks nothing up in the catalog. A model that there was no time to load is loaded after the call; where
         `max_memory` has room for one alone, only the one that ranks is.
 
+        Where other signals rank beside the model, `partial` is called once with their order, before the model is asked;
+        given candidates do not even wait for the call's turn. Its `skipped` names what the model has not scored yet.
+
         Raises `DataError`, `SettingsError`, `ModelError`, `Cancelled`, `Closed`.
         """
         user, settings = _user(user), settings or self.settings
@@ -128,9 +139,9 @@ class Recommender(Resident):
         until, names = Deadline(budget), chosen(self.bundle, settings)
         check_visible([*user.history, *items], settings)
         answer = PartialResult(user, self._summarizer.plan(user.history, settings), items)
-        call = RankingCall(
-            answer, self.bundle, self._summarizer, self._calls, self._signals, names, until, catalog, retrieve, exact
-        )
+        first = None if partial is None else lambda: partial(answer.first(self.bundle, k=k))
+        parts = (answer, self.bundle, self._summarizer, self._calls, self._signals, names, until)
+        call = RankingCall(*parts, catalog, retrieve, exact, first)
         call.run(cancel, progress)
         return answer.result(self.bundle, k=k, exact=exact)
 

@@ -14,13 +14,18 @@ from pathlib import Path
 
 from trsr_lite.errors import StoreError
 
-SCHEMA = 2  # 1 had no seals; rows from then have none
+SCHEMA = 3  # 1 had no seals; rows from then have none. 2 had no margins
 TABLES = """
 CREATE TABLE IF NOT EXISTS summaries (
     key TEXT PRIMARY KEY, kind TEXT NOT NULL, text TEXT NOT NULL, made REAL NOT NULL, seal TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS uses (user TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (user, key)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS digests (
     path TEXT PRIMARY KEY, size INTEGER, mtime INTEGER, digest TEXT, seal TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS prefixes (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, used INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS prefixes_used ON prefixes (used);
+CREATE TABLE IF NOT EXISTS margins (
+    prefix INTEGER NOT NULL, candidate BLOB NOT NULL, margin REAL NOT NULL, mass REAL NOT NULL, seal BLOB NOT NULL,
+    PRIMARY KEY (prefix, candidate)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS salts (salt TEXT NOT NULL);
 INSERT INTO salts SELECT lower(hex(randomblob(16))) WHERE NOT EXISTS (SELECT * FROM salts);
 """

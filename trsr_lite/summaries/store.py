@@ -1,4 +1,4 @@
-"""Summaries on disk, addressed by everything they depend on.
+"""Summaries and margins on disk, addressed by everything they depend on.
 
 Invariant: a summary is found again exactly if the text that a model would be given, the model and the decoding are the
 same; each one is committed as it is made. A row is answered only where its seal, a hash of all of it, fits. A damaged
@@ -23,6 +23,7 @@ from trsr_lite.io.digests import file_digest
 from trsr_lite.io.encodings import is_text
 from trsr_lite.io.process import Owner
 from trsr_lite.summaries import database
+from trsr_lite.summaries.margins import CACHE_BYTES, StoredMargins
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ FILE_NAME = "summaries.sqlite3"
 BUSY_SECONDS = 20
 PATIENCE = 0.25  # seconds that a write waits for another process: a call has no more to spare, and it is not lost
 CLOSING = 1  # seconds that the last one waits
+TABLES = ("summaries", "margins", "prefixes", "uses", "digests")  # all but the salt
 VARIABLES = 500  # SQLite allows at least 999 in one statement
 _Write = tuple[str, Sequence[Sequence[Any]]]  # a statement, and the rows it is run for
 
@@ -37,22 +39,24 @@ _Write = tuple[str, Sequence[Sequence[Any]]]  # a statement, and the rows it is 
 class SummaryStore:
     """Summaries in `folder`; several processes and threads may use one at once, each process by an object of its own.
 
-    Where the folder cannot be written, summaries last as long as this object, and one warning says so. Where another
-    process holds it locked for long, what was to be written waits for the next write.
+    `margins` are kept beside them, as long as the file has at most `cache_size` bytes. Where the folder cannot be
+    written, all lasts as long as this object, and one warning says so. Where another process holds it locked for long,
+    what was to be written waits for the next write.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, cache_size: int = CACHE_BYTES) -> None:
         self.path = folder / FILE_NAME
         self._owner = Owner(f"the summary store {self.path}")
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
         self._late: list[_Write] = []  # what a locked store did not take
         self.persistent = True
+        self.margins = StoredMargins(self._run, self._write, cache_size)
 
     @classmethod
-    def at(cls, cache_dir: str | Path | None) -> SummaryStore:
+    def at(cls, cache_dir: str | Path | None, cache_size: int | None = None) -> SummaryStore:
         """The store of a cache folder; of this user's own where none is given."""
-        return cls(folders.cache(cache_dir))
+        return cls(folders.cache(cache_dir), CACHE_BYTES if cache_size is None else cache_size)
 
     def get(self, keys: Iterable[str]) -> dict[str, str]:
         """Texts of the keys that are known."""
@@ -76,14 +80,14 @@ class SummaryStore:
         """Keep (key, kind, text) of several summaries: all or none of them, committed when this returns."""
         now = time.time()
         rows = [(*summary, now, _seal(*summary)) for summary in summaries]
-        self._write("INSERT OR REPLACE INTO summaries VALUES (?, ?, ?, ?, ?)", rows)
+        self._write(("INSERT OR REPLACE INTO summaries VALUES (?, ?, ?, ?, ?)", rows))
 
     def link(self, user_id: str, keys: Iterable[str]) -> None:
-        """Remember that a user's preference rests on these summaries, so that the user can be forgotten."""
+        """Remember that these summaries, or scopes of margins, are a user's, so that the user can be forgotten."""
         user = self._user(user_id)
         known = {row[0] for row in self._run("SELECT key FROM uses WHERE user = ?", [user])}
         if new := [(user, key) for key in dict.fromkeys(keys) if key not in known]:
-            self._write("INSERT OR IGNORE INTO uses VALUES (?, ?)", new)
+            self._write(("INSERT OR IGNORE INTO uses VALUES (?, ?)", new))
 
     def digest(self, path: Path) -> str:
         """The content hash of a file, computed again only if its size or time has changed."""
@@ -95,39 +99,55 @@ class SummaryStore:
             return str(known[0][0])
         digest = file_digest(path)
         row = (*state, digest, _seal(*map(str, state), digest))
-        self._write("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?, ?)", [row])
+        self._write(("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?, ?)", [row]))
         return digest
 
     def info(self) -> dict[str, Any]:
-        """Number of summaries and users, bytes on disk, and the time of the oldest and newest summary.
+        """Number of summaries, margins and users, bytes on disk, and the time of the oldest and newest summary.
 
         Creates no file. Raises `StoreError` where the folder cannot be looked into.
         """
         if self._connection is None and not database.may_exist(self.path):
-            return {"summaries": 0, "users": 0, "bytes": 0, "oldest": None, "newest": None}
+            return {"summaries": 0, "margins": 0, "users": 0, "bytes": 0, "oldest": None, "newest": None}
         count, oldest, newest = self._run("SELECT count(*), min(made), max(made) FROM summaries")[0]
         users = self._run("SELECT count(DISTINCT user) FROM uses")[0][0]
+        margins = self._run("SELECT count(*) FROM margins")[0][0]
         try:
             size = sum(file.stat().st_size for file in database.files(self.path) if database.may_exist(file))
         except OSError as error:
             raise StoreError(f"{self.path}: cannot be read: {error.strerror or error}") from error
-        return {"summaries": count, "users": users, "bytes": size, "oldest": oldest, "newest": newest}
+        return {
+            "summaries": count,
+            "margins": margins,
+            "users": users,
+            "bytes": size,
+            "oldest": oldest,
+            "newest": newest,
+        }
 
     def clear(self, user_id: str | None = None) -> int:
         """Forget one user, or everything; returns how many summaries went.
 
-        A summary that another user's history also rests on stays. Everything includes damaged stores that were moved
-        aside. Raises `StoreError` where something is still on the disk.
+        A summary or margin that another user's history also rests on stays. Everything includes damaged stores that
+        were moved aside. Raises `StoreError` where something is still on the disk.
         """
         with self._owner.held():
             if user_id is None:
-                count = self._delete([(f"DELETE FROM {table}", [()]) for table in ("summaries", "uses", "digests")])  # noqa: S608
+                count = self._delete([(f"DELETE FROM {table}", [()]) for table in TABLES])  # noqa: S608
             else:
                 user = self._user(user_id)
                 mine = "SELECT key FROM uses WHERE user = ?"
                 others = "SELECT key FROM uses WHERE user <> ?"
-                drop = f"DELETE FROM summaries WHERE key IN ({mine}) AND key NOT IN ({others})"  # noqa: S608
-                count = self._delete([(drop, [(user, user)]), ("DELETE FROM uses WHERE user = ?", [(user,)])])
+                alone, values = f"key IN ({mine}) AND key NOT IN ({others})", [(user, user)]
+                of_prefixes = f"prefix IN (SELECT id FROM prefixes WHERE {alone})"  # noqa: S608
+                count = self._delete(
+                    [
+                        (f"DELETE FROM summaries WHERE {alone}", values),  # noqa: S608
+                        (f"DELETE FROM margins WHERE {of_prefixes}", values),  # noqa: S608
+                        (f"DELETE FROM prefixes WHERE {alone}", values),  # noqa: S608
+                        ("DELETE FROM uses WHERE user = ?", [(user,)]),
+                    ]
+                )
             self._run("VACUUM")
             if self._run("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]:
                 raise self._undeleted("another process is reading it")
@@ -170,24 +190,24 @@ class SummaryStore:
                 self._set_aside(error)
                 return self._open().execute(statement, values).fetchall()
 
-    def _write(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Write, or go on without keeping: a full disk must not cost the user the answer."""
+    def _write(self, *writes: _Write) -> None:
+        """Write all of it, or go on without keeping: a full disk must not cost the user the answer."""
         with self._owner.held():
             # Whoever holds the lock for that long may hold it longer: that is waited for once, not by every write.
             patience = 0 if self._late else PATIENCE
             try:
-                self._commit([(statement, rows)], patience)
+                self._commit(writes, patience)
             except sqlite3.DatabaseError as error:
                 if database.is_locked(error):
                     if not self._late:
                         logger.warning("%s is in use (%s): summaries are kept when it is free", self.path, error)
-                    self._late.append((statement, rows))
+                    self._late.extend(writes)
                     return
                 if database.is_corrupt(error):
                     self._set_aside(error)
                 else:
                     self._use_memory(error)
-                self._commit([(statement, rows)], patience)
+                self._commit(writes, patience)
 
     def _delete(self, deletions: Sequence[_Write]) -> int:
         """Rows that the first one deleted; raises: what only a copy in memory has forgotten is still on the disk."""
