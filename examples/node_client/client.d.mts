@@ -66,6 +66,8 @@ export interface RecommendParams extends UserParams {
   signals?: string[] | null;
   /** Candidates that the model scores: the best by the other signals. 0 means all. */
   rerank?: number | null;
+  /** Whether to tell the order of the other signals first: see `onPartial`. */
+  partial?: boolean;
   priority?: Priority;
 }
 
@@ -78,7 +80,7 @@ export interface InitializeResult {
   protocol: 1;
   server: { name: "trsr-lite"; version: string };
   versions: { llama_cpp_python: string; prompt_version: string; result_schema: 1 };
-  capabilities: { methods: string[]; notifications: ["progress"]; priorities: Priority[]; batch: false };
+  capabilities: { methods: string[]; notifications: ["progress", "partial"]; priorities: Priority[]; batch: false };
   limits: { line_bytes: number; waiting_requests: number; waiting_bytes: number; open_models: number };
 }
 
@@ -168,6 +170,8 @@ export interface Progress {
 
 export interface Options {
   onProgress?: (progress: Progress) => void;
+  /** Given the first order of a `recommend` with `partial`, before the model has settled it. */
+  onPartial?: (result: RecommendResult) => void;
   /** Aborting it cancels the request, which then rejects with the signal's reason. */
   signal?: AbortSignal;
 }

@@ -72,7 +72,7 @@ export class Client {
     return this.#ended;
   }
 
-  #ask(method, params, { onProgress, signal } = {}) {
+  #ask(method, params, { onProgress, onPartial, signal } = {}) {
     if (signal?.aborted) return Promise.reject(signal.reason);
     if (this.#waiting === null) return Promise.reject(this.#reason ?? ended());
     const id = ++this.#last;
@@ -95,6 +95,7 @@ export class Client {
       };
       this.#waiting.set(id, {
         onProgress,
+        onPartial,
         resolve: settle(resolve),
         reject: settle((error) => reject(signal?.aborted && error.code === 130 ? signal.reason : error)),
       });
@@ -132,6 +133,10 @@ export class Client {
   #receive(message) {
     if (message.method === "progress") {
       this.#waiting?.get(message.params.id)?.onProgress?.(message.params);
+      return;
+    }
+    if (message.method === "partial") {
+      this.#waiting?.get(message.params.id)?.onPartial?.(message.params.result);
       return;
     }
     const request = this.#waiting?.get(message.id);

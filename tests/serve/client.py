@@ -37,6 +37,7 @@ class Client:
         self.order: list[int | str | None] = []  # ids of answers and failures as they came
         self._over: set[int | str] = set()
         self.progress: list[dict[str, Any]] = []
+        self.partial: list[dict[str, Any]] = []
         self._leaving = False
         self.reading = threading.Event()
         self.reading.set()
@@ -124,6 +125,11 @@ class Client:
             check(message, "Progress")
             assert message["params"]["id"] not in self._over, "progress after the answer"
             self.progress.append(message["params"])
+            return message
+        if message.get("method") == "partial":
+            check(message, "Partial")
+            assert message["params"]["id"] not in self._over, "a partial result after the answer"
+            self.partial.append(message["params"])
             return message
         check(message, "Failure" if "error" in message else "Answer")
         if message["id"] is not None:

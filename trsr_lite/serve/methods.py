@@ -18,7 +18,7 @@ from trsr_lite.recommender.candidates import to_rank
 from trsr_lite.recommender.queue import PRIORITIES
 from trsr_lite.recommender.recommender import Recommender
 from trsr_lite.records import User
-from trsr_lite.results import OnProgress
+from trsr_lite.results import OnProgress, Result
 from trsr_lite.serve.message import Id
 from trsr_lite.serve.recommenders import Recommenders
 from trsr_lite.settings import RankOptions, Settings
@@ -26,7 +26,9 @@ from trsr_lite.settings import RankOptions, Settings
 PROTOCOL = 1
 """Raised when a client that speaks an older one would break."""
 
-Work = Callable[[Recommenders, Cancellation, OnProgress], Any]
+Tell = Callable[[Any], None]
+"""Called with a result that is true and not final, as what a method answers."""
+Work = Callable[[Recommenders, Cancellation, OnProgress, Tell], Any]
 P = TypeVar("P")
 
 
@@ -58,7 +60,7 @@ class Summarize:
         return user.user_id, self._work(user)
 
     def _work(self, user: User) -> Work:
-        def work(recommenders: Recommenders, cancel: Cancellation, progress: OnProgress) -> Any:
+        def work(recommenders: Recommenders, cancel: Cancellation, progress: OnProgress, _tell: Tell) -> Any:
             with recommenders.using(self.model, progress) as recommender:
                 result = recommender.summarize(
                     user, settings=self._settings(recommender), progress=progress, cancel=cancel
@@ -91,12 +93,16 @@ class Recommend(Summarize):
         at_least=0,
         unset="no limit",
     )
+    partial: bool = option("Tell the order of the other signals first, before the model is asked.", default=False)
 
     def _work(self, user: User) -> Work:
         candidates = to_rank(self.candidates, user, None, None)
         until = None if self.budget is None else time.monotonic() + self.budget
 
-        def work(recommenders: Recommenders, cancel: Cancellation, progress: OnProgress) -> Any:
+        def work(recommenders: Recommenders, cancel: Cancellation, progress: OnProgress, tell: Tell) -> Any:
+            def first(result: Result) -> None:
+                tell(result.to_dict(explain=self.explain))
+
             with recommenders.using(self.model, progress) as recommender:
                 result = recommender.recommend(
                     user,
@@ -106,6 +112,7 @@ class Recommend(Summarize):
                     budget=None if until is None else max(0.0, until - time.monotonic()),
                     settings=self._settings(recommender),
                     progress=progress,
+                    partial=first if self.partial else None,
                     cancel=cancel,
                 )
             return result.to_dict(explain=self.explain)
@@ -139,7 +146,7 @@ class Forget:
 
     def prepare(self) -> tuple[str, Work]:
         """The user's id, and the work."""
-        return self.user_id, lambda recommenders, _cancel, _progress: {"forgotten": recommenders.forget(self.user_id)}
+        return self.user_id, lambda recommenders, *_: {"forgotten": recommenders.forget(self.user_id)}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -143,6 +143,7 @@ class Server:
                 params,
                 self._finish,
                 progressed=self._reporter() if request.id is not None else lambda _job, _progress: None,
+                told=self._tell,
                 id=request.id,
                 size=request.size,
             )
@@ -161,6 +162,11 @@ class Server:
             self._fail(job, message.code(failed), str(failed), hint=failed.hint)
         except Exception as bug:  # noqa: BLE001 - a bug is reported, and the next request is served
             self._fail_as_bug(job, bug)
+
+    def _tell(self, job: Job, result: Any) -> None:
+        """What is known before the answer; whoever waits for no answer is not told."""
+        if job.id is not None:
+            self._outbox.put(message.notification("partial", {"id": job.id, "result": result}))
 
     def _reporter(self) -> Progressed:
         """Tells the client how far one request is, not too often."""
@@ -238,7 +244,7 @@ def _capabilities() -> dict[str, Any]:
         },
         "capabilities": {
             "methods": list(METHODS),
-            "notifications": ["progress"],
+            "notifications": ["progress", "partial"],
             "priorities": list(PRIORITIES),
             "batch": False,
         },

@@ -7,6 +7,7 @@ waits; `ended` is told by the thread that ended it. A transport knows how its cl
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from trsr_lite.errors import Cancelled
@@ -21,6 +22,9 @@ Ended = Callable[[Job, Any, BaseException | None], None]
 """Told the job, its result, and what went wrong: `Cancelled` where it was stopped, for what `stopped` says."""
 
 Progressed = Callable[[Job, Progress], None]
+
+Told = Callable[[Job, Any], None]
+"""Told the job, and a result that is not final."""
 
 
 class Service:
@@ -38,6 +42,7 @@ class Service:
         ended: Ended,
         *,
         progressed: Progressed = lambda _job, _progress: None,
+        told: Told = lambda _job, _result: None,
         id: Id | None = None,  # noqa: A002 - as JSON-RPC calls it
         size: int = 0,
     ) -> Job:
@@ -50,7 +55,7 @@ class Service:
             method,
             params.priority,
             user_id,
-            lambda job: work(self.recommenders, job.stop, _reporter(job, progressed)),
+            lambda job: work(self.recommenders, job.stop, _reporter(job, progressed), partial(told, job)),
             ended,
             id=id,
             size=size,
