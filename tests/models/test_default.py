@@ -29,7 +29,7 @@ from trsr_lite.engine import model as native
 from trsr_lite.engine.interface import Segment
 from trsr_lite.engine.llama import LlamaEngine
 from trsr_lite.io.digests import file_digest
-from trsr_lite.models import bundle, default, resolve, speed
+from trsr_lite.models import bundle, default, resolve, type_table
 from trsr_lite.prompts import templates
 from trsr_lite.signals import statistics_file
 
@@ -44,11 +44,9 @@ real = pytest.mark.real_model
 
 @pytest.fixture(scope="session")
 def data_folder(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A data folder with the prepared model; measured once instead of three times, the rest is what users get."""
+    """A data folder with the prepared model."""
     folder = tmp_path_factory.mktemp("data")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(speed, "ROUNDS", 1)
-        default.prepare(folder, offline=True)
+    default.prepare(folder, offline=True)
     yield folder
     shutil.rmtree(folder)
 
@@ -81,13 +79,15 @@ def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 # Preparing
 
+TYPES = sorted({row.type for row in (*type_table.TABLE, type_table.SAFE)})
+
 
 @real
 def test_the_prepared_model_is_a_bundle_that_loads(prepared: bundle.Bundle, data_folder: Path) -> None:
     assert (prepared.name, prepared.trained, prepared.hint) == ("smollm2", True, None)
     assert prepared.noise_floor > 0
     for file in (prepared.recommender, prepared.summarizer):
-        assert file.type in default.LOSSLESS_TYPES
+        assert file.type in TYPES
         assert file.path.stat().st_size == file.size
         assert file_digest(file.path) == file.digest
     kept = {prepared.recommender.path.name, prepared.summarizer.path.name}
@@ -178,25 +178,39 @@ def test_other_adapters_are_prepared_in_another_place(tmp_path: Path, monkeypatc
 
 
 @real
-def test_the_fastest_types_were_chosen(prepared: bundle.Bundle) -> None:
-    rates = prepared.measured["tokens_per_second"]
-    assert list(rates) == list(default.LOSSLESS_TYPES)
-    assert (prepared.recommender.type, prepared.summarizer.type) == default.chosen_types(rates)
+def test_the_processor_decides_the_type_and_inspect_can_say_why(prepared: bundle.Bundle) -> None:
+    chosen = type_table.choice(native.system_info())
+    assert prepared.recommender.type == prepared.summarizer.type == chosen.type
+    assert prepared.measured["type"] == {
+        "chosen": chosen.type, "because": chosen.reason, "llama_cpp": native.system_info(),
+    }  # fmt: skip
+    assert prepared.measured["noise"] == "measured here" or prepared.noise_floor == chosen.noise_floor
+    assert prepared.noise_floor <= chosen.noise_floor, "the table's is what counts where there was no time to measure"
 
 
 @pytest.mark.parametrize(
-    ("rates", "chosen"),
+    ("features", "type_"),
     [
-        ({"BF16": (1200, 320), "F16": (1100, 280), "Q8_0": (960, 210)}, ("BF16", "BF16")),
-        ({"BF16": (560, 17), "F16": (440, 17), "Q8_0": (415, 23)}, ("BF16", "BF16")),
-        ({"BF16": (560, 100), "F16": (440, 100), "Q8_0": (415, 130)}, ("BF16", "BF16")),
-        ({"BF16": (200, 100), "F16": (440, 100), "Q8_0": (415, 400)}, ("F16", "Q8_0")),
+        ("CPU : SSE3 = 1 | AVX2 = 1 | AVX512 = 1 | AVX512_BF16 = 1 | REPACK = 1 | ", "BF16"),
+        ("CPU : SSE3 = 1 | AVX2 = 1 | AVX512 = 1 | REPACK = 1 | ", "F16"),
+        ("CPU : SSE3 = 1 | AVX2 = 1 | AVX512_BF16 = 10 | ", "F16"),
+        ("CPU : NEON = 1 | ARM_FMA = 1 | ", "F16"),
+        ("", "F16"),
     ],
-    ids=["one is the fastest in both", "measured on a busy machine", "decoding gains too little", "one for each"],
 )
-def test_a_second_file_must_be_worth_it(rates: dict[str, tuple[float, float]], chosen: tuple[str, str]) -> None:
-    found = {name: {"prefill": prefill, "decode": decode} for name, (prefill, decode) in rates.items()}
-    assert default.chosen_types(found) == chosen
+def test_the_same_processor_always_has_the_same_type(features: str, type_: str) -> None:
+    assert type_table.choice(features).type == type_
+
+
+@real
+def test_a_machine_too_busy_to_measure_noise_takes_the_floor_of_the_table(
+    smollm2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(default, "NOISE_SECONDS", 0.01)
+    default.build(smollm2, tmp_path, lambda _: None)
+    made = bundle.load(tmp_path, file_digest)
+    assert made.noise_floor == type_table.choice(native.system_info()).noise_floor
+    assert made.measured["noise"].startswith("of the table")
 
 
 @real
@@ -593,7 +607,7 @@ def test_the_written_types_keep_every_weight_well_within_its_own_step(
 
 
 @real
-@pytest.mark.parametrize("name", default.LOSSLESS_TYPES)
+@pytest.mark.parametrize("name", TYPES)
 def test_every_type_that_may_be_chosen_keeps_every_weight(weights: dict[str, Any], name: str) -> None:
     kind = gguf.GGMLQuantizationType[name]
     for tensor in list(weights.values())[::5]:

