@@ -43,7 +43,10 @@ def busy(report: Report) -> str | None:
     share = report["conditions"]["busy_elsewhere"]
     if share is None or share <= BUSY:
         return None
-    return f"the machine was busy: other programs used {share:.0%} of its processors, and the figures are too low"
+    return (
+        f"the machine was busy: other programs used {share:.0%} of its processors, and the figures are too low; "
+        "without `--threads`, fewer threads compute then"
+    )
 
 
 def threads(report: Report) -> str | None:
