@@ -145,10 +145,10 @@ def refuse_unknown(names: Iterable[str], known: Collection[str], what: str = "op
     """Raise `SettingsError` for the first name that is not known; its hint suggests the nearest."""
     for name in names:
         if name not in known:
-            asked = str(name)[:NAME]
-            near = nearest(asked, known)
+            typed = str(name)[:NAME]
+            near = nearest(typed, known)
             hint = f"did you mean `{near}`?" if near else None
-            raise SettingsError(f"{where}there is no {what} {asked!r}", hint=hint)
+            raise SettingsError(f"{where}there is no {what} {typed!r}", hint=hint)
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

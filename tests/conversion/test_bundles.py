@@ -16,8 +16,7 @@ from tests.conversion.conftest import LISTS, NEAR_TIES
 from tests.training.conftest import tiny_options, tiny_settings
 from trsr_lite import Item, ModelError, Recommender, SettingsError, User
 from trsr_lite.io.digests import file_digest
-from trsr_lite.models import bundle as bundles
-from trsr_lite.models.bundle import Bundle, ModelFile
+from trsr_lite.models.bundle import Bundle, ModelFile, load
 from trsr_lite.models.pool import ModelPool, opener
 from trsr_lite.prompts import fingerprint
 from trsr_lite.training.tokenizer import HfTokenizer
@@ -65,7 +64,7 @@ def test_the_adapter_changes_the_recommender_and_not_the_summarizer(made: Any, k
     source = made(kind, adapter_only=True)
     held_out = verify.held_out(source.run)[:1]
     loads: list[Path] = []
-    bundle = bundles.load(source.bundle, file_digest)
+    bundle = load(source.bundle, file_digest)
     pool = ModelPool(bundle, opener(None, file_digest))
     with pytest.MonkeyPatch.context() as patch, closing(pool):
         opening = model.NativeModel.__init__
@@ -160,7 +159,7 @@ def test_a_manifest_is_complete_and_its_hashes_are_right(made: Any, kind: str, a
 def test_what_convert_returns_is_what_load_finds(made: Any, convert: Any, staged: Any) -> None:
     source, target = staged()
     returned = convert(source.run, target, **source.options)
-    assert returned == bundles.load(target, file_digest)
+    assert returned == load(target, file_digest)
 
 
 @ways
@@ -223,7 +222,7 @@ def test_auto_takes_the_fastest_type_that_passes_and_reports_all_rates(
     assert set(verified) <= set(made.verified["steps"])
     report = json.loads((target / "report.json").read_text())
     assert "lost" not in report
-    loaded = bundles.load(target, file_digest)
+    loaded = load(target, file_digest)
     assert loaded.recommender.type == made.recommender.type
 
 
@@ -269,7 +268,7 @@ def test_a_summarizer_trained_on_the_same_base_shares_it(convert: Any, staged: A
         made.recommender.path.name,
         *(file.path.name for file in adapters.values()),
     }
-    loaded = bundles.load(target, file_digest)
+    loaded = load(target, file_digest)
     assert loaded.summarizer.identity == made.summarizer.identity != made.recommender.identity
 
 
@@ -375,7 +374,7 @@ def test_what_wrote_the_training_summaries_is_kept_byte_for_byte(
     wrote = file.digest if kind == "file" else file.identity
     found = convert(changed(summarizer=name, wrote=wrote), target, summarizer=None)
     assert found.summarizer.identity == wrote and found.summarizer.type == "F16"
-    assert bundles.load(target, file_digest).summarizer == found.summarizer
+    assert load(target, file_digest).summarizer == found.summarizer
 
 
 def test_another_model_under_the_name_of_the_summarizer_is_refused(

@@ -24,7 +24,7 @@ from trsr_lite.errors import StoreError
 from trsr_lite.evaluation import lists
 from trsr_lite.evaluation.evaluate_options import ALL_BASELINES
 from trsr_lite.io.digests import file_digest
-from trsr_lite.models import bundle as bundles
+from trsr_lite.models.bundle import Bundle, load
 from trsr_lite.prompts.templates import DOMAINS
 
 ITEMS, USERS = 40, 44
@@ -482,8 +482,8 @@ def test_a_bundle_that_may_have_seen_the_users_says_so(
         known = origin.of(vars(dataset.options), dataset.digests)
     place = tmp_path / "mine"
     place.mkdir()
-    file = bundles.load(Path(shutil.copy(tiny, place / "m.gguf")), file_digest).recommender
-    bundles.Bundle("mine", file, file, trained=True, origin=known).write(place)
+    file = load(Path(shutil.copy(tiny, place / "m.gguf")), file_digest).recommender
+    Bundle("mine", file, file, trained=True, origin=known).write(place)
     asked = ("--dataset", "jsonl", "--data", data, "--test", "0.5", "-m", place, *options, "--json")
     notes = [note for note in run(*asked).json["notes"] if "users" in note and note.startswith("mine ")]
     assert [warning in note for note in notes] == [True] if warning else notes == []

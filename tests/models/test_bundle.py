@@ -17,8 +17,7 @@ from trsr_lite import FakeEngine, ModelError, Recommender, Settings, User
 from trsr_lite.cli import run
 from trsr_lite.conversion import model_card
 from trsr_lite.io.digests import file_digest
-from trsr_lite.models import bundle as bundles
-from trsr_lite.models.bundle import MANIFEST, SCHEMA, Bundle, ModelFile
+from trsr_lite.models.bundle import MANIFEST, SCHEMA, Bundle, ModelFile, load
 from trsr_lite.models.calibration import Calibration
 from trsr_lite.models.pool import opener
 from trsr_lite.prompts import fingerprint
@@ -63,7 +62,7 @@ def changed(folder: Path, **changes: Any) -> Path:
 
 def refused(path: Path) -> ModelError:
     with pytest.raises(ModelError) as caught:
-        bundles.load(path, file_digest)
+        load(path, file_digest)
     assert caught.value.exit_code == 3
     assert str(path) in str(caught.value)
     return caught.value
@@ -78,7 +77,7 @@ def test_a_bundle_is_read_back_as_written_and_each_file_is_hashed(tmp_path: Path
         hashed.append(path.name)
         return file_digest(path)
 
-    assert bundles.load(tmp_path, digest) == bundle
+    assert load(tmp_path, digest) == bundle
     assert sorted(hashed) == ["recommender.gguf", "summarizer.gguf"]
 
 
@@ -87,7 +86,7 @@ def test_one_file_may_serve_both_roles(tmp_path: Path) -> None:
     path.write_bytes(b"weights")
     file = ModelFile(path, file_digest(path), 7)
     Bundle("one", file, file).write(tmp_path)
-    bundle = bundles.load(tmp_path, file_digest)
+    bundle = load(tmp_path, file_digest)
     assert bundle.summarizer == bundle.recommender == file
 
 
@@ -108,13 +107,13 @@ def test_a_bundle_may_be_moved(tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
     full_bundle(tmp_path / "old").write(tmp_path / "old")
     (tmp_path / "old").rename(tmp_path / "new")
-    assert bundles.load(tmp_path / "new", file_digest).recommender.path == tmp_path / "new" / "recommender.gguf"
+    assert load(tmp_path / "new", file_digest).recommender.path == tmp_path / "new" / "recommender.gguf"
 
 
 def test_a_bare_gguf_is_a_bundle_of_itself(tmp_path: Path) -> None:
     path = tmp_path / "some-model.gguf"
     path.write_bytes(b"weights")
-    bundle = bundles.load(path, lambda file: f"b2:{file.name}")
+    bundle = load(path, lambda file: f"b2:{file.name}")
     assert bundle == Bundle(
         "some-model",
         ModelFile(path, "b2:some-model.gguf", 7),
@@ -236,7 +235,7 @@ def test_a_trained_bundle_of_another_prompt_version_is_refused(tmp_path: Path) -
 
 @pytest.mark.parametrize("trained", [False, None])
 def test_an_untrained_bundle_depends_on_no_prompt_version(tmp_path: Path, trained: bool | None) -> None:
-    assert bundles.load(changed(tmp_path, prompt_version="0.1", trained=trained), file_digest).trained is trained
+    assert load(changed(tmp_path, prompt_version="0.1", trained=trained), file_digest).trained is trained
 
 
 @pytest.mark.parametrize("role", ["summarizer", "recommender"])
@@ -294,13 +293,13 @@ def test_a_calibration_that_cannot_be_is_a_model_error(tmp_path: Path, temperatu
 
 @pytest.mark.parametrize(("trained", "words"), [(True, None), (False, "untrained base"), (None, "bare GGUF")])
 def test_a_person_is_told_what_the_ranking_is_worth(tmp_path: Path, trained: bool | None, words: str | None) -> None:
-    hint = bundles.load(changed(tmp_path, trained=trained), file_digest).hint
+    hint = load(changed(tmp_path, trained=trained), file_digest).hint
     assert hint is None if words is None else hint is not None and words in hint
 
 
 def test_a_manifest_of_before_conversion_is_still_read(tmp_path: Path) -> None:
     missing = dict.fromkeys(NEWER - {"signals"}, REMOVED)  # without signals the manifest has no such entry
-    bundle = bundles.load(changed(tmp_path, **missing), file_digest)
+    bundle = load(changed(tmp_path, **missing), file_digest)
     assert (bundle.probes, bundle.template, bundle.base) == (None, None, {})
 
 
@@ -334,7 +333,7 @@ def with_adapter(folder: Path) -> Bundle:
 
 def test_an_adapter_is_read_back_as_written(tmp_path: Path) -> None:
     bundle = with_adapter(tmp_path)
-    assert bundles.load(tmp_path, file_digest) == bundle
+    assert load(tmp_path, file_digest) == bundle
 
 
 def test_a_card_lists_every_file(tmp_path: Path) -> None:
@@ -386,20 +385,18 @@ def test_an_adapter_that_is_missing_changed_or_outside_is_named(tmp_path: Path) 
 
 
 def test_a_trained_bundle_of_other_prompts_is_refused(tmp_path: Path) -> None:
-    assert (
-        bundles.load(changed(tmp_path, template=fingerprint.template()), file_digest).template == fingerprint.template()
-    )
+    assert load(changed(tmp_path, template=fingerprint.template()), file_digest).template == fingerprint.template()
     error = refused(changed(tmp_path, template="b2:other"))
     assert f"trained on other prompts of version {PROMPT_VERSION}" in str(error)
     assert error.hint is not None and "train it again" in error.hint
 
 
 def test_an_untrained_bundle_depends_on_no_template(tmp_path: Path) -> None:
-    assert bundles.load(changed(tmp_path, template="b2:other", trained=False), file_digest).trained is False
+    assert load(changed(tmp_path, template="b2:other", trained=False), file_digest).trained is False
 
 
 def test_golden_tokens_are_read_back_and_must_be_numbers(tmp_path: Path) -> None:
-    assert bundles.load(changed(tmp_path, probes=[[1, 2], [3]]), file_digest).probes == ((1, 2), (3,))
+    assert load(changed(tmp_path, probes=[[1, 2], [3]]), file_digest).probes == ((1, 2), (3,))
     assert "wrong shape" in str(refused(changed(tmp_path, probes=[["a"]])))
     assert "wrong shape" in str(refused(changed(tmp_path, probes=5)))
 

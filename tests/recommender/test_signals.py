@@ -16,9 +16,8 @@ from trsr_lite import FakeEngine, Item, ModelError, Recommender, Settings, Setti
 from trsr_lite.engine.llama import LlamaEngine
 from trsr_lite.engine.tensors import Rows
 from trsr_lite.io.digests import file_digest
-from trsr_lite.models import bundle as bundles
 from trsr_lite.models import bundle_signals
-from trsr_lite.models.bundle import Bundle, ModelFile
+from trsr_lite.models.bundle import Bundle, ModelFile, load
 from trsr_lite.models.bundle_signals import BundleSignals
 from trsr_lite.models.calibration import Calibration
 from trsr_lite.recommender.queue import Call
@@ -339,7 +338,7 @@ def test_token_vectors_rank_from_the_models_own_table_and_load_no_weights(
 
 
 def test_statistics_of_another_tokenizer_are_refused(tiny_bundle: Path, tmp_path: Path, news_user: User) -> None:
-    path, before = tiny_bundle / "statistics.npz", bundles.load(tiny_bundle, file_digest)
+    path, before = tiny_bundle / "statistics.npz", load(tiny_bundle, file_digest)
     statistics_file.save(dataclasses.replace(statistics_file.load(path), tokenizer="b2:other"), path)
     assert before.signals is not None
     signals = bundle_signals.make(path, before.signals.fusion, file_digest)

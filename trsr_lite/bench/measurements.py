@@ -111,9 +111,9 @@ def recommending(
     for _ in range(watch.rounds):
         with load() as recommender:
             recommender.store.clear()
-            for state, asked in zip(STATES, (user, user, longer), strict=True):
+            for state, person in zip(STATES, (user, user, longer), strict=True):
                 results: list[Result] = []
-                work = partial(_keep, results, recommender, asked)
+                work = partial(_keep, results, recommender, person)
                 spent[state].append(watch.once(work))
                 made[state] = {"summaries": results[0].stats.summary_calls}
     return spent, made

@@ -105,16 +105,16 @@ class Catalog:
         Never an item of the history. At most `options.count` (or `options`, where it is a number); fewer where fewer
         share a word with either and pass the filters. Raises as `check` does.
         """
-        asked = _asked(options)
+        wanted = _asked(options)
         with self._reading() as connection:
-            self._check(connection, asked)
-            return retrieval.retrieve(connection, self._tokenizer, history, summary, asked)
+            self._check(connection, wanted)
+            return retrieval.retrieve(connection, self._tokenizer, history, summary, wanted)
 
     def check(self, options: Retrieval | int | None) -> None:
         """Raise `SettingsError` where the count is below 1, or a filter names an attribute that no item has."""
-        asked = _asked(options)
+        wanted = _asked(options)
         with self._reading() as connection:
-            self._check(connection, asked)
+            self._check(connection, wanted)
 
     def get(self, item_id: str) -> Item | None:
         """The item of this id, or None."""

@@ -79,13 +79,13 @@ def command(
 
     with retrieval.opened(chosen) as found:
         catalog = {"catalog": str(found["catalog"].path), "retrieve": found["retrieve"]} if found else {}
-    asked = replace(flags.taken(BatchOptions, chosen), **catalog)
+    batch_options = replace(flags.taken(BatchOptions, chosen), **catalog)
     with (
         session.interruptible("finished files are kept, and `--resume` goes on"),
         session.reporting(log=True) as progress,
     ):
         report = run(
-            asked,
+            batch_options,
             partial(_open, _anywhere(chosen)),
             resume=resume,
             engine=engine,

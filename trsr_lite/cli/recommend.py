@@ -69,13 +69,13 @@ def command(explain: bool, budget: float | None, as_json: bool, **chosen: Any) -
     user, candidates = session.read_input(chosen)
     with (
         session.interruptible(),
-        retrieval.opened(chosen) as asked,
+        retrieval.opened(chosen) as found,
         session.reporting() as progress,
         session.load(chosen, progress) as recommender,
         session.naming(chosen),
     ):
         result = recommender.recommend(
-            user, candidates, k=rank.k, exact=rank.exact, budget=budget, progress=progress, partial=partial, **asked
+            user, candidates, k=rank.k, exact=rank.exact, budget=budget, progress=progress, partial=partial, **found
         )
         bundle, domain = recommender.bundle, recommender.settings.domain
     from trsr_lite.cli import tables

@@ -59,10 +59,10 @@ def check_tokens(lists: Sequence[RankingExample], settings: Settings, ours: Toke
     if (text := fingerprint.first_difference(fingerprint.tokens(ours), fingerprint.tokens(theirs))) is not None:
         raise VerificationError(f"the GGUF's tokenizer reads {text} differently than the tokenizer of the base")
     for one in lists:
-        asked = [one.asked(settings, tokenizer) for tokenizer in (ours, theirs)]
+        prompts = [one.asked(settings, tokenizer) for tokenizer in (ours, theirs)]
         left, right = (
             [tokenizer.tokenize(part.prefix), *(tokenizer.tokenize(end, start=False) for end in part.suffixes)]
-            for tokenizer, part in zip((ours, theirs), asked, strict=True)
+            for tokenizer, part in zip((ours, theirs), prompts, strict=True)
         )
         if left != right:
             place = next(index for index, pair in enumerate(zip(left, right, strict=True)) if pair[0] != pair[1])
@@ -70,7 +70,7 @@ def check_tokens(lists: Sequence[RankingExample], settings: Settings, ours: Toke
             raise VerificationError(f"the GGUF's tokenizer reads {what} of a list differently than that of the base")
         answers = [
             templates.answer_ids(part.suffixes[0], tokenizer)
-            for tokenizer, part in zip((ours, theirs), asked, strict=True)
+            for tokenizer, part in zip((ours, theirs), prompts, strict=True)
         ]
         if answers[0] != answers[1]:
             raise VerificationError(f"the answers are tokens {answers[1]} in the GGUF and {answers[0]} in the base")
@@ -80,10 +80,10 @@ def margins(engine: Engine, lists: Sequence[RankingExample], settings: Settings,
     """(candidates,) margins of each list, as `recommend` computes them."""
     found = []
     for one in lists:
-        asked = one.asked(settings, engine)
-        prefix = engine.tokenize(asked.prefix)
-        answers = templates.answer_ids(asked.suffixes[0], engine)
-        scored = engine.margins(prefix, asked.tokens, answers, exact=exact)
+        prompts = one.asked(settings, engine)
+        prefix = engine.tokenize(prompts.prefix)
+        answers = templates.answer_ids(prompts.suffixes[0], engine)
+        scored = engine.margins(prefix, prompts.tokens, answers, exact=exact)
         found.append(np.array([entry.margin for entry in scored], np.float32))
     return found
 

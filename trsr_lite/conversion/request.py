@@ -59,12 +59,12 @@ def convert(
     for an unknown option (the hint names the nearest) and where the extra is missing, `ModelError` for a run or model
     that cannot be used.
     """
-    asked = make(ConvertOptions, options)
+    wanted = make(ConvertOptions, options)
     conversion = module_of("convert").Conversion(
         Path(run),
         Path(output),
         lambda: find_converter(llama_cpp, cache_dir, offline=offline),
-        asked,
+        wanted,
         force=force,
         offline=offline,
         data_dir=folders.data(data_dir),
@@ -84,8 +84,8 @@ def verify(model: str | Path, run: str | Path, *, offline: bool = False, **optio
     `options` are fields of `ConvertOptions`: `lists` and the thresholds. The report is that of
     `trsr-lite convert verify --json`. Raises `VerificationError` where the ranking did not survive.
     """
-    asked = make(ConvertOptions, options)
-    report: dict[str, Any] = module_of("verify").prove(Path(model), Path(run), asked, offline=offline)
+    wanted = make(ConvertOptions, options)
+    report: dict[str, Any] = module_of("verify").prove(Path(model), Path(run), wanted, offline=offline)
     return report
 
 

@@ -181,8 +181,8 @@ def summarize(
         if _can_be_shown(example.history, settings):
             histories.setdefault(example.domain, []).append(example.history)
     for domain, members in histories.items():
-        asked = recommender.with_settings(settings.updated(domain=domain))
-        asked.summaries(members, progress=progress, deterministic=True, nodes=False)
+        in_domain = recommender.with_settings(settings.updated(domain=domain))
+        in_domain.summaries(members, progress=progress, deterministic=True, nodes=False)
     return time.perf_counter() - start
 
 

@@ -205,11 +205,11 @@ def _moved(
     recent: Sequence[Item], items: Sequence[Item], settings: Settings, engine: LlamaEngine, stop: Cancellation
 ) -> float:
     """How far the margins of items behind a history are moved against each other by scoring them together."""
-    asked = templates.scoring(None, recent, items, settings, engine)
-    answers = templates.answer_ids(asked.suffixes[0], engine)
-    prefix = engine.tokenize(asked.prefix)
-    fast = engine.margins(prefix, asked.tokens, answers, cancel=stop)
-    exact = engine.margins(prefix, asked.tokens, answers, exact=True, cancel=stop)
+    prompts = templates.scoring(None, recent, items, settings, engine)
+    answers = templates.answer_ids(prompts.suffixes[0], engine)
+    prefix = engine.tokenize(prompts.prefix)
+    fast = engine.margins(prefix, prompts.tokens, answers, cancel=stop)
+    exact = engine.margins(prefix, prompts.tokens, answers, exact=True, cancel=stop)
     moved = [one.margin - other.margin for one, other in zip(fast, exact, strict=True)]
     return max(moved) - min(moved)
 

@@ -66,8 +66,8 @@ def template() -> str:
             *templates.merge(["One.", "Two."], settings, engine),
         ]
         for summary in (None, "Likes kinds."):
-            asked = templates.scoring(summary, items, items[:1], settings, engine)
-            parts += [segment.text for prompt in (asked.prefix, *asked.suffixes) for segment in prompt]
+            prompts = templates.scoring(summary, items, items[:1], settings, engine)
+            parts += [segment.text for prompt in (prompts.prefix, *prompts.suffixes) for segment in prompt]
     return f"b2:{hashlib.blake2b(chr(0).join(parts).encode(), digest_size=20).hexdigest()}"
 
 

@@ -108,9 +108,9 @@ def build(
 ) -> PackedRow:
     """The row of one user: exactly the prompts that `Recommender.recommend` would score."""
     blocks = cut(history, settings)
-    asked = templates.scoring(summary, blocks.recent, candidates, settings, tokenizer, against=blocks.against)
+    prompts = templates.scoring(summary, blocks.recent, candidates, settings, tokenizer, against=blocks.against)
     return PackedRow(
-        tuple(tokenizer.tokenize(asked.prefix)), asked.tokens, tuple(labels), asked.dropped, tuple(relevance)
+        tuple(tokenizer.tokenize(prompts.prefix)), prompts.tokens, tuple(labels), prompts.dropped, tuple(relevance)
     )
 
 

@@ -32,17 +32,17 @@ class SummaryData:
         self.path, self.report = path, Report()
         rows = (_row(pair, where, settings, tokenizer, self.report) for where, pair in pairs.read(path))
         self.rows = list(dict.fromkeys(row for row in rows if row))
-        asked = list(dict.fromkeys(row.prefix for row in self.rows))  # a prompt with two answers is in one part
-        order = np.random.default_rng(seed).permutation(len(asked)).tolist()
+        prefixes = list(dict.fromkeys(row.prefix for row in self.rows))  # a prompt with two answers is in one part
+        order = np.random.default_rng(seed).permutation(len(prefixes)).tolist()
         count = round(held_out * len(order))
         if not 0 < count < len(order):
             found = "; ".join([f"{len(order)} prompts, of which {count} would be held out", *self.report.lines()])
             hint = "give more pairs, or another `--validation`"
             raise DataError(f"{path}: both parts need at least one prompt: {found}", hint=hint)
         self.report.read("pair", len(self.rows))
-        held = {asked[place] for place in order[:count]}
+        held = {prefixes[place] for place in order[:count]}
         self.train = [number for number, row in enumerate(self.rows) if row.prefix not in held]
-        kept = {asked[place] for place in order[:count][:most]}
+        kept = {prefixes[place] for place in order[:count][:most]}
         self.validation = [row for row in self.rows if row.prefix in kept]
 
     def row(self, number: int, epoch: int) -> PackedRow:

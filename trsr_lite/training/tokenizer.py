@@ -131,8 +131,8 @@ def answer_ids(settings: Settings, tokenizer: Tokenizer, name: str) -> tuple[int
     """Token ids of (yes, no) after a scoring prompt; raises `ModelError` where they are not one distinct token each."""
     probe = Item("probe", {"title": "A title"})
     plain = settings.updated(attributes=())
-    asked = templates.scoring(None, (), [probe], plain, tokenizer)
+    prompts = templates.scoring(None, (), [probe], plain, tokenizer)
     try:
-        return templates.answer_ids(asked.suffixes[0], tokenizer)
+        return templates.answer_ids(prompts.suffixes[0], tokenizer)
     except SettingsError as error:
         raise ModelError(f"{name}: {error}", hint="choose another base") from error
