@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from trsr_lite import feedback as opinion
-from trsr_lite.errors import DataError
+from trsr_lite.domains import domain as domains
+from trsr_lite.errors import DataError, SettingsError
 from trsr_lite.io import fields, values
 from trsr_lite.io.notes import Notes
 from trsr_lite.io.values import Unusable, kind
@@ -97,14 +98,16 @@ class Item:
 class User:
     """A user: the history (oldest first), and candidates if the source had some.
 
-    `rating_scale` has the worst and the best rating of the history; with it, ratings become feedback here. Raises
-    `DataError` where it is no scale, or where a rating lies outside.
+    `domain` is what the items are, where the source says so (see `Settings.domain`). `rating_scale` has the worst and
+    the best rating of the history; with it, ratings become feedback here. Raises `DataError` where it is no scale, or
+    where a rating lies outside.
     """
 
     user_id: str
     history: tuple[Item, ...]
     candidates: tuple[Item, ...] = ()
     rating_scale: tuple[float, float] | None = None
+    domain: str | None = None
 
     def __post_init__(self) -> None:
         limits = opinion.scale(self.rating_scale, "rating_scale")
@@ -144,6 +147,7 @@ class User:
             tuple(history),
             () if candidates is None else tuple(candidates_from_list(candidates, f"{where}.candidates", notes)),
             limits,
+            _domain(data.get("domain"), f"{where}.domain", notes),
         )
 
     def appended(
@@ -232,6 +236,17 @@ def usable(
     if first and not found:
         raise first
     return found
+
+
+def _domain(value: Any, where: str, notes: Notes) -> str | None:
+    """A domain by name, or with its words; one that nobody knows is left out."""
+    if value is None or value == "":
+        return None
+    try:
+        return domains.of(value)
+    except SettingsError as error:
+        notes.add(f"domain left out: {error}", where)
+        return None
 
 
 def _said(data: Mapping[str, Any], where: str, notes: Notes) -> tuple[str | None, float | None]:

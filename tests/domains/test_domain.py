@@ -143,3 +143,29 @@ def test_the_command_line_takes_a_name_or_a_file(
     for given, said in ((str(sermon), "hear the candidate sermon"), ("film", "watch the candidate film")):
         assert said in run("--domain", given).out
     assert "did you mean `film`?" in run("--domain", "flim").err
+
+
+def test_a_user_file_says_what_its_items_are_unless_a_flag_does(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, tiny: Path
+) -> None:
+    user = tmp_path / "user.json"
+
+    def write(domain: object) -> None:
+        items = [{"id": "1", "title": "On patience"}]
+        user.write_bytes(orjson.dumps({"domain": domain, "history": items, "candidates": [{"id": "2", "title": "B"}]}))
+
+    run = runner(capsys, "prompt", "--user", str(user), "-m", str(tiny))
+    write("film")
+    assert "watch the candidate film" in run().out
+    assert "read the candidate article" in run("--domain", "news").out
+    write(
+        {
+            "name": "sermon",
+            **dict(zip(domains.WORDS, ("sermon", "sermons", "listener", "heard", "hear", "likes"), strict=True)),
+        }
+    )
+    assert "hear the candidate sermon" in run().out
+    write("films")
+    shown = run()
+    assert "choose the candidate item" in shown.out
+    assert "domain left out: domain is 'films'" in shown.err

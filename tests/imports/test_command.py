@@ -26,9 +26,10 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 def test_a_user_file_is_written_that_this_package_reads(run: Run, tmp_path: Path) -> None:
     me = tmp_path / "me.json"
     done = run("goodreads", BOOKS, "-o", me)
-    assert (done.code, done.out) == (0, "")
-    assert f"{BOOKS}: read as Goodreads library\n" in done.err
-    assert "history: 9 items from 2025-05-05 to 2026-02-02; candidates: 3\n" in done.err
+    assert done.code == 0
+    assert done.out == (
+        f"{BOOKS}: read as Goodreads library\nhistory: 9 items from 2025-05-05 to 2026-02-02; candidates: 3\n"
+    )
     assert f"trsr-lite recommend --user {me}" in done.err
     user = read_user(me)
     assert (len(user.history), len(user.candidates)) == (9, 3)
@@ -36,8 +37,8 @@ def test_a_user_file_is_written_that_this_package_reads(run: Run, tmp_path: Path
 
 def test_without_a_format_each_file_says_what_it_looks_like(run: Run, tmp_path: Path) -> None:
     done = run(FEEDS, NEWS, "-o", tmp_path / "me.json")
-    assert "feeds.opml: read as OPML list of feeds, which it looks like\n" in done.err
-    assert "planet.xml: read as RSS or Atom feed, which it looks like\n" in done.err
+    assert "feeds.opml: read as OPML list of feeds, which it looks like\n" in done.out
+    assert "planet.xml: read as RSS or Atom feed, which it looks like\n" in done.out
     assert json.loads((tmp_path / "me.json").read_text())["domain"] == "news"
 
 

@@ -172,7 +172,9 @@ def test_entities_are_letters_and_invisible_titles_no_items() -> None:
 def test_every_sample_looks_like_one_format_alone(path: Path) -> None:
     with opened(path) as source:
         known = [one for one in registry.formats().values() if one.name != "table"]  # which is the last guess
-        assert len([one.name for one in known if one.looks(source)]) == (path.name != "table.csv")
+        assert len([one.name for one in known if one.looks(source)]) == (
+            path.name not in ("orders.csv", "wishlist.csv")
+        )
 
 
 def test_every_format_has_a_sample() -> None:

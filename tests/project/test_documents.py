@@ -37,6 +37,7 @@ PAGES = {
 }
 README = PAGES["README.md"]
 START, FORMATS, EMBED = "docs/start.md", "docs/reference/formats.md", "docs/guides/embed.md"
+IMPORT = "docs/guides/import.md"
 SLOW = ("train", "convert", "push", "pull", "evaluate", "bench", "batch", "catalog")
 SLOW_OPTIONS = (
     "-m",
@@ -66,6 +67,17 @@ def commands() -> Iterator[tuple[str, list[str]]]:
 TYPED = list(commands())
 
 
+def own_history() -> list[list[str]]:
+    """What people type one after the other: each of the page Start with a history of their own, and the guide."""
+    section = PAGES[START].split("## Your own history")[1].split("\n## ")[0]
+    people = [*re.split(r"^=== ", section, flags=re.MULTILINE)[1:], PAGES[IMPORT]]
+    typed = [
+        [line for block in blocks(text, "console") for line in block.replace("\\\n", " ").splitlines()]
+        for text in people
+    ]
+    return [[call.removeprefix("trsr-lite ") for call in lines if call.startswith("trsr-lite ")] for lines in typed]
+
+
 def arguments(words: list[str]) -> list[str] | None:
     """What goes to the command line of this package; None where another program is started."""
     start = next((place for place, word in enumerate(words) if Path(word).name in ("trsr-lite", "trsr_lite")), None)
@@ -81,7 +93,8 @@ def is_slow(call: str) -> bool:
     return words[0] in SLOW or any(word in SLOW_OPTIONS for word in words)
 
 
-QUICK = [call for call in CALLS if not is_slow(call)]
+IN_ORDER = {shlex.join(shlex.split(call)) for calls in own_history() for call in calls}
+QUICK = [call for call in CALLS if not is_slow(call) and call not in IN_ORDER]
 OF_README = [
     shlex.join(call) for page, words in TYPED if page == "README.md" and (call := arguments(words))
     and not is_slow(shlex.join(call))
@@ -170,6 +183,23 @@ def test_a_command_of_the_readme_runs(call: str, capfd: pytest.CaptureFixture[st
 @pytest.mark.parametrize("call", [call for call in QUICK if call not in OF_README])
 def test_a_quick_command_of_the_site_runs(call: str, capfd: pytest.CaptureFixture[str]) -> None:
     check_command(call, capfd)
+
+
+@pytest.mark.usefixtures("tiny_model")
+@pytest.mark.parametrize("calls", own_history(), ids=["feeds", "books", "bookmarks", "guide"])
+def test_a_history_of_ones_own_is_ranked_with_the_commands_of_the_page(
+    calls: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("feedparser", reason="comes with the extra import")
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("node_modules"))
+    assert any(call.startswith("recommend ") for call in calls)
+    for call in calls:
+        check_command(call, capfd)
+
+
+def test_a_stranger_needs_five_commands_at_most() -> None:
+    assert [len(calls) <= 3 for calls in own_history()[:3]] == [True] * 3  # and two install the package
 
 
 def test_other_programs_that_are_typed_are_there() -> None:

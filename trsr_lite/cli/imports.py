@@ -129,12 +129,11 @@ def _report(done: Import, output: str | None, candidates_output: str | None, *, 
         }
         tables.print_json(said)
         return
+    to_stderr = output is None and candidates_output is None  # stdout has the user
     for one in done.files:
-        click.echo(
-            f"{one.path}: read as {one.format.program}" + (", which it looks like" if one.guessed else ""), err=True
-        )
-    span = _span(found.history)
-    click.echo(f"history: {len(found.history):,} items{span}; candidates: {len(found.candidates):,}", err=True)
+        click.echo(f"{one.path}: read as {one.format.program}{', which it looks like' * one.guessed}", err=to_stderr)
+    counts = f"history: {len(found.history):,} items{_span(found.history)}; candidates: {len(found.candidates):,}"
+    click.echo(counts, err=to_stderr)
     for line in found.notes.lines():
         click.echo(f"noted: {line}", err=True)
     _next(done, output, candidates_output)
@@ -152,7 +151,7 @@ def _next(done: Import, output: str | None, candidates_output: str | None) -> No
     found = done.found
     if output and found.history and found.candidates:
         more = f" --candidates {candidates_output}" if candidates_output else ""
-        session.hint(f"rank them: `trsr-lite recommend --user {output}{more} --domain {found.domain}`")
+        session.hint(f"rank them: `trsr-lite recommend --user {output}{more}`")
     elif output and found.history:
         session.hint(f"to rank something, give candidates: `trsr-lite recommend --user {output} --candidates FILE`")
 

@@ -15,6 +15,8 @@ import click
 from trsr_lite.cli import flags
 from trsr_lite.engine.interface import EngineOptions
 from trsr_lite.errors import Cancelled, DataError
+from trsr_lite.models.bundle import Bundle
+from trsr_lite.prompts import languages
 from trsr_lite.recommender import user_files
 from trsr_lite.recommender.recommender import Recommender
 from trsr_lite.records import Item, User
@@ -36,6 +38,7 @@ def read_input(options: dict[str, Any]) -> tuple[User, list[Item] | None]:
     )
     candidates = user_files.read_candidates(file, None if table else columns) if file else None
     _look_for(options["attributes"] or (), [*user.history, *(candidates or user.candidates)])
+    options["user"] = user
     return user, candidates
 
 
@@ -49,8 +52,8 @@ def _look_for(attributes: Sequence[str], items: Iterable[Item]) -> None:
 
 
 def load(options: dict[str, Any], progress: OnProgress | None = None) -> Recommender:
-    """A recommender as the options say."""
-    return Recommender.load(
+    """A recommender as the options say, and where they say nothing, as the user that was read does."""
+    recommender = Recommender.load(
         options["model"],
         options=flags.taken(EngineOptions, dict(options)),
         cache_dir=options["cache_dir"],
@@ -62,6 +65,25 @@ def load(options: dict[str, Any], progress: OnProgress | None = None) -> Recomme
         progress=progress,
         **{name: options.get(name) for name in (*flags.SETTING_NAMES, *flags.RANKING_NAMES)},
     )
+    user: User | None = options.get("user")
+    if user is None:
+        return recommender
+    _mention_language(user, recommender.bundle)
+    known = recommender.bundle.domains
+    if user.domain is None or options.get("domain") is not None or (known and user.domain not in known):
+        return recommender
+    return recommender.with_settings(recommender.settings.updated(domain=user.domain))
+
+
+def _mention_language(user: User, bundle: Bundle) -> None:
+    """Say where the history is in a language that the model does not read; it ranks all the same."""
+    base = str(bundle.base.get("name") or bundle.name)
+    if found := languages.unread(user.history, base):
+        logger.warning(
+            "the history looks %s, but %s reads English: expect poor summaries and margins; "
+            "`--strategy none` omits summaries, and %s read it",
+            *(found, bundle.name, languages.READERS),
+        )
 
 
 def cache_bytes(options: dict[str, Any]) -> int | None:
