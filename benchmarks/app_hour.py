@@ -3,9 +3,10 @@
     python -m benchmarks.app_hour [--tokens] [--server DIR]
 
 One reader of 25 articles; a list of the 60 newest articles; every five minutes 4 new ones take the place of the
-4 oldest, and the list is ranked again; 3 articles are read in that hour. Counts of tokens are exact on any machine.
-Seconds need a quiet one: with `--tokens` they are left out. With `--server`, llama.cpp's own server with its prompt
-cache ranks the same lists with the same prompts (see `benchmarks.llama_server`); summaries are made here alone.
+4 oldest, and the list is ranked again; 3 articles are read in that hour. The model ranks alone. Counts of tokens are
+exact on any machine. Seconds need a quiet one: with `--tokens` they are left out. With `--server`, llama.cpp's own
+server with its prompt cache ranks the same lists with the same prompts (see `benchmarks.llama_server`); summaries are
+made here alone.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -59,7 +61,8 @@ def main() -> None:
     parser.add_argument("--server", type=Path, metavar="DIR", help="where llama-server is, or is built")
     options = parser.parse_args()
     default.bundle()
-    with tempfile.TemporaryDirectory() as folder, Recommender.load(cache_dir=folder, domain="news") as recommender:
+    load = partial(Recommender.load, domain="news", signals=("model",))
+    with tempfile.TemporaryDirectory() as folder, load(cache_dir=folder) as recommender:
         again = repeated(recommender)
         rows, seconds, summaries = [], 0.0, list[str | None]()
         for poll in hour():
