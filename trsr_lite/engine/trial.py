@@ -117,7 +117,7 @@ def _compute(lib: Any, path: bytes, adapter: bytes) -> str | None:
         return "its tokenizer cannot read a plain text"
     given = lib.llama_context_default_params()
     given.n_ctx = given.n_batch = given.n_ubatch = CELLS
-    given.n_threads = given.n_threads_batch = 2
+    given.n_threads = given.n_threads_batch = 1  # two would spend their time on waiting for each other, beside others
     context = lib.llama_init_from_model(model, given)
     if not context:
         return ""

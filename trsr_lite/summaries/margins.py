@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import orjson
 
 from trsr_lite.engine.interface import Margin
@@ -53,7 +53,7 @@ def scope(
 
 def candidate(tokens: Sequence[int]) -> bytes:
     """The address of one candidate behind a prefix."""
-    return hashlib.blake2b(np.asarray(tokens, np.int32).tobytes(), digest_size=16).digest()
+    return hashlib.blake2b(array("i", tokens).tobytes(), digest_size=16).digest()
 
 
 class StoredMargins:
@@ -145,5 +145,5 @@ def _seal(scope: str, key: Any, margin: Any, mass: Any) -> bytes | None:
     """A hash of what a row says; None where that is of other kinds than were written."""
     if not (isinstance(key, bytes) and isinstance(margin, float) and isinstance(mass, float)):
         return None
-    whole = scope.encode() + key + np.array([margin, mass], np.float64).tobytes()
+    whole = scope.encode() + key + array("d", [margin, mass]).tobytes()
     return hashlib.blake2b(whole, digest_size=16).digest()
