@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 @manual.group(
     "cache",
-    """Show, count or delete the stored summaries.
+    """Show, count or delete the stored summaries and margins.
 
-    Summaries tell what a user likes. They are stored on this machine only.
+    Summaries tell what a user likes, margins what a model said of a candidate. They are stored on this machine only.
     """,
     examples="""
     trsr-lite cache info
@@ -34,7 +34,7 @@ def path(cache_dir: str | None) -> None:
     click.echo(_store(cache_dir).path)
 
 
-@command.command("info", help="Count summaries, users and bytes.", examples="trsr-lite cache info --json")
+@command.command("info", help="Count summaries, margins, users and bytes.", examples="trsr-lite cache info --json")
 @flags.cache_dir
 @flags.as_json
 def info(cache_dir: str | None, as_json: bool) -> None:
@@ -54,7 +54,7 @@ def info(cache_dir: str | None, as_json: bool) -> None:
 
 @command.command(
     "clear",
-    help="""Delete all summaries, or those of one user.
+    help="""Delete all summaries and margins, or those of one user.
 
     Without --user-id, damaged stores that were set aside are deleted too. With it, summaries that another user's
     history needs as well stay.
