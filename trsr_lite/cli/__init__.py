@@ -34,7 +34,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
     "Items and summaries": {
         "import": "Make a user file from what other programs export.",
         "catalog": "Index many items in one file.",
-        "cache": "Show, count or delete the stored summaries.",
+        "cache": "Show, count or delete the stored summaries and margins.",
     },
     "Models": {
         "inspect": "Show what a model is.",
