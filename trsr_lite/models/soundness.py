@@ -1,7 +1,8 @@
 """Model files of strangers: looked at and tried once, before llama.cpp has them in this process.
 
-Invariant: a file is tried once for each content, adapter and version of llama.cpp; that it passed is remembered in a
-folder, or as long as the process where that cannot be written. What failed is tried again: it may have been memory.
+Invariant: a file is tried once for each content, adapter and version of llama.cpp. That it passed is remembered in a
+folder. If that cannot be written, it is remembered as long as the process lasts. What failed is tried again: it may
+have been memory.
 """
 
 from __future__ import annotations

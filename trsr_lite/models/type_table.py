@@ -1,6 +1,6 @@
 """The tensor type of the prepared default, by what the processor can do.
 
-Invariant: one release on one machine always takes the same type, whoever else computes meanwhile; so margins, summaries
+Invariant: one release on one machine always takes the same type, whoever else computes meanwhile. So margins, summaries
 and noise are the same in every data folder. Each row was measured on a quiet machine; F16 keeps a ranking best, and is
 what a processor gets that no row knows.
 """

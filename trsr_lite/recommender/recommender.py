@@ -46,7 +46,7 @@ class Recommender(Resident):
     callback for the progress of loading.
 
     Calls run one after another. A call that is given a `Cancellation` ends with `Cancelled` soon after it was
-    cancelled, whether it runs or waits; summaries that were finished by then are kept. Callbacks are called in the
+    cancelled, whether it runs or waits. Summaries that were finished by then are kept. Callbacks are called in the
     thread of the call and must not call the recommender, except for `cancel` and `close`.
 
     Attributes
@@ -113,20 +113,20 @@ class Recommender(Resident):
     ) -> Result:
         """The best `k` candidates (all without `k`), best first.
 
-        `candidates` default to the user's own; with a `catalog` they are what it finds for the history and the summary,
+        `candidates` default to the user's own. With a `catalog` they are what it finds for the history and the summary,
         as `retrieve` says (a number of items, or a `Retrieval`). Where the bundle has a fusion, the signals that
-        `settings.signals` names rank together, and the model scores those that are best by the others, at most
-        `settings.rerank`. `exact` makes margins reproducible to the bit, and slower. `settings` replace the
-        recommender's own for this call.
+        `settings.signals` names rank together. The model scores at most `settings.rerank`: those that are best by the
+        others. `exact` makes margins reproducible to the bit, and slower. `settings` replace the recommender's own for
+        this call.
 
-        Within `budget` seconds, waiting included, up to half of the time goes to missing summaries, then the newest
-        stored one serves, and the model scores candidates as long as there is time. `Result.skipped` says what it left
-        out: with a fusion that is ranked by the other signals, without one not at all. A call whose turn does not come
-        in time looks nothing up in the catalog. A model that there was no time to load is loaded after the call; where
-        `max_memory` has room for one alone, only the one that ranks is.
+        All ends within `budget` seconds, waiting included. Up to half of the time goes to missing summaries; then the
+        newest stored one serves. The model scores candidates as long as there is time. `Result.skipped` says what it
+        left out. With a fusion that is ranked by the other signals, without one not at all. A call whose turn does not
+        come in time looks nothing up in the catalog. A model that there was no time to load is loaded after the call.
+        Where `max_memory` has room for one alone, only the one that ranks is.
 
-        Where other signals rank beside the model, `partial` is called once with their order, before the model is asked;
-        given candidates do not even wait for the call's turn. Its `skipped` names what the model has not scored yet.
+        Where other signals rank beside the model, `partial` is called once with their order, before the model is asked.
+        Given candidates do not even wait for the call's turn. Its `skipped` names what the model has not scored yet.
 
         Raises `DataError`, `SettingsError`, `ModelError`, `Cancelled`, `Closed`.
         """
@@ -229,7 +229,7 @@ class Recommender(Resident):
     ) -> list[tuple[str, str]]:
         """Exactly what the models see, as (name, text) pairs; loads vocabularies, no weights.
 
-        Prompts of summaries that wait for others still to be made are left out; a summary that is not in the cache
+        Prompts of summaries that wait for others still to be made are left out. A summary that is not in the cache
         stands as a note in the scoring prompt.
         """
         user, settings = _user(user), settings or self.settings
