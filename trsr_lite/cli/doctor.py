@@ -25,6 +25,7 @@ EXTRAS = {  # extra: its packages (a frozen program knows no requirements to ask
     "parquet": (["pyarrow"], "Parquet files for `catalog` and `batch`"),
     "ray": (["ray", "pyarrow"], "`batch --engine ray`"),
     "http": (["starlette", "uvicorn", "prometheus-client"], "`serve --http`"),
+    "mcp": (["mcp"], "`serve --mcp`"),
     "s3": (["s3fs"], "addresses of S3 for `batch`"),
     "gcs": (["gcsfs"], "addresses of Google Cloud Storage for `batch`"),
 }

@@ -19,28 +19,34 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 16
 STDIN, STDOUT, STDERR = 0, 1, 2
-_HTTP = "HTTP"
+_HTTP, _MCP = "HTTP", "MCP"
 
 
 @manual.command(
     "serve",
-    """Serve other programs on stdin and stdout, or over HTTP.
+    """Serve other programs on stdin and stdout, over HTTP, or as tools of an assistant.
 
     On stdin each line is one JSON-RPC 2.0 message; see docs/reference/protocol.md. The server ends after `shutdown`, or
     when stdin is closed and all is answered. It also ends with the program that started it.
 
     With `--http` it answers `/v1/rerank` as rerankers do, `/v1/recommend`, and a page for people at `/`; see
-    docs/guides/http.md. Only this machine can connect, unless you allow others. Flags are the defaults of requests.
+    docs/guides/http.md. Only this machine can connect, unless you allow others.
+
+    With `--mcp` an assistant can recommend, summarize, remember and forget, on a history in one file; see
+    docs/guides/mcp.md. Flags are the defaults of requests.
     """,
     examples="""
     trsr-lite serve
     trsr-lite serve -m my_bundle --unload-after 300
     trsr-lite serve --http 8080
+    trsr-lite serve --mcp --history history.json
     """,
 )
 @flags.flag("--http", metavar="[HOST:]PORT", help="Serve over HTTP there. Port 0 finds a free one.", heading=_HTTP)
 @flags.flag("--token-file", metavar="FILE", help="File of the token that clients must send.", heading=_HTTP)
 @flags.flag("--allow-remote", is_flag=True, help="Let other machines connect. Needs `--token-file`.", heading=_HTTP)
+@flags.flag("--mcp", is_flag=True, help="Serve the Model Context Protocol. Needs `--history`.", heading=_MCP)
+@flags.flag("--history", metavar="FILE", help="User file to read and append to. It need not exist.", heading=_MCP)
 @flags.model
 @flags.settings
 @flags.ranking
@@ -48,7 +54,9 @@ _HTTP = "HTTP"
 @flags.unload_after
 @flags.folders
 @flags.cache_size
-def command(http: str | None, token_file: str | None, allow_remote: bool, **chosen: Any) -> None:
+def command(
+    http: str | None, token_file: str | None, allow_remote: bool, mcp: bool, history: str | None, **chosen: Any
+) -> None:
     from trsr_lite.cli import session
     from trsr_lite.serve.recommenders import Recommenders
     from trsr_lite.summaries.store import SummaryStore
@@ -59,10 +67,16 @@ def command(http: str | None, token_file: str | None, allow_remote: bool, **chos
     def recommenders() -> Recommenders:
         return Recommenders(open_recommender, SummaryStore.at(chosen["cache_dir"], session.cache_bytes(chosen)))
 
-    if http is not None:
-        _serve_http(http, token_file, allow_remote, chosen["model"], recommenders)
-    elif token_file or allow_remote:
+    if http is None and (token_file or allow_remote):
         raise SettingsError("--token-file and --allow-remote need `--http`")
+    if mcp != (history is not None):
+        raise SettingsError("--mcp and --history need each other", hint="--mcp --history history.json")
+    if mcp and http is not None:
+        raise SettingsError("--mcp and --http are two servers", hint="start each by itself: they share the cache")
+    if history is not None:
+        _serve_mcp(history, recommenders)
+    elif http is not None:
+        _serve_http(http, token_file, allow_remote, chosen["model"], recommenders)
     else:
         _serve_stdio(recommenders)
 
@@ -100,6 +114,22 @@ def _serve_http(
         click.echo(f"listening on {listener.url(found)}", err=True)
         with session.interruptible():
             listener.serve(app, found, service)
+
+
+def _serve_mcp(history: str, recommenders: Callable[[], Recommenders]) -> None:
+    from trsr_lite.cli import session
+    from trsr_lite.serve.service import Service
+
+    try:
+        from trsr_lite.serve.mcp import tools
+    except ModuleNotFoundError as error:
+        raise SettingsError(f"--mcp needs {error.name}", hint="pip install 'trsr-lite[mcp]'") from error
+    from trsr_lite.serve.mcp.history import HistoryFile
+
+    file = HistoryFile(history)
+    file.read()  # a file that is none is told now, not to an assistant
+    with session.interruptible():
+        tools.serve(Service(recommenders()), file)
 
 
 def take_channels() -> tuple[int, int]:
