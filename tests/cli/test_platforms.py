@@ -221,6 +221,16 @@ def test_doctor_names_missing_compilers_and_the_way_around_them(
     assert "prebuilt wheel" in " ".join(re.sub(r"[│┃]", " ", outcome.out).split())
 
 
+@pytest.mark.parametrize(("platform", "kind"), [("linux", "cpu"), ("darwin", "metal"), ("win32", "cpu")])
+def test_doctor_names_the_wheel_of_this_system_in_the_range_that_the_package_needs(
+    run: Run, machine: Callable[..., None], platform: str, kind: str
+) -> None:
+    machine(platform, programs="")
+    advice = findings(run)["compilers"]["advice"]
+    assert f"/whl/{kind} 'llama-cpp-python" in advice
+    assert f'"{doctor.PINNED.strip(chr(39))}"' in (ROOT / "pyproject.toml").read_text()
+
+
 def test_doctor_says_how_to_get_tk(run: Run, machine: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
     imports = builtins.__import__
 

@@ -219,6 +219,8 @@ def test_other_programs_that_are_typed_are_there() -> None:
             fine = set(re.findall(r"[a-z0-9]+", (re.findall(r"\[(.+?)\]", " ".join(words)) or [""])[0])) <= extras
         elif program in ("python", "node"):
             fine = (ROOT / words[1]).exists()
+        elif program in ("pipx", "uv"):
+            fine = words[-1] == ".[smollm2]"
         elif program == "python3":
             fine = words[1] == "-c"
         elif program == "curl":

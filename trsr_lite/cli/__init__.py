@@ -37,6 +37,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "cache": "Show, count or delete the stored summaries and margins.",
     },
     "Models": {
+        "models": "List models to choose from.",
         "inspect": "Show what a model is.",
         "pull": "Fetch a model from the Hugging Face hub.",
         "push": "Publish a bundle on the Hugging Face hub.",

@@ -35,7 +35,8 @@ GET_COMPILERS = {
     "darwin": "xcode-select --install",
     "linux": "install gcc and g++ (Debian: apt install build-essential)",
 }
-WHEELS = "or take a prebuilt wheel: see https://github.com/abetlen/llama-cpp-python#installation"
+PINNED = "'llama-cpp-python>=0.3.36,<0.3.37'"
+INDEX = "https://abetlen.github.io/llama-cpp-python/whl"
 GET_TK = {
     "win32": "tick `tcl/tk` in Python's installer",
     "darwin": "brew install python-tk, or Python from python.org",
@@ -124,11 +125,12 @@ def _llama() -> Iterator[Finding]:
         version, offloads, info = model.version(), model.offloads(), model.system_info()
     except ModelError as error:
         yield Finding("problem", "llama.cpp", str(error), str(error.hint))
-        advice = f"{_here(GET_COMPILERS)}, {WHEELS}" if missing else f"building takes 5 to 10 minutes, {WHEELS}"
+        advice = _here(GET_COMPILERS) if missing else "building takes 5 to 10 minutes"
+        advice = f"{advice}, or {wheel()}"
         yield Finding("problem" if missing else "ok", "compilers", compilers, advice)
         return
     yield Finding("ok", "llama.cpp", f"llama-cpp-python {version}")
-    advice = f"only to build llama-cpp-python again: {_here(GET_COMPILERS)}, {WHEELS}" if missing else ""
+    advice = f"only to build llama-cpp-python again: {_here(GET_COMPILERS)}, or {wheel()}" if missing else ""
     yield Finding("note" if missing else "ok", "compilers", compilers, advice)
     unused = "; AMX is not used, because builds by GCC 12 die of it" if model.AMX in info else ""
     yield Finding("ok", "processor features", f"{features(info)}{unused}")
@@ -154,11 +156,19 @@ def _offloading(offloads: bool, found: list[str]) -> Finding:
         how = " and ".join(found) or "a backend that llama.cpp does not name"
         return Finding("ok", "GPU offload", f"{how}: all layers go to the GPU by default")
     if sys.platform == "darwin":
-        return Finding("note", "GPU offload", "this build lacks Metal", "reinstall llama-cpp-python on an arm64 Python")
+        return Finding("note", "GPU offload", "this build lacks Metal", f"on an arm64 Python, {wheel()}")
     if shutil.which("nvidia-smi"):
-        build = "CMAKE_ARGS=-DGGML_CUDA=on pip install --force-reinstall --no-cache-dir llama-cpp-python"
-        return Finding("note", "GPU offload", "an NVIDIA GPU is here, this build lacks CUDA", f"{build}, {WHEELS}")
+        build = f"CMAKE_ARGS=-DGGML_CUDA=on pip install --force-reinstall --no-cache-dir {PINNED}"
+        advice = f"{build}, or {wheel('cu124')} (for CUDA 12.4; `nvidia-smi` says which yours is)"
+        return Finding("note", "GPU offload", "an NVIDIA GPU is here, this build lacks CUDA", advice)
     return Finding("ok", "GPU offload", "not in this build: everything runs on the CPU")
+
+
+def wheel(kind: str | None = None) -> str:
+    """How to get a prebuilt llama.cpp for this system, or of a kind that the index knows."""
+    kind = kind or ("metal" if sys.platform == "darwin" else "cpu")
+    options = f"--force-reinstall --prefer-binary --extra-index-url {INDEX}/{kind}"
+    return f"take a prebuilt wheel: pip install {options} {PINNED}"
 
 
 def _here(advice: Mapping[str, str]) -> str:

@@ -11,10 +11,12 @@ from trsr_lite.cli import flags, manual
     "pull",
     """Fetch a model from the Hugging Face hub, and print where it is.
 
-    REFERENCE is user/repo of a bundle, or user/repo:TYPE for one GGUF file, such as :Q8_0. Add @revision for a branch,
-    tag or commit. Downloads are kept in the hub's cache; what is there is not fetched again.
+    REFERENCE is a name of `trsr-lite models`, user/repo of a bundle, or user/repo:TYPE for one GGUF file, such as
+    :Q8_0. Add @revision for a branch, tag or commit. Downloads are kept in the hub's cache; what is there is not
+    fetched again.
     """,
     examples="""
+    trsr-lite pull qwen2.5-0.5b
     trsr-lite pull user/my-bundle
     trsr-lite pull user/some-model-gguf:Q8_0
     """,
@@ -25,14 +27,19 @@ from trsr_lite.cli import flags, manual
 def command(reference: str, offline: bool, as_json: bool) -> None:
     from trsr_lite.cli import session, tables
     from trsr_lite.errors import SettingsError
-    from trsr_lite.models import hub
+    from trsr_lite.models import hub, known
     from trsr_lite.models.reference import parse
 
-    meant = parse(reference)
+    if reference.lower() in known.models() and known.reference(reference) is None:
+        raise SettingsError(
+            f"{reference} comes with the package", hint="just use it; `doctor` says whether it is there"
+        )
+    meant = parse(known.reference(reference) or reference)
     if meant is None:
+        near = known.like(reference)
         raise SettingsError(
             f"{reference!r} is not a repository on the hub",
-            hint="write `user/repo[:TYPE][@revision]`, and no local path",
+            hint=f"did you mean `{near}`?" if near else "write `user/repo[:TYPE][@revision]`, and no local path",
         )
     with session.reporting() as progress:
         path = hub.pull(meant, offline=offline, renew=True, progress=progress)

@@ -1,7 +1,7 @@
 """Where a model is on this machine: the embedded default, a local path, or what the hub has of that name.
 
-Invariant: what is found exists, and a bundle is loaded once. A local path wins over a hub reference of the same
-spelling. Only the default's own name means the default. A damaged default is made again, once.
+Invariant: what is found exists, and a bundle is loaded once. A local path wins over a hub reference or a known
+name of the same spelling. Only the default's own name means the default. A damaged default is made again, once.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from trsr_lite.errors import ModelError
 from trsr_lite.io import folders
 from trsr_lite.io.files import granted
-from trsr_lite.models import bundle, hub, reference
+from trsr_lite.models import bundle, hub, known, reference
 from trsr_lite.models.bundle import WAYS, Bundle
 from trsr_lite.models.hub import Found
 from trsr_lite.results import OnProgress, Progress
@@ -64,12 +64,11 @@ def _find(
     with granted(model):
         if Path(model).exists():
             return _named(Path(model)), None
-    meant = reference.parse(model) if isinstance(model, str) else None
+    meant = reference.parse(known.reference(model) or model) if isinstance(model, str) else None
     if meant is None:
-        raise ModelError(
-            f"{model}: there is no such model",
-            hint=f"{WAYS}; `smollm2` is the embedded default",
-        )
+        near = known.like(str(model))
+        hint = f"did you mean `{near}`?" if near else f"{WAYS}; `trsr-lite models` lists some, `smollm2` is the default"
+        raise ModelError(f"{model}: there is no such model", hint=hint)
     return hub.find(meant, offline=offline, digest=digest, progress=progress)
 
 

@@ -35,6 +35,7 @@ from trsr_lite.training import (
     lora,
     memory,
     ranking_data,
+    reporters,
     run_dir,
     saved_adapter,
     trainable,
@@ -74,6 +75,7 @@ def train(
     every validation (see `results.OnEvent`), both in the main process alone. Started with `torchrun`, every process
     calls this alike. Raises `SettingsError`, `DataError`, `ModelError`, `TrsrError`.
     """
+    reporters.check(options.report_to)
     began, state = time.perf_counter(), distributed.join()
     if os.path.islink(output):  # noqa: PTH114 - what cannot be looked at is said by whoever opens it
         output = os.path.realpath(output)  # `force` keeps the link

@@ -15,6 +15,7 @@ from trsr_lite.options import check, option
 OBJECTIVES = ("listwise", "answer", "both")
 ROLES = ("recommender", "summarizer")
 DTYPES = ("auto", "bfloat16", "float32")
+REPORTERS = ("tensorboard", "mlflow", "wandb")
 SCHEDULES = ("cosine", "linear", "constant")
 LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 _DATA, _BASE, _ADAPTER, _LOSS = "Data", "Base model", "Adapter", "Loss"
@@ -100,6 +101,13 @@ class TrainOptions:
         default=None,
         at_least=1,
         unset="never",
+    )
+    report_to: tuple[str, ...] = option(
+        "Report figures to tensorboard, mlflow or wandb, too.",
+        default=(),
+        choices=REPORTERS,
+        metavar="A,B,…",
+        unset="none",
     )
     summarizer: str = option(
         "Model that writes the summaries; name the one that you will use later.",

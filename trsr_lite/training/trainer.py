@@ -20,7 +20,7 @@ from accelerate import PartialState
 from trsr_lite.errors import TrsrError
 from trsr_lite.io import files
 from trsr_lite.results import OnEvent
-from trsr_lite.training import distributed, lora
+from trsr_lite.training import distributed, lora, reporters
 from trsr_lite.training.losses import Objective
 from trsr_lite.training.packing import Pack
 from trsr_lite.training.schedule import Schedule
@@ -199,6 +199,7 @@ def make(
     callbacks: list[transformers.TrainerCallback] = [log]
     if options.patience:
         callbacks.append(transformers.EarlyStoppingCallback(options.patience))
+    callbacks += reporters.callbacks(options.report_to, folder)
     arguments = _arguments(model, schedule.order.steps, options, dtype, folder)
     trainer = PackTrainer(
         model=model,

@@ -185,6 +185,7 @@ def test_without_the_extra_its_command_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delitem(sys.modules, "trsr_lite.serve.mcp.tools", raising=False)
+    monkeypatch.delattr("trsr_lite.serve.mcp.tools", raising=False)
     monkeypatch.setitem(sys.modules, "mcp.server.mcpserver", None)
     assert run(["serve", "--mcp", "--history", "x.json"]) == 2
     assert capsys.readouterr().err.splitlines()[1] == "hint: pip install 'trsr-lite[mcp]'"

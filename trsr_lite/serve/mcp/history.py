@@ -54,17 +54,19 @@ class HistoryFile:
 
     def remove(self, title: str) -> int:
         """Take out every item with this title, whatever its case; returns how many went."""
-        before = 0
+        removed = 0
         wanted = title.strip().casefold()
 
         def changed(history: list[Any]) -> list[Any]:
-            nonlocal before
-            before = len(history)
-            return [item for item in history if _title(item).strip().casefold() != wanted]
+            nonlocal removed
+            left = [item for item in history if _title(item).strip().casefold() != wanted]
+            removed = len(history) - len(left)
+            return left
 
         if not is_visible(title):
             raise DataError("title is empty")
-        return before - len(self._change(changed))
+        self._change(changed)
+        return removed
 
     def clear(self) -> int:
         """Take out everything; returns how many items there were."""
@@ -82,18 +84,19 @@ class HistoryFile:
         with self._alone():
             user = self.read()
             user["history"] = change(user["history"])
-            new = not self.path.exists()
-            try:
-                files.replace(self.path, orjson.dumps(user, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-                if new and os.name == "posix":
-                    self.path.chmod(0o600)
-            except OSError as error:
-                raise TrsrError(f"{self.path}: cannot be written: {error.strerror}") from error
+            mode = self.path.stat().st_mode if self.path.exists() else 0o600
+            part = files.beside(self.path)
+            with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # noqa: PTH123
+                file.write(orjson.dumps(user, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+            part.chmod(mode)
+            part.replace(self.path)
             history: list[Any] = user["history"]
             return history
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
+        if not self.path.parent.is_dir():  # a lock would make it
+            raise TrsrError(f"{self.path}: cannot be written: there is no such folder")
         try:
             with lock.waiting(self.path.with_name(f".{self.path.name}.lock"), lambda: None):
                 yield
