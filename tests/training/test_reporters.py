@@ -16,7 +16,7 @@ pytest.importorskip("tensorboardX", reason="needs the package tensorboardX (extr
 
 
 def test_tensorboard_gets_losses_and_metrics_and_no_text_of_the_data(fit: Fit, tmp_path: Path) -> None:
-    run = fit(tmp_path / "run", report_to=("tensorboard",)).folder
+    run = fit(tmp_path / "run", report_to=("tensorboard",)).run
     [events] = (run / reporters.FOLDER).glob("events.out.tfevents.*")
     content = events.read_bytes()
     for name in (b"train/loss", b"eval/recall@3", b"eval/auc"):
