@@ -24,7 +24,7 @@ _HTTP, _MCP = "HTTP", "MCP"
 
 @manual.command(
     "serve",
-    """Serve other programs on stdin and stdout, over HTTP, or as tools of an assistant.
+    """Serve programs (stdin, HTTP) and assistants (MCP).
 
     On stdin each line is one JSON-RPC 2.0 message; see docs/reference/protocol.md. The server ends after `shutdown`, or
     when stdin is closed and all is answered. It also ends with the program that started it.
