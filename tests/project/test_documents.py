@@ -275,7 +275,8 @@ def test_json_of_the_pages_is_json() -> None:
 
 def test_the_configuration_page_names_every_option_that_can_be_configured() -> None:
     page = PAGES["docs/reference/configuration.md"]
-    rows: dict[str, str] = dict(re.findall(r"^\| `--([a-z-]+)` \| `(TRSR_LITE_\w+)`(?:, `\w+`)? \|", page, re.MULTILINE))
+    row = re.compile(r"^\| `--([a-z-]+)` \| `(TRSR_LITE_\w+)`(?:, `\w+`)? \|", re.MULTILINE)
+    rows: dict[str, str] = dict(row.findall(page))
     assert set(rows) == set(CONFIGURABLE)
     assert rows == {name: f"TRSR_LITE_{name.upper().replace('-', '_')}" for name in rows}
 

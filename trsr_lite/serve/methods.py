@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from trsr_lite.cancellation import Cancellation
+from trsr_lite.domains import domain as domains
 from trsr_lite.errors import SettingsError
 from trsr_lite.options import again, check, known_options, make, option
 from trsr_lite.recommender.candidates import to_rank
@@ -51,6 +52,8 @@ class Summarize:
         check(self)
         if self.model == "":
             raise SettingsError("model is empty")
+        if self.domain is not None:
+            domains.of(self.domain)  # raises for one that there is not
 
     def prepare(self) -> tuple[str, Work]:
         """The user's id, and the work; raises `DataError` for a user that cannot be used."""
