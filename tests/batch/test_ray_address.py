@@ -23,7 +23,7 @@ def port() -> int:
 @pytest.mark.parametrize("form", ["127.0.0.1:{}", "ray://127.0.0.1:{}", "no-such-host.invalid:{}", "127.0.0.1:9{}9"])
 def test_an_address_where_nobody_listens_is_one_line(form: str, port: int) -> None:
     with pytest.raises(TrsrError, match="no Ray cluster answers there") as raised:
-        ray._check_address(form.format(port))
+        ray.check_address(form.format(port))
     assert form.format(port) in str(raised.value)
 
 
@@ -36,11 +36,11 @@ def test_a_program_that_is_no_cluster_is_given_a_limited_time(monkeypatch: pytes
 
     monkeypatch.setattr(subprocess, "run", run)
     with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(TrsrError, match="no Ray cluster answers"):
-        ray._check_address(f"127.0.0.1:{server.getsockname()[1]}")
+        ray.check_address(f"127.0.0.1:{server.getsockname()[1]}")
     assert asked["timeout"] + ray.REACHED < 60
 
 
 @pytest.mark.parametrize("address", ["", "auto", "local"])
 def test_words_are_left_to_ray(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("asks"))
-    ray._check_address(address)
+    ray.check_address(address)

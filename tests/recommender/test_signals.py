@@ -374,7 +374,7 @@ def test_the_first_order_is_there_before_a_model_is_opened(
 def test_the_first_order_does_not_wait_for_the_calls_turn(fused: Callable[..., Recommender], news_user: User) -> None:
     recommender = fused()
     told = threading.Event()
-    with recommender._calls.run("other"):
+    with recommender.queue.take(Call("other")):
         call = threading.Thread(
             target=recommender.recommend, args=(news_user,), kwargs={"partial": lambda _: told.set()}
         )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -173,7 +175,8 @@ def test_a_damaged_margin_is_made_again(
     make_recommender: Make, news_user: User, store: SummaryStore, fake: FakeEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = make_recommender().recommend(news_user, FLOWERS)
-    store._write(("UPDATE margins SET margin = 99.0", [()]))
+    with contextlib.closing(sqlite3.connect(store.path)) as connection, connection:
+        connection.execute("UPDATE margins SET margin = 99.0")
     with caplog.at_level(logging.WARNING):
         again = make_recommender().recommend(news_user, FLOWERS)
     assert entries(again) == entries(first)

@@ -57,6 +57,13 @@ def test_a_version_changes_where_a_margin_is_stored(monkeypatch: pytest.MonkeyPa
     assert scope(**WHOLE) != before
 
 
+def rows(store: SummaryStore, table: str) -> int:
+    """How many rows a table of the file has."""
+    with contextlib.closing(sqlite3.connect(store.path)) as connection:
+        found: int = connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+    return found
+
+
 def test_tokens_of_a_candidate_change_its_key() -> None:
     assert len({candidate(tokens) for tokens in ([1, 2], [2, 1], [12], [1], [1, 2, 0], [])}) == 6
 
@@ -127,9 +134,9 @@ def test_what_went_is_nobodys_any_more(tmp_path: Path) -> None:
     for number in range(100):
         store.link("ann", [f"s{number}"])
         full(store, 1, number)
-    left = store._run("SELECT count(*) FROM prefixes")[0][0]
+    left = rows(store, "prefixes")
     assert 0 < left < 100
-    assert store._run("SELECT count(*) FROM uses")[0][0] == left
+    assert rows(store, "uses") == left
 
 
 def test_a_clock_that_jumps_back_changes_nothing_of_what_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,7 +227,7 @@ def test_a_locked_store_that_is_too_full_is_not_waited_for_without_end(tmp_path:
     other.end()
     full(store, 1, 12)
     assert there(store, 12)
-    assert store._run("SELECT count(*) FROM prefixes")[0][0] < 10
+    assert rows(store, "prefixes") < 10
 
 
 def test_a_read_only_store_is_read_and_new_margins_last_as_long_as_the_process(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def work(
     own = not ray.is_initialized()
     with contextlib.redirect_stdout(sys.stderr), contextlib.ExitStack() as stack:  # Ray reports deaths on stdout
         if own:
-            _check_address(os.environ.get("RAY_ADDRESS", ""))
+            check_address(os.environ.get("RAY_ADDRESS", ""))
             ray.init(**SILENT)
             stack.callback(ray.shutdown)
         cpus = int(ray.cluster_resources().get("CPU", 1))
@@ -110,7 +110,7 @@ class _Actor:
         return {name: [value] for name, value in row.items()}
 
 
-def _check_address(address: str) -> None:
+def check_address(address: str) -> None:
     """Raise `TrsrError` where no cluster answers at an address: Ray itself would wait for minutes, or for ever."""
     host, _, port = address.rpartition("://")[2].rpartition(":")
     if not host or not port.isdecimal():  # `auto`, `local` or nothing: Ray says at once what it finds
