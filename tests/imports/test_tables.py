@@ -53,7 +53,7 @@ def test_what_was_guessed_is_said_in_one_line(tmp_path: Path, caplog: pytest.Log
     with caplog.at_level(logging.WARNING):
         read_user(path)
     assert (
-        "table whose columns are guessed: 'headline' for the title, 'published' for the time, "
+        "columns are guessed: 'headline' for the title, 'published' for the time, "
         "'my rating' for the rating; `--map` names others" in caplog.text
     )
     assert "newest first: turned round" in caplog.text
@@ -89,7 +89,7 @@ def test_an_export_is_a_user_without_importing_it_first(caplog: pytest.LogCaptur
     with caplog.at_level(logging.WARNING):
         user = read_user(EXAMPLES / "goodreads.csv")
     assert (len(user.history), len(user.candidates)) == (9, 3)
-    assert "file read as Goodreads library" in caplog.text
+    assert "read as Goodreads library" in caplog.text
     assert len(read_candidates(EXAMPLES / "planet.xml")) == 5
     assert read_user(SAMPLES / "watch-history.json").history[0].title == "Gravel roads of the north"
     assert len(next(iter(read_users(EXAMPLES / "bookmarks.html"))).history) == 7

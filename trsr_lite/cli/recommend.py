@@ -77,7 +77,9 @@ def command(explain: bool, budget: float | None, as_json: bool, **chosen: Any) -
         result = recommender.recommend(
             user, candidates, k=rank.k, exact=rank.exact, budget=budget, progress=progress, partial=partial, **found
         )
-        bundle, domain = recommender.bundle, recommender.settings.domain
+        bundle = recommender.bundle
+        # The user's own words serve a reason even where the model was trained on others.
+        domain = recommender.settings.domain if chosen["domain"] else user.domain or recommender.settings.domain
     from trsr_lite.cli import tables
 
     if as_json:
@@ -94,3 +96,5 @@ def command(explain: bool, budget: float | None, as_json: bool, **chosen: Any) -
             tables.print_reasons(result, [reasons.explain(entry, user, bundle, domain) for entry in result], console)
             tables.print_stats(result, console)
     session.hint(result.hint)
+    if result.hint is None and sys.stderr.isatty() and not (explain or as_json):
+        session.hint("`--explain` says why each stands where it does; `trsr-lite prompt` shows what the model reads")

@@ -27,7 +27,7 @@ flags = together(
     flag(
         "--catalog",
         metavar="FILE",
-        help="Take candidates from this catalog; `trsr-lite catalog build` makes one.",
+        help="Take candidates from this catalog, or from a table or export, of which one is made and kept.",
         heading=_HEADING,
     ),
     fields(Retrieval, "count", heading=_HEADING),
@@ -62,9 +62,24 @@ def opened(chosen: dict[str, Any]) -> Iterator[dict[str, Any]]:
     from trsr_lite.catalog.catalog import Catalog
 
     wanted = _wanted(chosen)
-    with Catalog(chosen["catalog"]) as found:
+    from trsr_lite.cli import session
+    from trsr_lite.recommender.table_catalogs import catalog_of
+
+    with session.reporting(log=True) as progress:
+        path = catalog_of(
+            chosen["catalog"], cache_dir=chosen.get("cache_dir"), columns=_columns(chosen), progress=progress
+        )
+    with Catalog(path) as found:
         arguments: dict[str, Catalog | Retrieval] = {"catalog": found, "retrieve": wanted}
         yield arguments
+
+
+def _columns(chosen: dict[str, Any]) -> dict[str, str] | None:
+    """Columns of the catalog: those that are named, unless they are of the user's table."""
+    from trsr_lite.recommender import user_files
+
+    columns: dict[str, str] | None = chosen.get("columns")
+    return None if columns is None or user_files.is_table(chosen["user_file"]) else columns
 
 
 def _wanted(chosen: dict[str, Any]) -> Retrieval:

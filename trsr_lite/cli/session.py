@@ -23,7 +23,8 @@ from trsr_lite.records import Item, User
 from trsr_lite.results import OnProgress, Progress
 
 logger = logging.getLogger(__name__)
-PAUSE = 2.0  # seconds between two lines of a log
+PAUSE = 2.0  # seconds between two lines of a log, and before a time that is left is worth saying
+TOLD = 0.05  # of a stage that must be done to tell how long it lasts
 
 
 def read_input(options: dict[str, Any]) -> tuple[User, list[Item] | None]:
@@ -34,7 +35,7 @@ def read_input(options: dict[str, Any]) -> tuple[User, list[Item] | None]:
         options["user_file"],
         user_id=options["user_id"],
         sort_history=options["sort_history"],
-        columns=columns if table or not file else None,
+        columns=columns if table or not (file or options.get("catalog")) else None,
     )
     candidates = user_files.read_candidates(file, None if table else columns) if file else None
     _look_for(options["attributes"] or (), [*user.history, *(candidates or user.candidates)])
@@ -122,14 +123,18 @@ def reporting(*, log: bool = False) -> Iterator[OnProgress]:
     if not terminal:
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # the hub's client reads it when it is imported
     announced, tenths, last = False, 0, time.monotonic()
+    stage, began = "", last
 
     def show(progress: Progress) -> None:
-        nonlocal announced, tenths, last
+        nonlocal announced, tenths, last, stage, began
+        if progress.stage != stage:
+            stage, began = progress.stage, time.monotonic()
         if int(progress.fraction * 10) < tenths:  # another stage has begun
             tenths = 0
         if terminal:
             bar = f" {progress.fraction:4.0%}" if progress.fraction else ""
-            click.echo(f"\r\x1b[K{progress.stage}{bar}", nl=False, err=True)
+            left = time_left(time.monotonic() - began, progress.fraction)
+            click.echo(f"\r\x1b[K{progress.stage}{bar}{left}", nl=False, err=True)
         elif progress.stage.startswith("prepare") and not announced:
             click.echo("preparing the embedded model for this machine (once, some seconds)", err=True)
             announced = True
@@ -150,6 +155,16 @@ def clear_progress() -> None:
     """Take the line that rewrites itself from a terminal, so that something else may stand there."""
     if sys.stderr.isatty():
         click.echo("\r\x1b[K", nl=False, err=True)
+
+
+def time_left(seconds: float, fraction: float) -> str:
+    """How long a stage still lasts, for people; empty where that is short, or cannot be told yet."""
+    if fraction < TOLD or seconds < PAUSE:
+        return ""
+    left = seconds * (1 - fraction) / fraction
+    if left < PAUSE:
+        return ""
+    return f", about {left:.0f} s left" if left < 100 else f", about {left / 60:.0f} min left"
 
 
 def hint(text: str | None) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -70,7 +70,7 @@ def ordered(
     if len(known) > 1 and known != sorted(known):
         turned = known == sorted(known, reverse=True)
         if not newest_first:
-            notes.add(f"file with the {'newest first: turned round' if turned else 'dates in no order: sorted'}", where)
+            notes.say("newest first: turned round" if turned else "dates in no order: sorted", where)
         newest_first = newest_first or turned
     if newest_first:
         found.reverse()
@@ -80,8 +80,18 @@ def ordered(
         notes.add("entry without a date: put before all that have one", missed[0].where, len(missed))
     elif len(missed) > 1:
         order = "newest first" if newest_first else "oldest first"
-        notes.add(f"file without dates: taken to be in order, {order}", where)
+        notes.say(f"no dates: taken to be in order, {order}", where)
     return undated + sorted((one for one in found if one.time is not None), key=_time)
+
+
+def items(entries: Iterable[Entry], notes: Notes) -> Iterator[dict[str, Any]]:
+    """Each entry as an item, one at a time and in no order; a date that only the whole file could tell is left out."""
+    for entry in entries:
+        one = _cleaned(entry)
+        if not values.is_visible(one.title):
+            notes.add("entry left out: no title", one.where)
+        else:
+            yield _item(one, None)
 
 
 def collect(entries: Iterable[Entry], notes: Notes, *, newest: int = 0) -> Collected:

@@ -28,7 +28,7 @@ def _read(source: Source, reading: Reading) -> Iterator[Entry]:
     if found.bozo and not found.entries:
         raise DataError(f"{source.name}: not a feed that can be read: {found.get('bozo_exception')}")
     if found.bozo:
-        reading.notes.add("feed that is not valid XML: read as far as it goes", source.name)
+        reading.notes.say("not valid XML: read as far as it goes", source.name)
     channel = markup.plain(found.feed.get("title", ""))
     for number, one in enumerate(found.entries, 1):
         page = address.clean(one.get("link", ""))

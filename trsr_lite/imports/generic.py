@@ -81,7 +81,7 @@ def _say(chosen: Mapping[str, str], source: Source, reading: Reading) -> None:
         raise DataError(f"{source.name}: no column is a title", hint="name one, such as `--map title=Headline`")
     named = {role: name for role, name in chosen.items() if role != "user" and role not in reading.columns}
     if guessed := [f"{name!r} for the {role}" for role, name in named.items() if name.strip().lower() != role]:
-        reading.notes.add(f"table whose columns are guessed: {', '.join(guessed)}; `--map` names others", source.name)
+        reading.notes.say(f"columns are guessed: {', '.join(guessed)}; `--map` names others", source.name)
 
 
 def _entry(row: Mapping[str, Any], chosen: Mapping[str, str], where: str) -> Entry:

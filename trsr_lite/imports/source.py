@@ -81,7 +81,7 @@ class Source:
         """The text from its beginning, with line ends as they are."""
         self._file.seek(0)
         if notes is not None and self.encoding == FALL_BACK:
-            notes.add("file that is no UTF-8: read as Windows-1252", self.name)
+            notes.say("no UTF-8: read as Windows-1252", self.name)
         encoding = "utf-8-sig" if self.encoding == "utf-8" else self.encoding
         return io.TextIOWrapper(io.BufferedReader(_Kept(self._file), CHUNK), encoding, "replace", newline="")
 

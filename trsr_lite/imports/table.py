@@ -35,7 +35,7 @@ class Row(Mapping[str, str]):
 def rows(source: Source, reading: Reading) -> Iterator[Row]:
     """The rows below the names; raises `DataError` where there is no line of names."""
     if source.separator != ",":
-        reading.notes.add(f"file whose columns are separated by {NAMES[source.separator]}", source.name)
+        reading.notes.say(f"columns are separated by {NAMES[source.separator]}", source.name)
     with source.text(reading.notes) as text:
         table = csv.reader(text, delimiter=source.separator, strict=True)
         header = _header(table, source)

@@ -43,6 +43,10 @@ class Notes:
         if where and len(note.places) < PLACES:
             note.places.append(where)
 
+    def say(self, remark: str, where: str = "") -> None:
+        """Note something of a whole file, which is not counted, such as `columns are separated by tabs`."""
+        self.add(remark, where, 0)
+
     def reasons(self) -> list[str]:
         """The reasons, most frequent first."""
         return sorted(self.found, key=lambda reason: -self.found[reason].count)
@@ -68,4 +72,5 @@ class Notes:
 
 def _line(reason: str, note: Note) -> str:
     places = [*note.places, "…"] if note.count > len(note.places) and note.places else note.places
-    return f"{note.count:,} × {reason}" + (f" ({', '.join(places)})" if places else "")
+    counted = f"{note.count:,} × " if note.count else ""
+    return f"{counted}{reason}" + (f" ({', '.join(places)})" if places else "")

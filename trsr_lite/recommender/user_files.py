@@ -125,7 +125,9 @@ def _imported(
     options = ImportOptions(newest=0, read_as=kind, columns=dict(columns) if columns else None)
     done = read([path], options=options, user_id=user_id)
     if done.files[0].format is not generic.FORMAT:
-        done.found.notes.add(f"file read as {done.files[0].format.program}")
+        done.found.notes.say(f"read as {done.files[0].format.program}")
+    for note in done.found.notes.found.values():
+        note.places = [place for place in note.places if place != str(path)]  # which begins the line anyway
     done.found.notes.tell(path)
     return done.found
 
