@@ -18,6 +18,7 @@ CHANGED = Settings(
     summary_tokens=40,
     prompt_tokens=999,
     no_repeat_ngram=0,
+    grounded=False,
     ragged=True,
 )
 
@@ -30,6 +31,11 @@ def test_settings_are_read_back_as_written() -> None:
 
 def test_missing_names_take_their_defaults() -> None:
     assert Settings.from_dict({}) == Settings()
+
+
+def test_a_model_from_before_grounded_summaries_writes_as_it_did() -> None:
+    assert not Settings.stored({"domain": "news"}).grounded
+    assert Settings.stored(Settings().to_dict()).grounded
 
 
 def test_an_unknown_name_suggests_the_nearest() -> None:

@@ -16,6 +16,7 @@ from trsr_lite.options import check, known_options, make, option, refuse_unknown
 STRATEGIES = ("hierarchical", "recurrent", "none")
 DOMAINS = tuple(domains.shipped())
 NEWER: Mapping[str, Any] = {"signals": ["all"], "rerank": 0}  # what older versions of a bundle do not know
+OLDER: Mapping[str, Any] = {"grounded": False}  # how a model was made that does not say it
 FRAME_TOKENS = 128  # kept free in a summarizing prompt for the task and the model's chat template
 LINE_TOKENS = 4  # what one more line costs beside its text
 LEAST_TOKENS = 8  # a text shortened to less says nothing
@@ -61,6 +62,7 @@ class Settings:
         default=4,
         at_least=0,
     )
+    grounded: bool = option("Let a summary say only what stands in its items, in their own words.", default=True)
     ragged: bool = option("Summarize the last, incomplete block too, as the paper does.", default=False)
     signals: tuple[str, ...] = option(
         "What ranks: `all` signals of the bundle, `simple` for all but its model, `model` alone, or signals by name.",
@@ -102,6 +104,11 @@ class Settings:
     def summarizing_room(self) -> int:
         """Tokens that a summarizing prompt has for items and notes."""
         return self.prompt_tokens - self.summary_tokens - FRAME_TOKENS
+
+    @classmethod
+    def stored(cls, data: Mapping[str, Any]) -> Settings:
+        """Settings that were written with a model, maybe by a version that knew fewer of them."""
+        return cls.from_dict({**OLDER, **data})
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Settings:

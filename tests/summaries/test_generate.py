@@ -274,7 +274,9 @@ def test_a_round_that_is_stopped_is_kept_as_far_as_it_came_or_not_at_all(store: 
 def test_a_summary_is_cut_where_its_tokens_ran_out_and_not_before(store: SummaryStore) -> None:
     written = " tea and milk, cake and a"
     for room, end in ((len(written) + 1, written), (len(written), " tea and milk, cake.")):
-        (summary,) = run([items(5)], Settings(summary_tokens=room), store, FakeEngine(script=lambda _: written))
+        (summary,) = run(
+            [items(5)], Settings(summary_tokens=room, grounded=False), store, FakeEngine(script=lambda _: written)
+        )
         assert summary.text == f"The user likes{end}"
 
 

@@ -45,6 +45,7 @@ OTHER_SETTINGS: dict[str, Any] = {
     "summary_tokens": 40,
     "prompt_tokens": 1000,
     "no_repeat_ngram": 0,
+    "grounded": False,
     "ragged": True,
     "signals": ("model",),
     "rerank": 10,

@@ -192,7 +192,9 @@ def test_the_preset_is_the_authors_protocol(
     )
     shown = {"mind": ("category", "subcategory", "title"), "amazon-m2": ()}[dataset]
     kind = {"mind": "news", "amazon-m2": "product"}[dataset]
-    assert settings == Settings(domain=kind, attributes=shown, ragged=True, fan_in=8, signals=("model",))
+    assert settings == Settings(
+        domain=kind, attributes=shown, ragged=True, fan_in=8, grounded=False, signals=("model",)
+    )
     run(*arguments, "--learning-rate", "1e-3", "--min-items", "5")
     assert (asked[1][0].learning_rate, asked[1][2].min_items) == (1e-3, 5)
     assert asked[1][0].rank == 8

@@ -137,6 +137,8 @@ def _flag(known: Field[Any], unset: str | None, heading: str, shared: bool, requ
     required = required and known.default is MISSING
     more: dict[str, Any] = {"shared": shared, "heading": heading, "help": one.help}
     if kind == "bool":
+        if known.default is True:
+            names[-2] = f"{spelled}/--no-{spelled.removeprefix('--')}"
         return flag(*names, is_flag=True, default=None, **more)
     listed = len(one.choices) > SHORT
     default = _default(known) if unset is None else unset

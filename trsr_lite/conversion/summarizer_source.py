@@ -67,7 +67,7 @@ def of_run(
                 [file_digest(path) for path in sorted(own.iterdir())],
                 adapter=lambda place: gguf.convert_adapter(converter, own, shared, place),
             )
-        unasked = Settings.from_dict(record["config"]["settings"]).strategy == "none"
+        unasked = Settings.stored(record["config"]["settings"]).strategy == "none"
         if given is None and (unasked or name == trained.base):  # if nothing summarizes, the base stands in
             own_adapter = default.copy_summarizer_adapter if name == trained.base == default.NAME else None
             return Source([name], adapter=own_adapter)

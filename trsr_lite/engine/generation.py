@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from trsr_lite.engine.context import Context
 from trsr_lite.engine.interface import OnProgress
+from trsr_lite.engine.masks import Grammar, Mask
 
 
 class Steps(Protocol):
@@ -51,13 +52,22 @@ class _Slot:
     tokens: list[int] = field(default_factory=list)
     text: bytearray = field(default_factory=bytearray)
     seen: dict[tuple[int, ...], set[int]] = field(default_factory=dict)
+    mask: Mask | None = None
 
 
 class Generation:
     """All texts of one `generate` call; prompts wait until a sequence and cells are free."""
 
-    def __init__(self, prompts: Sequence[Sequence[int]], max_tokens: int, stop: bytes, no_repeat: int) -> None:
+    def __init__(
+        self,
+        prompts: Sequence[Sequence[int]],
+        max_tokens: int,
+        stop: bytes,
+        no_repeat: int,
+        grammars: Sequence[Grammar] | None = None,
+    ) -> None:
         self.prompts, self.max_tokens, self.stop, self.no_repeat = prompts, max_tokens, stop, no_repeat
+        self.grammars = grammars
         self.results = [""] * len(prompts)
 
     def run(
@@ -80,7 +90,8 @@ class Generation:
                 index, sequence = waiting.pop(), free.pop()
                 if shared:
                     context.copy(0, sequence)
-                active.append(_Slot(index, sequence, list(self.prompts[index][shared:]), shared))
+                mask = Mask(self.grammars[index], self.max_tokens) if self.grammars else None
+                active.append(_Slot(index, sequence, list(self.prompts[index][shared:]), shared, mask=mask))
                 used += self._need(index, shared)
             for slot in self._step(engine, context, active):
                 active.remove(slot)
@@ -119,6 +130,8 @@ class Generation:
 
     def _extend(self, engine: Steps, slot: _Slot, logits: npt.NDArray[np.float32]) -> bool:
         """Append the likeliest token; True when the text has ended."""
+        if slot.mask:
+            return self._extend_within(slot.mask, engine, slot, logits)
         token = self._choose(slot, logits)
         piece = engine.piece(token)
         if engine.ends(token):
@@ -133,6 +146,18 @@ class Generation:
             *opening, last = slot.tokens[-self.no_repeat :]
             slot.seen.setdefault(tuple(opening), set()).add(last)
         return len(slot.tokens) >= self.max_tokens
+
+    def _extend_within(self, mask: Mask, engine: Steps, slot: _Slot, logits: npt.NDArray[np.float32]) -> bool:
+        """Append the likeliest allowed token, and what then must follow: one step evaluates all of it."""
+        while (allowed := mask.allowed) and len(slot.tokens) < self.max_tokens:
+            if len(allowed) > 1 and slot.pending:
+                return False
+            token = mask.choose(logits) if len(allowed) > 1 else allowed[0]
+            mask.advance(token)
+            slot.text += engine.piece(token)
+            slot.tokens.append(token)
+            slot.pending.append(token)
+        return True
 
     def _choose(self, slot: _Slot, logits: npt.NDArray[np.float32]) -> int:
         banned = slot.seen.get(tuple(slot.tokens[1 - self.no_repeat :])) if self.no_repeat > 1 else None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from trsr_lite.cancellation import Cancellation
+from trsr_lite.engine.masks import Grammar
 from trsr_lite.options import check, option
 
 OnProgress = Callable[[int, int], None]
@@ -129,6 +130,7 @@ class Engine(ChatTokenizer, Protocol):
         max_tokens: int,
         stop: str = "\n",
         no_repeat_ngram: int = 0,
+        grammars: Sequence[Grammar] | None = None,
         on_result: Callable[[int, str, int], None] | None = None,
         on_progress: OnProgress | None = None,
         cancel: Cancellation | None = None,
@@ -136,6 +138,7 @@ class Engine(ChatTokenizer, Protocol):
         """Greedy continuations, all prompts together; a shared opening is evaluated once.
 
         A continuation ends at the model's end token, before `stop` where one token contains it, or at `max_tokens`.
+        With `grammars`, one a prompt, each is made of that grammar's choices alone, and ends where it does.
         `on_result(index, text, tokens)` is called as each one ends, with the number of its tokens. Raises `Cancelled`,
         `ModelError`, `Closed`.
         """

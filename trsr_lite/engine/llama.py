@@ -28,6 +28,7 @@ from trsr_lite.engine.generation import Generation
 from trsr_lite.engine.interface import EngineOptions, Margin, OnProgress, Prompt
 from trsr_lite.engine.load import Load
 from trsr_lite.engine.logits import chunks, exact_share, margin
+from trsr_lite.engine.masks import Grammar
 from trsr_lite.engine.prefixes import KEPT_BYTES, Prefixes
 from trsr_lite.engine.threads import default_threads
 from trsr_lite.engine.turns import Turns
@@ -154,12 +155,13 @@ class LlamaEngine:
         max_tokens: int,
         stop: str = "\n",
         no_repeat_ngram: int = 0,
+        grammars: Sequence[Grammar] | None = None,
         on_result: Callable[[int, str, int], None] | None = None,
         on_progress: OnProgress | None = None,
         cancel: Cancellation | None = None,
     ) -> list[str]:
         """Greedy continuations by continuous batching; see `Engine.generate`."""
-        texts = Generation(prompts, max_tokens, stop.encode(), no_repeat_ngram)
+        texts = Generation(prompts, max_tokens, stop.encode(), no_repeat_ngram, grammars)
         if not prompts:
             return []
         if not all(prompts):

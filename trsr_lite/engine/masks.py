@@ -1,7 +1,7 @@
 """What a text may go on with, token by token: the walk of a mask through the choices of a grammar.
 
-Invariant: every token that is allowed leads to the end of some choice, and a finished text is a sequence of choices. What
-choices there are depends on the text's own choices alone, never on other texts of its batch.
+Invariant: every token that is allowed leads to the end of some choice, and a finished text is a sequence of choices.
+What choices there are depends on the text's own ones alone, never on other texts of its batch.
 """
 
 from __future__ import annotations
@@ -40,13 +40,18 @@ class Mask:
         """Whether nothing may follow."""
         return not self._open
 
+    @property
+    def allowed(self) -> list[int]:
+        """The tokens that may come next, in order."""
+        return sorted({choice.tokens[0] for choice in self._open})
+
     def choose(self, logits: npt.NDArray[np.float32]) -> int:
-        """The likeliest of the tokens that may come next; of equals, the one with the lowest id."""
-        allowed = sorted({choice.tokens[0] for choice in self._open})
+        """The likeliest of the allowed tokens; of equals, the one with the lowest id."""
+        allowed = self.allowed
         return allowed[int(np.argmax(logits[allowed]))]
 
     def advance(self, token: int) -> None:
-        """Go on by a token that `choose` gave."""
+        """Go on by an allowed token."""
         self._room -= 1
         going, fresh = list[Choice](), list[Choice]()
         for tokens, then in self._open:

@@ -205,7 +205,7 @@ def _read(folder: Path, digest: Callable[[Path], str]) -> Bundle:
             name=data["name"],
             summarizer=_file(folder, data["summarizer"], digest),
             recommender=_file(folder, data["recommender"], digest),
-            settings=Settings.from_dict(data["settings"]),
+            settings=Settings.stored(data["settings"]),
             trained=data["trained"],
             domains=tuple(data.get("domains") or ()),
             answers=(answers[0], answers[1]) if answers else None,

@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 
 from trsr_lite.cancellation import Cancellation
 from trsr_lite.engine.interface import ChatTokenizer, Engine, OnProgress, Prompt, Tokenizer
+from trsr_lite.engine.masks import Grammar
 from trsr_lite.prompts import chat, templates
 from trsr_lite.results import OnTokens, Summary, SummaryNode
 from trsr_lite.settings import Settings
+from trsr_lite.summaries.grounding import NOTHING, Grounding
 from trsr_lite.summaries.plan import Node, Plan, heights, missing, ordered
 from trsr_lite.summaries.store import SummaryStore
 
@@ -118,18 +120,23 @@ def _generate(
     work: Work,
 ) -> None:
     """Generate the texts of nodes whose children are known; (key, kind, text) of each is given to `keep` as it ends."""
-    messages, tokens = list[tuple[str, str]](), list[list[int]]()
+    messages, tokens, grammars = list[tuple[str, str]](), list[list[int]](), list[Grammar]()
+    grounding = Grounding(settings, engine) if settings.grounded else None
     for node in ready:
         if cancel:
             cancel.check()
         messages.append(message(node, texts, settings, engine))
         tokens.append(engine.tokenize(framed(*messages[-1], engine)))
+        if grounding:
+            grammars.append(grounding.grammar(node, texts))
     work.prompt_tokens += sum(map(len, tokens))
 
     def ended(index: int, continuation: str, length: int) -> None:
         cut = length >= settings.summary_tokens
-        text = templates.finish(messages[index][1], chat.without_thoughts(continuation), cut=cut)
         node = ready[index]
+        if grounding:
+            continuation = continuation or NOTHING
+        text = templates.finish(messages[index][1], chat.without_thoughts(continuation), cut=cut)
         keep((node.key, node.kind, text))
         texts[node.key] = text
         work.made.add(node.key)
@@ -139,6 +146,7 @@ def _generate(
         tokens,
         max_tokens=settings.summary_tokens,
         no_repeat_ngram=settings.no_repeat_ngram,
+        grammars=grammars if grounding else None,
         on_result=ended,
         on_progress=on_progress,
         cancel=cancel,

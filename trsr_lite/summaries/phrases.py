@@ -96,9 +96,10 @@ def key(words: Sequence[str]) -> tuple[str, ...]:
 
 @functools.lru_cache(maxsize=4096)
 def phrases(text: str, *, first: bool = False) -> tuple[Phrase, ...]:
-    """Every phrase of a text, by place, the shortest first; or only those of the `first` run that has any."""
+    """Every phrase of a text, the shortest of a run first; `first`: those of the first run with one of two words."""
     found = _phrases(text)
-    return next((some for some in found if some), ()) if first else tuple(itertools.chain.from_iterable(found))
+    long = (run for run in found if first and any(len(phrase.words) > 1 for phrase in run))
+    return next(long, None) or tuple(itertools.chain.from_iterable(found))
 
 
 def _phrases(text: str) -> list[tuple[Phrase, ...]]:
@@ -231,8 +232,8 @@ def _chunks(text: str) -> list[list[Word]]:
             found[-1].append(Word(word, begins, barred))
             begins = False
     for run in found:
-        while run and run[-1].text.endswith("ed") and len(run[-1].text) > 4:  # a road that was closed
-            run.pop()
+        while run and (run[-1].text.casefold() in INNER or (run[-1].text.endswith("ed") and len(run[-1].text) > 4)):
+            run.pop()  # of a road that was closed
     return [run for run in found if run]
 
 

@@ -19,6 +19,9 @@ from trsr_lite.records import Item
 from trsr_lite.settings import Settings
 from trsr_lite.summaries.blocks import Blocks, cut
 
+GROUNDING = 1
+"""Of how a true summary is made of items: raise it when the same items may give another, so that it is made again."""
+
 
 def key(
     kind: str, summarizer: str, settings: Settings, items: Sequence[Item] = (), children: Sequence[str] = ()
@@ -38,6 +41,7 @@ def key(
         "no_repeat_ngram": settings.no_repeat_ngram,
         "items": [shown(item, settings) for item in items],
         "children": list(children),
+        **({"grounded": GROUNDING} if settings.grounded else {}),
     }
     return hashlib.blake2b(orjson.dumps(content, option=orjson.OPT_SORT_KEYS), digest_size=20).hexdigest()
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from trsr_lite.cancellation import Cancellation
 from trsr_lite.engine.interface import Margin, OnProgress, Prompt, Segment
+from trsr_lite.engine.masks import Grammar, Mask
 from trsr_lite.errors import Closed
 from trsr_lite.prompts.templates import ANSWERS
 
@@ -27,6 +28,14 @@ def by_length(text: str) -> float:
     return -float(len(text))
 
 
+def _first_of(grammar: Grammar, max_tokens: int) -> str:
+    mask, text = Mask(grammar, max_tokens), ""
+    while (allowed := mask.allowed) and len(text) < max_tokens:
+        mask.advance(allowed[0])
+        text += chr(allowed[0])
+    return text
+
+
 @dataclass
 class FakeEngine:
     """An `Engine` that follows a script.
@@ -37,6 +46,7 @@ class FakeEngine:
     margin: whole prompt text -> margin.
     prompts: every prompt given to `generate`, in order.
     scored: every whole prompt given to `margins`, in order.
+    obeys: whether texts are of the grammars that `generate` is given, and not of the script.
     evaluated: tokens of the prefixes and suffixes given to `margins`.
     """
 
@@ -52,6 +62,7 @@ class FakeEngine:
     scored: list[str] = field(default_factory=list)
     closed: bool = False
     room: int | None = None
+    obeys: bool = False
     evaluated: int = 0
 
     def encode(self, text: str) -> list[int]:
@@ -78,17 +89,21 @@ class FakeEngine:
         max_tokens: int,
         stop: str = "\n",
         no_repeat_ngram: int = 0,
+        grammars: Sequence[Grammar] | None = None,
         on_result: Callable[[int, str, int], None] | None = None,
         on_progress: OnProgress | None = None,
         cancel: Cancellation | None = None,
     ) -> list[str]:
-        """The script's texts."""
+        """The script's texts; with `obeys`, instead the first words that the grammars allow."""
         texts = []
         for index, prompt in enumerate(prompts):
             self._check(cancel)
             text = self.decode(prompt)
             self.prompts.append(text)
-            texts.append(self.script(text)[:max_tokens])
+            if grammars and self.obeys:
+                texts.append(_first_of(grammars[index], max_tokens))
+            else:
+                texts.append(self.script(text)[:max_tokens])
             if on_result:
                 on_result(index, texts[-1], len(texts[-1]))
             if on_progress:

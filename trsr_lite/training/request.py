@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 PRESETS = ("paper",)
 # The authors merge all block summaries in one prompt, and rank by the model alone.
-PAPER_SETTINGS = {"ragged": True, "fan_in": 8, "signals": ("model",)}
+PAPER_SETTINGS = {"ragged": True, "fan_in": 8, "grounded": False, "signals": ("model",)}
 PAPER_ATTRIBUTES = {"mind": ("category", "subcategory", "title")}  # of Amazon-M2, all
 NAMES = frozenset(name for kind in (TrainOptions, Settings, DataOptions, PairOptions) for name in known_options(kind))
 _OF_DATA = frozenset(known_options(DataOptions)) - {"seed", "validation"}

@@ -58,7 +58,7 @@ class Scorer:
             raise ModelError(
                 f"{run}: trained on prompt version {self.record['prompt_version']}; this trsr-lite has {PROMPT_VERSION}"
             )
-        self.settings = Settings.from_dict(self.record["config"]["settings"])
+        self.settings = Settings.stored(self.record["config"]["settings"])
         self.base = of_run(self.record, self.options, offline=offline)
         self.tokenizer = HfTokenizer.load(self.base, offline=offline)
         self._trained = None if base_model else run / lora.place(self.options)
