@@ -20,6 +20,8 @@ from trsr_lite.summaries.words import MAKERS, TOPIC_ATTRIBUTES, WEAK
 
 Key = tuple[str, ...]
 Pairs = tuple[tuple[str, str], ...]
+WORKS = frozenset(["item", "book", "film", "music", "podcast", "video", "game"])
+"""Domains whose items may be called by a short title as a whole."""
 _LISTED = re.compile(r"\s*(?:[,;|/>]|\band\b|&)\s*")
 
 
@@ -103,7 +105,7 @@ def _topics(texts: Sequence[Pairs], own: Sequence[Iterable[Phrase]]) -> list[Asp
 def _own(pairs: Pairs, settings: Settings) -> tuple[Phrase, ...]:
     """What an item itself is called; of a product, what stands first, as colours and sizes follow."""
     title = _title(pairs)
-    if settings.domain == "item" and (work := phrases.titled(title)):
+    if settings.domain in WORKS and (work := phrases.titled(title)):
         return (work,)
     texts = [title, *(text for _, text in pairs if text != title)]
     found = (phrases.phrases(text, first=settings.domain == "product") for text in texts)
