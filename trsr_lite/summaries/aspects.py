@@ -6,14 +6,12 @@ a topic, or words that their titles share. Items with the same texts are one ite
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from trsr_lite.prompts.templates import shown
-from trsr_lite.records import Item
-from trsr_lite.settings import Settings
 from trsr_lite.summaries import phrases
 from trsr_lite.summaries.phrases import Phrase
 from trsr_lite.summaries.words import MAKERS, TOPIC_ATTRIBUTES, WEAK
@@ -54,45 +52,64 @@ class Aspects:
     makers: frozenset[str]
 
 
-def of_items(items: Sequence[Item], settings: Settings, said: AbstractSet[Key] | None = None, new: int = 0) -> Aspects:
-    """The aspects of items, oldest first.
+@dataclass(frozen=True)
+class Facts:
+    """What is known of one item's texts alone: its own phrases, its topics, the runs of its title, and its words."""
+
+    own: tuple[Phrase, ...]
+    values: tuple[Phrase, ...]
+    runs: frozenset[Key]
+    names: frozenset[str]
+    small: frozenset[str]
+    makers: frozenset[str]
+
+
+def of_texts(texts: Sequence[Pairs], domain: str, said: AbstractSet[Key] | None = None, new: int = 0) -> Aspects:
+    """The aspects of items by their shown texts, oldest first.
 
     With `said`, details of items before the `new` last ones are only those that earlier summaries said.
     """
-    texts = list(dict.fromkeys(tuple(shown(item, settings)) for item in items))
-    fresh = {tuple(shown(item, settings)) for item in items[len(items) - new :]} if said is not None else set(texts)
-    makers = frozenset(word for pairs in texts for text in _named(pairs, MAKERS) for word in phrases.words(text))
-    own, details = [_own(pairs, settings) for pairs in texts], list[Aspect]()
-    for place, (pairs, found) in enumerate(zip(texts, own, strict=True)):
-        kept = [phrase for phrase in found if pairs in fresh or phrase.key in (said or ())]
+    fresh = set(texts if said is None else texts[len(texts) - new :])
+    texts = list(dict.fromkeys(texts))
+    facts, details = [_facts(pairs, str(domain)) for pairs in texts], list[Aspect]()
+    makers = frozenset().union(*(one.makers for one in facts))
+    for place, (pairs, one) in enumerate(zip(texts, facts, strict=True)):
+        kept = [phrase for phrase in one.own if pairs in fresh or phrase.key in (said or ())]
         kept = [phrase for phrase in kept if not makers.issuperset(phrase.words)] or kept
         kept = [phrase for phrase in kept if len(phrase.key) > 1 or phrase.is_name] or kept
         details += [Aspect(phrase, frozenset([place])) for phrase in kept]
-    every = [text for pairs in texts for _, text in pairs]
-    return Aspects(
-        tuple(_topics(texts, own)),
-        tuple(details),
+    names, small = (frozenset().union(*(getattr(one, kind) for one in facts)) for kind in ("names", "small"))
+    return Aspects(tuple(_topics(facts)), tuple(details), names, small, makers)
+
+
+@functools.lru_cache(maxsize=4096)
+def _facts(pairs: Pairs, domain: str) -> Facts:
+    every = [text for _, text in pairs]
+    return Facts(
+        _own(pairs, domain),
+        tuple(_values(pairs)),
+        phrases.inner_keys(_title(pairs)),
         frozenset(word for text in every for word in phrases.names(text)),
         frozenset(word for text in every for word in phrases.words(text) if word.islower()),
-        makers,
+        frozenset(word for text in _named(pairs, MAKERS) for word in phrases.words(text)),
     )
 
 
-def _topics(texts: Sequence[Pairs], own: Sequence[Iterable[Phrase]]) -> list[Aspect]:
+def _topics(facts: Sequence[Facts]) -> list[Aspect]:
     """What several items share, but for what is part of a longer one, or stands before a later value, of just these."""
     values, holding = dict[Key, tuple[Phrase, set[int]]](), dict[Key, set[int]]()
-    for place, pairs in enumerate(texts):
-        for inner in phrases.inner_keys(_title(pairs)):
-            holding.setdefault(inner, set()).add(place)
-        for phrase in _values(pairs):
+    for place, one in enumerate(facts):
+        for run in one.runs:
+            holding.setdefault(run, set()).add(place)
+        for phrase in one.values:
             values.setdefault(phrase.key, (phrase, set()))[1].add(place)
-    words = {phrase.key: phrase for found in own for phrase in found if len(holding.get(phrase.key, ())) > 1}
+    words = {phrase.key: phrase for one in facts for phrase in one.own if len(holding.get(phrase.key, ())) > 1}
     shared = [Aspect(phrase, frozenset(holding[key])) for key, phrase in words.items() if key not in values]
     shared += [Aspect(phrase, frozenset(places), True) for phrase, places in values.values() if len(places) > 1]
     last = {one.items: one for one in shared if one.is_value}
     longer: dict[frozenset[int], list[set[str]]] = {}
-    for one in shared:
-        longer.setdefault(one.items, []).append(set(one.key))
+    for aspect in shared:
+        longer.setdefault(aspect.items, []).append(set(aspect.key))
     return [
         one
         for one in shared
@@ -102,13 +119,13 @@ def _topics(texts: Sequence[Pairs], own: Sequence[Iterable[Phrase]]) -> list[Asp
     ]
 
 
-def _own(pairs: Pairs, settings: Settings) -> tuple[Phrase, ...]:
+def _own(pairs: Pairs, domain: str) -> tuple[Phrase, ...]:
     """What an item itself is called; of a product, what stands first, as colours and sizes follow."""
     title = _title(pairs)
-    if settings.domain in WORKS and (work := phrases.titled(title)):
+    if domain in WORKS and (work := phrases.titled(title)):
         return (work,)
     texts = [title, *(text for _, text in pairs if text != title)]
-    found = (phrases.phrases(text, first=settings.domain == "product") for text in texts)
+    found = (phrases.phrases(text, first=domain == "product") for text in texts)
     return next((some for some in found if some), ()) or phrases.whole(title)
 
 

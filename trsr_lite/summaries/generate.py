@@ -60,6 +60,7 @@ def summarize(
     wanted = missing(plans, texts)
     before = heights(plans) if deterministic else {}
     progress = _Rounds(on_progress, len(wanted)) if on_progress else None
+    grounding: Grounding | None = None
     while wanted:
         ready = [node for node in wanted.values() if all(child.key in texts for child in node.children)]
         if deterministic:
@@ -67,7 +68,9 @@ def summarize(
         del ready[ROUND:]
         report, rows = progress.next(len(ready)) if progress else None, list[tuple[str, str, str]]()
         keep = rows.append if deterministic else lambda row: store.put(*row)
-        _generate(ready, texts, plans[0].settings, keep, engine(), report, cancel, work)
+        model, settings = engine(), plans[0].settings
+        grounding = grounding or (Grounding(settings, model) if settings.grounded else None)
+        _generate(ready, texts, settings, keep, model, report, cancel, work, grounding)
         store.put_all(rows)
         wanted = {key: node for key, node in wanted.items() if key not in texts}
     summaries, claimed = [], set(cached)
@@ -118,10 +121,10 @@ def _generate(
     on_progress: OnProgress | None,
     cancel: Cancellation | None,
     work: Work,
+    grounding: Grounding | None,
 ) -> None:
     """Generate the texts of nodes whose children are known; (key, kind, text) of each is given to `keep` as it ends."""
     messages, tokens, grammars = list[tuple[str, str]](), list[list[int]](), list[Grammar]()
-    grounding = Grounding(settings, engine) if settings.grounded else None
     for node in ready:
         if cancel:
             cancel.check()

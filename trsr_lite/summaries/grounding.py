@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from trsr_lite.engine.interface import Tokenizer
 from trsr_lite.engine.masks import Grammar
 from trsr_lite.prompts import templates
-from trsr_lite.records import Item
 from trsr_lite.settings import Settings
 from trsr_lite.summaries import aspects, sentence
 from trsr_lite.summaries.plan import Node
 
+LOOKED_AT = 400  # newest items that one summary may speak of: a chain of updates looks at them each time
 NOTHING = " what no words name."
 """How a summary goes on of which nothing can be said, such as of items of signs alone."""
 
@@ -27,7 +27,7 @@ class Grounding:
     def __init__(self, settings: Settings, tokenizer: Tokenizer) -> None:
         self._settings, self._tokenizer = settings, tokenizer
         self._opening = templates.opening(settings.domain)
-        self._items: dict[str, tuple[Item, ...]] = {}
+        self._texts: dict[str, tuple[aspects.Pairs, ...]] = {}
         self._tokens = functools.cache(self._difference)
 
     def grammar(self, node: Node, texts: Mapping[str, str]) -> Grammar:
@@ -35,23 +35,23 @@ class Grounding:
         said = None
         if node.children:
             said = frozenset(key for child in node.children for key in sentence.said(texts[child.key], self._opening))
-        found = aspects.of_items(self._below(node), self._settings, said, len(node.items))
+        found = aspects.of_texts(self._below(node), self._settings.domain, said, len(node.items))
         plain = self._settings.domain == "product"
         return sentence.Place(sentence.Frame(found, self._tokens, sentence.HEADS[node.kind], plain))
 
-    def _below(self, node: Node) -> tuple[Item, ...]:
-        """The items that a node's text is about, oldest first; children are asked for before their parents."""
-        if node.key not in self._items:
-            stack = [node]
-            while stack:
-                one = stack[-1]
-                if missing := [child for child in one.children if child.key not in self._items]:
-                    stack += missing
-                    continue
-                stack.pop()
-                older = (item for child in one.children for item in self._items[child.key])
-                self._items[one.key] = (*older, *one.items)
-        return self._items[node.key]
+    def _below(self, node: Node) -> tuple[aspects.Pairs, ...]:
+        """The shown texts of the newest items that a node is about, oldest first."""
+        stack = [node]
+        while stack:
+            one = stack[-1]
+            if missing := [child for child in one.children if child.key not in self._texts]:
+                stack += missing
+                continue
+            stack.pop()
+            older = (text for child in one.children for text in self._texts[child.key])
+            own = (tuple(templates.shown(item, self._settings)) for item in one.items)
+            self._texts[one.key] = (*older, *own)[-LOOKED_AT:]
+        return self._texts[node.key]
 
     def _difference(self, text: str, before: str) -> tuple[int, ...]:
         """The tokens of a text after another; where that one's own tokens change with it, the text's alone."""
