@@ -167,7 +167,7 @@ def test_stop_cancels_the_request_on_the_server(web: Web, page: Page, gate: Gate
     gate.let(1)
     gate.reached()
     gate.reached()
-    page.until("$('stage').textContent.startsWith('summarize')")
+    page.until("$('stage').textContent.startsWith('reading your history')")
     page.run("$('stop').click()")
     page.until("$('error').textContent.startsWith('Stopped')")
     gate.open()
