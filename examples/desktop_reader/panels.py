@@ -14,6 +14,20 @@ from look import Look
 from trsr_lite import Item, Recommendation, Result
 
 Piece = tuple[str, str]  # text and its tag
+NEAREST = 3
+PARTS = {
+    "model": "the model's yes against no",
+    "recent": "like the newest articles",
+    "tokens": "alike in words",
+    "meaning": "alike in meaning",
+    "words": "shared words",
+    "taste": "your taste",
+    "specific": "rare words",
+    "attributes": "same sections",
+    "popularity": "popular",
+    "neighbours": "read together with yours",
+    "freshness": "new",
+}
 
 
 class Ranking(ttk.Frame):
@@ -157,13 +171,20 @@ def summary_of(result: Result) -> list[Piece]:
 
 
 def why(result: Result, history: Sequence[Item], entry: Recommendation | None) -> list[Piece]:
-    """Why an entry stands where it does: its score, then the summaries behind it, newest last."""
+    """Why an entry stands where it does: its parts, what is nearest to it, and the summaries, newest last."""
     pieces: list[Piece] = []
     if entry:
         level = "  It is level with a neighbour: the difference is within measurement noise (~)." if entry.tied else ""
         pieces += [
             (f"Rank {entry.rank}: {entry.item.title}\n", "heading"),
-            (f"The model's yes against no: {entry.margin:+.2f}, shown as {entry.score:.2f}.{level}\n", ""),
+            (f"The sum of its parts: {entry.margin:+.2f}, shown as {entry.score:.2f}.{level}\n", ""),
+        ]
+        by_size = sorted(entry.parts.items(), key=lambda part: -abs(part[1]))
+        pieces += [(f"– {PARTS.get(name, name)}: {value:+.2f}\n", "item") for name, value in by_size if value]
+        titles = {item.id: item.title for item in history}
+        near = [titles[name] for name in entry.because if name in titles][:NEAREST]
+        pieces += [("Nearest of what you read\n", "heading")] * bool(near) + [
+            (f"– {title}\n", "item") for title in near
         ]
     end = 0
     for node in result.nodes:

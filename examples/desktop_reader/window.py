@@ -69,23 +69,30 @@ class Window:
         """Stop; the list stays as it is."""
         self.worker.cancel()
 
-    def read(self) -> None:
-        """Add the selected article to the history, and rank the others again."""
+    def read(self, feedback: str | None = None) -> None:
+        """Add the selected article to the history, with what its reader thought of it, and rank the others again."""
         item_id = self.ranking.chosen
         if item_id is None:
             return
         item = next(item for item in self.user.candidates if item.id == item_id)
         rest = tuple(other for other in self.user.candidates if other.id != item_id)
         try:
-            user = replace(self.user.appended(item), candidates=rest)
+            user = replace(self.user.appended(item, feedback=feedback), candidates=rest)
         except TrsrError as error:  # such as an article that is older than what was read last
             self._show_error(error)
             return
         self._undo.append(self.user)
         self._become(user)
 
+    def hide(self) -> None:
+        """Take the selected article out of the list; nothing is learned from it."""
+        item_id = self.ranking.chosen
+        if item_id is not None:
+            self._undo.append(self.user)
+            self._become(replace(self.user, candidates=tuple(i for i in self.user.candidates if i.id != item_id)))
+
     def undo(self) -> None:
-        """Take the article that was added last out of the history again."""
+        """Take back what was last read, judged or hidden."""
         if self._undo:
             self._become(self._undo.pop())
 
@@ -211,7 +218,6 @@ class Window:
         root.geometry(f"{width}x{height}")
         root.minsize(*(min(px(size), room) for size, room in zip(SMALLEST, self._screen(), strict=True)))
         root.protocol("WM_DELETE_WINDOW", self.close)
-        self._build_menu()
 
         foot = ttk.Frame(root, padding=(px(14), px(8)))
         foot.pack(side="bottom", fill="x")  # packed first: in a small window the list gives way, not the controls
@@ -239,8 +245,8 @@ class Window:
         self.texts.pack(fill="both", expand=True)
         self.ranking = Ranking(left, self.look, self._show_choice)
         self.ranking.pack(fill="both", expand=True)
-        self.ranking.tree.bind("<Return>", lambda _event: self.read())
         self.ranking.tree.focus_set()
+        self._build_menu()
 
     def _build_menu(self) -> None:
         """Every action with its key, so that the menu is the manual."""
@@ -260,7 +266,15 @@ class Window:
                 for place, name in enumerate(Texts.NAMES)
             ),
         ]
-        self.menu.add_command(label="Read: add to history", accelerator="Return", command=self.read)  # in the list
+        in_list: list[tuple[str, str, str, Callable[[], object]]] = [
+            ("Read: add to history", "Return", "<Return>", self.read),
+            ("Like", "L", "<l>", lambda: self.read("like")),
+            ("Not for me", "D", "<d>", lambda: self.read("dislike")),
+            ("Hide", "H", "<h>", self.hide),
+        ]
+        for label, accelerator, key, action in in_list:
+            self.menu.add_command(label=label, accelerator=accelerator, command=action)
+            self.ranking.tree.bind(key, lambda _event, action=action: action())
         for menu, label, accelerator, key, action in actions:
             menu.add_command(label=label, accelerator=accelerator, command=action)
             self.root.bind(key, lambda _event, action=action: action())

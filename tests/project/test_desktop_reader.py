@@ -231,6 +231,52 @@ def test_until_a_shorter_history_is_ranked_why_shows_what_the_list_rests_on(
     assert "Articles 21" not in shown(window, "Why")
 
 
+@pytest.mark.parametrize(("key", "feedback"), [("l", "like"), ("d", "dislike")])
+def test_a_key_says_what_the_reader_thought_of_an_article(
+    open_window: Open, screen: Screen, news_user: User, key: str, feedback: str
+) -> None:
+    window = open_window(screen)
+    wait(window, lambda: idle(window))
+    judged = order(window)[0]
+    screen.press("Home", key)
+    wait(window, lambda: judged not in order(window) and idle(window))
+    assert (window.user.history[-1].id, window.user.history[-1].feedback) == (judged, feedback)
+    screen.press("ctrl+z")
+    wait(window, lambda: judged in order(window) and idle(window))
+    assert window.user == news_user
+
+
+def test_a_hidden_article_goes_and_nothing_is_learned_from_it(
+    open_window: Open, screen: Screen, news_user: User
+) -> None:
+    window = open_window(screen)
+    wait(window, lambda: idle(window))
+    hidden = order(window)[1]
+    screen.press("Home", "Down", "h")
+    wait(window, lambda: hidden not in order(window) and idle(window))
+    assert window.user.history == news_user.history
+    screen.press("ctrl+z")
+    wait(window, lambda: hidden in order(window) and idle(window))
+
+
+def test_why_names_parts_and_the_nearest_articles(screen: Screen, news_user: User) -> None:
+    from panels import why
+    from trsr_lite import Recommendation, Result
+    from trsr_lite.results import Stats
+
+    near = [item.id for item in news_user.history[:5]]
+    parts = {"words": 0.5, "model": -1.25, "taste": 0.0}
+    entry = Recommendation(1, news_user.candidates[0], 0.3, -0.75, 0.9, False, parts, tuple(near))
+    result = Result("", "none", None, (), (entry,), {"name": "x"}, Stats())
+    lines = "".join(text for text, _ in why(result, news_user.history, entry)).splitlines()
+    assert lines[1:4] == [
+        "The sum of its parts: -0.75, shown as 0.30.",
+        "– the model's yes against no: -1.25",
+        "– shared words: +0.50",
+    ]
+    assert lines[4:] == ["Nearest of what you read", *(f"– {item.title}" for item in news_user.history[:3])]
+
+
 def test_an_article_that_does_not_fit_at_the_end_of_the_history_is_said_and_leaves_all_as_it_was(
     open_window: Open, screen: Screen, news_user: User
 ) -> None:
@@ -508,9 +554,10 @@ def test_tab_reaches_everything_and_the_focus_can_be_seen(ranked: Any, screen: S
 
 
 def test_the_readme_lists_the_keys_of_the_menu(ranked: Any) -> None:
-    documented = re.findall(r"^\| `([^`]+)` \|", (EXAMPLE / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    rows = re.findall(r"^\| (`[^|]+`) \|", (EXAMPLE / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    documented = [key for row in rows for key in re.findall(r"`([^`]+)`", row)]
     named = {menu.entrycget(index, "accelerator") for menu in ranked.menus for index in range(menu.index("end") + 1)}
-    assert len(named) == 10
+    assert len(named) == 13
     assert named <= set(documented)
 
 
