@@ -12,6 +12,7 @@ INSTALL := $(BIN)/python install.py $(VENV)/install.log $(BIN)/python -m pip ins
 
 demo: $(VENV)/.demo
 	$(BIN)/trsr-lite recommend --user examples/news_reader.json --domain news --explain --top 5
+	$(BIN)/trsr-lite summarize --user examples/news_reader.json --domain news
 
 test: $(VENV)/.test lint docs
 	$(BIN)/pytest
@@ -65,7 +66,7 @@ default-model: $(VENV)/.embeddings
 	$(BIN)/trsr-lite convert $(MADE)/recommender --adapter-only --summarizer $(MADE)/summarizer --recommender-type BF16 \
 		--output $(MADE)/bundle --force
 	$(BIN)/python $(MODEL)/assemble.py package $(MADE)
-	$(BIN)/python $(MODEL)/fusion.py $(MADE)/fusion --papers "$(PAPERS)"
+	$(BIN)/python $(MODEL)/fusion.py --papers "$(PAPERS)"
 	$(BIN)/python $(MODEL)/measure.py $(MADE)
 
 screenshot: $(VENV)/.test

@@ -5,8 +5,7 @@
 Four kinds of lists: each MIND reader's last click and each Office shopper's last product against 20 uniform others,
 what MIND readers were really shown, and each author's last paper against 20 others; a history is used whole. The
 weights of `fused` are learned on authors' lists alone (authors are scored by weights that never saw them), with
-statistics of the lists' own items, or of authors' papers and composed texts (`shipped`), as a default has them; with
-`composed too` composed people's lists teach as well.
+statistics of the lists' own items, or with those that the default ships (`shipped`), which ranks so.
 `fitted here` learns on the lists it ranks, cross-fitted by user: what a training run may expect. The data are not part
 of the repository. `--speed` measures time alone: a first call, and the same call again.
 """
@@ -15,10 +14,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +30,11 @@ from trsr_lite.datasets.dataset import Example
 from trsr_lite.engine.llama import LlamaEngine
 from trsr_lite.engine.tensors import Rows
 from trsr_lite.evaluation.baselines import words
+from trsr_lite.io.digests import file_digest
 from trsr_lite.metrics import intervals, ranking
-from trsr_lite.models import default
+from trsr_lite.models import bundle_signals, default
+from trsr_lite.models.bundle import MANIFEST
+from trsr_lite.signals import learned_table, statistics_file
 from trsr_lite.signals.fitting import JudgedList, fit
 from trsr_lite.signals.fusion import Fusion, Weight
 from trsr_lite.signals.ranker import SignalRanker
@@ -41,7 +42,6 @@ from trsr_lite.signals.statistics import Statistics
 from trsr_lite.signals.statistics_builder import StatisticsBuilder
 from trsr_lite.signals.token_table import TokenTable
 
-EXAMPLES = Path(__file__).parents[1] / "examples" / "default_model"
 UNIFORM = {"validation": 0.0, "test": 1.0, "test_negatives": 20}
 SETS: dict[str, dict[str, Any]] = {
     "mind": {"dataset": "mind", "data": "mind/train", "min_items": 3, **UNIFORM},
@@ -49,7 +49,6 @@ SETS: dict[str, dict[str, Any]] = {
     "real": {"dataset": "mind", "data": "mind/dev", "min_items": 2, **UNIFORM, "negatives": "impressions"},
     "authors": {"dataset": "jsonl", "data": "acl", "min_items": 3, **UNIFORM},
 }
-PEOPLE, SHOWN, FAMILIAR, SEED = 1400, 18, 3, 11  # composed people, and what each is shown besides one liked text
 SIGNALS = (
     "tokens",
     "meaning",
@@ -104,24 +103,12 @@ def read(data: Path, name: str, most: int | None) -> Body:
         return Body(list(found.items()), [found.example(number) for number in numbers])
 
 
-def composed() -> Body:
-    """People whose interests are known: a text of one against texts of other topics."""
-    sys.path.insert(0, str(EXAMPLES))
-    from people import World, attributes
-    from texts import read as texts
-
-    world = World(texts(), held_out=False)
-    examples, items = [], {}
-    for number in range(PEOPLE):
-        person = world.person(number, SHOWN, FAMILIAR, SEED)
-        history, shown = (
-            [Item(f"t{text.number}-{person.view}", attributes(text, person.view)) for text in some]
-            for some in (person.history, person.shown)
-        )
-        items |= {item.id: item for item in (*history, *shown)}
-        labels = (1, *[0] * (len(shown) - 1))
-        examples.append(Example(person.name, tuple(history), tuple(shown), labels))
-    return Body(list(items.values()), examples)
+def shipped() -> tuple[Statistics, Fusion]:
+    """What the default ranks by."""
+    manifest = json.loads((default.ADAPTERS / MANIFEST).read_text(encoding="utf-8"))
+    signals = bundle_signals.read(default.ADAPTERS, manifest["signals"], file_digest)
+    found = statistics_file.load(signals.statistics.path)
+    return replace(found, learned=learned_table.shipped(found.tokenizer)), signals.fusion
 
 
 def simple(body: Body) -> Iterator[tuple[str, list[np.ndarray]]]:
@@ -141,30 +128,26 @@ def figures(scores: Sequence[np.ndarray], body: Body) -> dict[str, np.ndarray]:
     return {name: np.array([figure(*pair) for pair in pairs]) for name, figure in FIGURES.items()}
 
 
-def systems(lab: Lab, bodies: dict[str, Body], people: Body) -> Iterator[tuple[str, Scores, dict[str, Any]]]:
+def systems(lab: Lab, bodies: dict[str, Body]) -> Iterator[tuple[str, Scores, dict[str, Any]]]:
     """(set, system -> scores, weights) of each set."""
-    statistics = {name: lab.statistics(body.items) for name, body in [*bodies.items(), ("people", people)]}
-    shipped = lab.statistics([*bodies["authors"].items, *people.items])
+    statistics = {name: lab.statistics(body.items) for name, body in bodies.items()}
+    of_default, fusion = shipped()
     authors = {"own": lab.judged(statistics["authors"], bodies["authors"])}
-    authors["shipped"] = lab.judged(shipped, bodies["authors"])
-    composed_too = [*authors["own"], *lab.judged(statistics["people"], people)]
-    fits = {
-        "fused": fit(authors["own"], SIGNALS),
-        "fused, shipped": fit(authors["shipped"], SIGNALS),
-        "fused, composed too": fit(composed_too, SIGNALS),
-    }
+    authors["shipped"] = lab.judged(of_default, bodies["authors"])
+    fits = {"fused": fit(authors["own"], SIGNALS), "fused, shipped": fit(authors["shipped"], SIGNALS)}
+    fusions = {"fused": fits["fused"].fusion, "fused, shipped": fusion}
     for name, body in bodies.items():
         own = authors["own"] if name == "authors" else lab.judged(statistics[name], body)
-        by_shipped = authors["shipped"] if name == "authors" else lab.judged(shipped, body)
+        by_shipped = authors["shipped"] if name == "authors" else lab.judged(of_default, body)
         found: Scores = dict(simple(body))
         found |= {signal: single(own, signal) for signal in SIGNALS}
-        for label, one in fits.items():
+        for label, one in fusions.items():
             lists = by_shipped if label == "fused, shipped" else own
             # Authors are scored by weights that never saw them.
-            unseen = [one.fusion.scores(judged.numbers, len(judged.labels)) for judged in lists]
-            found[label] = one.scores[: len(lists)] if name == "authors" else unseen
+            unseen = [one.scores(judged.numbers, len(judged.labels)) for judged in lists]
+            found[label] = fits[label].scores if name == "authors" else unseen
         found["fitted here"] = fit(own, SIGNALS).scores
-        yield name, found, {label: one.fusion.to_json()["weights"] for label, one in fits.items()}
+        yield name, found, {label: one.to_json()["weights"] for label, one in fusions.items()}
 
 
 def table(results: dict[str, Any]) -> Iterator[str]:
@@ -213,7 +196,7 @@ def main() -> None:
     bodies = {name: read(args.data, name, args.lists) for name in SETS}
     results: dict[str, Any] = {"sets": {}, "against": {}}
     pooled: dict[str, list[np.ndarray]] = {"fused": [], "fused, shipped": [], "best simple": []}
-    for name, found, weights in systems(lab, bodies, composed()):
+    for name, found, weights in systems(lab, bodies):
         results["weights"] = weights
         values = {system: figures(scores, bodies[name]) for system, scores in found.items()}
         results["sets"][name] = {

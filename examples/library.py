@@ -8,7 +8,8 @@ user = read_user(Path(__file__).with_name("shopper.json"))
 
 with Recommender.load("smollm2", domain="product") as recommender:
     result = recommender.recommend(user, k=3)
+    preference = recommender.summarize(user).summary
 
-print(result.summary)
+print(preference)
 for entry in result:
     print(f"{entry.rank}. {entry.item.title} ({entry.score:.2f})")

@@ -45,12 +45,12 @@ def test_public_names_are_exactly_what_resolves() -> None:
 
 PUBLIC = {
     "run": ["Recommender", "run_async", "Settings", "EngineOptions", "Retrieval", "Catalog", "Cancellation"],
-    "commands": ["train", "convert", "verify", "evaluate"],
-    "options": ["TrainOptions", "PairOptions", "DataOptions", "ConvertOptions", "EvaluateOptions"],
+    "commands": ["train", "tune", "convert", "verify", "evaluate"],
+    "options": ["TrainOptions", "PairOptions", "DataOptions", "ConvertOptions", "EvaluateOptions", "TuneOptions"],
     "data": ["Item", "User", "read_candidates", "read_user", "read_users"],
     "results": [
         "Result", "Recommendation", "SummaryNode", "Summary", "Stats", "Skipped", "Progress", "TrainResult", "Bundle",
-        "ModelFile", "Calibration", "Evaluation", "EvalLists", "Example", "ListOutcome", "CatalogChange",
+        "ModelFile", "Calibration", "Evaluation", "EvalLists", "Example", "ListOutcome", "CatalogChange", "Tuned",
     ],
     "errors": [
         "TrsrError", "Cancelled", "Closed", "DataError", "ModelError", "SettingsError", "StoreError",
@@ -96,9 +96,10 @@ def test_a_result_that_is_public_says_what_its_fields_are() -> None:
         (lambda: trsr_lite.convert("run", "bundle", recommender_typ="F16"), "recommender_type"),
         (lambda: trsr_lite.verify("bundle", "run", max_margn=1), "max_margin"),
         (lambda: trsr_lite.evaluate("bundle", dataset="mind", dta="x"), "data"),
+        (lambda: trsr_lite.tune("bundle", "new", lists="x.jsonl", margin="never"), "margins"),
         (lambda: trsr_lite.Recommender.load("nowhere.gguf", strategi="none"), "strategy"),
     ],
-    ids=["train", "convert", "verify", "evaluate", "load"],
+    ids=["train", "convert", "verify", "evaluate", "tune", "load"],
 )
 def test_a_wrong_keyword_suggests_the_nearest(call: Callable[[], object], near: str) -> None:
     with pytest.raises(trsr_lite.SettingsError, match=r"^there is no (option|setting) ") as caught:

@@ -6,8 +6,8 @@
         for entry in recommender.recommend(user, candidates, k=10):
             print(entry.rank, entry.item.title, entry.score)
 
-`train`, `convert` and `evaluate` are the commands of these names, with the same options as keywords. Names are loaded
-when first used, so that importing this package costs nothing.
+`train`, `tune`, `convert` and `evaluate` are the commands of these names, with the same options as keywords. Names are
+loaded when first used, so that importing this package costs nothing.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from trsr_lite.evaluation.lists import EvalLists as EvalLists
     from trsr_lite.evaluation.outcomes import ListOutcome as ListOutcome
     from trsr_lite.evaluation.request import evaluate as evaluate
+    from trsr_lite.evaluation.tune import Tuned as Tuned
+    from trsr_lite.evaluation.tune import tune as tune
+    from trsr_lite.evaluation.tune_options import TuneOptions as TuneOptions
     from trsr_lite.models.bundle import Bundle as Bundle
     from trsr_lite.models.bundle import ModelFile as ModelFile
     from trsr_lite.models.calibration import Calibration as Calibration
@@ -102,6 +105,8 @@ _HOMES = {
     "TrainOptions": "training.train_options",
     "TrainResult": "training.train_result",
     "TrsrError": "errors",
+    "TuneOptions": "evaluation.tune_options",
+    "Tuned": "evaluation.tune",
     "User": "records",
     "VerificationError": "errors",
     "convert": "conversion.request",
@@ -111,6 +116,7 @@ _HOMES = {
     "read_users": "recommender.user_files",
     "run_async": "recommender.aio",
     "train": "training.request",
+    "tune": "evaluation.tune",
     "verify": "conversion.request",
 }
 

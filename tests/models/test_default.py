@@ -130,13 +130,14 @@ def test_the_package_carries_what_it_says_and_is_small() -> None:
 
 
 @real
-def test_the_prepared_model_fuses_its_margin_with_the_signals_that_the_package_carries(
+def test_the_prepared_model_has_the_signals_that_the_package_carries(
     prepared: bundle.Bundle, data_folder: Path
 ) -> None:
     assert prepared.signals is not None
     shipped = json.loads((default.ADAPTERS / bundle.MANIFEST).read_text())["signals"]
     assert prepared.signals.fusion.to_json() == shipped["fusion"]
-    assert {"model", "taste", "specific", "meaning"} <= set(prepared.signals.fusion.names)
+    assert {"taste", "specific", "recent", "meaning"} <= set(prepared.signals.fusion.names)
+    assert "model" not in prepared.signals.fusion.names, "it added nothing: examples/default_model/README.md"
     facts = prepared.signals.fusion.fitted_on
     assert facts["digest"].startswith("b2:") and facts["lists"] >= 1000
     learned = statistics_file.load(prepared.signals.statistics.path).learned
@@ -144,14 +145,12 @@ def test_the_prepared_model_fuses_its_margin_with_the_signals_that_the_package_c
 
 
 @real
-def test_signals_rank_without_the_model_and_the_default_says_why(
-    data_folder: Path, tmp_path: Path, news_user: User, monkeypatch: pytest.MonkeyPatch
+def test_the_default_ranks_without_loading_weights_and_says_why(
+    data_folder: Path, tmp_path: Path, news_user: User
 ) -> None:
-    places: dict[str, int] = {}
     with Recommender.load(data_dir=data_folder, cache_dir=tmp_path, offline=True, domain="news") as recommender:
-        simple = recommender.with_settings(recommender.settings.updated(signals=("words", "taste", "meaning")))
-        found = simple.recommend(news_user)
-        assert recommender.loaded == (), "no weights were read"
+        found = recommender.recommend(news_user)
+        assert recommender.loaded == () and found.summary is None
         places = {entry.item.id: entry.rank for entry in found}
         reasons = {entry.item.id: entry.because for entry in found}
     assert places["c08"] <= 3 and places["c07"] > 6, "the probe to Saturn before wide collars"
@@ -725,7 +724,7 @@ sys.exit(run(sys.argv[1:]))
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    first, second = guarded_run("recommend", "--offline"), guarded_run("summarize")
+    first, second = guarded_run("recommend", "--offline", "--signals", "model"), guarded_run("summarize")
     assert first["model"]["name"] == "smollm2"
     assert first["stats"]["summary_calls"] == 5
     assert len(first["summary"].split()) > 5
@@ -735,6 +734,7 @@ sys.exit(run(sys.argv[1:]))
 
 
 @real
+@pytest.mark.parametrize("signals", [("all",), ("model",)], ids=["signals", "model"])
 @pytest.mark.parametrize(
     ("name", "domain", "fitting"),
     [
@@ -743,9 +743,10 @@ sys.exit(run(sys.argv[1:]))
     ],
 )
 def test_what_a_person_would_pick_is_on_top(
-    data_folder: Path, tmp_path: Path, name: str, domain: str, fitting: set[str]
+    data_folder: Path, tmp_path: Path, name: str, domain: str, fitting: set[str], signals: tuple[str, ...]
 ) -> None:
     user = read_user(ROOT / "examples" / f"{name}.json")
-    with Recommender.load(data_dir=data_folder, cache_dir=tmp_path, offline=True, domain=domain) as recommender:
+    asked: dict[str, Any] = {"domain": domain, "signals": signals}
+    with Recommender.load(data_dir=data_folder, cache_dir=tmp_path, offline=True, **asked) as recommender:
         best = recommender.recommend(user, k=5, exact=True).recommendations
     assert len({entry.item.id for entry in best} & fitting) >= 4, [entry.item.id for entry in best]

@@ -16,7 +16,7 @@ import click
 import pytest
 
 import trsr_lite
-from trsr_lite import ConvertOptions, EngineOptions, Recommender, cli, read_user
+from trsr_lite import ConvertOptions, EngineOptions, Recommender, TuneOptions, cli, read_user
 from trsr_lite.catalog import build
 from trsr_lite.cli.flags import CONFIGURABLE
 from trsr_lite.options import make
@@ -38,7 +38,7 @@ PAGES = {
 README = PAGES["README.md"]
 START, FORMATS, EMBED = "docs/start.md", "docs/reference/formats.md", "docs/guides/embed.md"
 IMPORT = "docs/guides/import.md"
-SLOW = ("train", "convert", "push", "pull", "evaluate", "bench", "batch", "catalog")
+SLOW = ("train", "convert", "push", "pull", "evaluate", "tune", "bench", "batch", "catalog")
 SLOW_OPTIONS = (
     "-m",
     "--catalog",
@@ -143,6 +143,7 @@ def tiny_model(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     load, evaluate, options = Recommender.load, trsr_lite.evaluate, EngineOptions(threads=1)
     monkeypatch.setattr(Recommender, "load", lambda _, **more: load(tiny, **{"options": options, **more}))
     monkeypatch.setattr(trsr_lite, "evaluate", lambda _, **more: evaluate(tiny, machine=options, **more))
+    monkeypatch.setattr(trsr_lite, "tune", _tune)
     monkeypatch.setattr(trsr_lite, "train", _train)
     monkeypatch.setattr(trsr_lite, "convert", _convert)
 
@@ -151,6 +152,12 @@ def _train(output: str, **options: Any) -> Any:
     """Checks what a run would be; other tests train."""
     request = TrainRequest.of(output, options, {})
     return SimpleNamespace(run=output, options=request.options, best={"recall@3": 0.4})
+
+
+def _tune(model: str, output: str, *, force: bool = False, **options: Any) -> Any:
+    """Checks what a tuning would be; other tests tune."""
+    make(TuneOptions, options)
+    return SimpleNamespace(weights={"words": 1.0}, metrics={"auc": {"after": 0.7}})
 
 
 def _convert(run: str, output: str, **options: Any) -> Any:

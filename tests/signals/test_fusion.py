@@ -1,6 +1,5 @@
 """A fusion refuses what cannot be, learns who is right, and never judges a user by that user's own lists."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -174,38 +173,3 @@ def test_probabilities_are_calibrated_on_the_fitted_lists() -> None:
 
 def test_no_parts_are_zeros() -> None:
     assert total({}, 3).tolist() == [0, 0, 0]
-
-
-def with_model(made: list[JudgedList], strength: float, seed: int = 5) -> list[JudgedList]:
-    """The same lists with a model's margin that knows who is chosen."""
-    rng = np.random.default_rng(seed)
-    margins = [(rng.normal(size=10) + strength * np.asarray(one.labels)).astype(np.float32) * 3 - 7 for one in made]
-    return [replace(one, numbers={**one.numbers, "model": margin}) for one, margin in zip(made, margins, strict=True)]
-
-
-def test_the_model_joins_a_fusion_whose_signals_keep_their_proportions() -> None:
-    learned = fit(lists(), ["words", "taste"]).fusion
-    found = fitting.beside(learned, with_model(lists(80, 1), 1.5), facts={"lists": 80})
-    words, taste, model = (found.fusion.weights[name] for name in ("words", "taste", "model"))
-    before = learned.weights
-    assert words.weight / taste.weight == pytest.approx(before["words"].weight / before["taste"].weight)
-    assert (words.mean, words.scale) == (before["words"].mean, before["words"].scale)
-    assert model.weight > 0.5 and found.fusion.fitted_on == {"lists": 80}
-    one = with_model(lists(1, 9), 1.5)[0]
-    assert found.fusion.scores(one.numbers, 10).argmax() == one.labels.index(1)
-
-
-def test_a_model_that_knows_nothing_gets_no_weight_and_one_that_knows_all_gets_most() -> None:
-    learned = fit(lists(), ["words", "taste"]).fusion
-    for strength, low, high in ((0.0, 0.0, 0.25), (-1.0, 0.0, 0.0), (6.0, 2.0, 90.0)):
-        found = fitting.beside(learned, with_model(lists(80, 1), strength)).fusion
-        assert low <= found.weights["model"].weight <= high, strength
-
-
-def test_a_users_lists_are_judged_by_a_model_weight_that_never_saw_that_user() -> None:
-    learned, made = fit(lists(), ["words"]).fusion, with_model(lists(40, 2, users=8), 1.0)
-    before = fitting.beside(learned, made).scores
-    turned = [replace(one, labels=one.labels[::-1]) if one.user == "u3" else one for one in made]
-    after = fitting.beside(learned, turned).scores
-    same = [np.array_equal(one, other) for one, other in zip(before, after, strict=True)]
-    assert all(kept for kept, one in zip(same, made, strict=True) if one.user == "u3") and not all(same)

@@ -42,6 +42,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "pull": "Fetch a model from the Hugging Face hub.",
         "push": "Publish a bundle on the Hugging Face hub.",
         "train": "Fine-tune a model on histories.",
+        "tune": "Learn the weights of signals from clicks.",
         "convert": "Turn a training run into a verified bundle.",
         "evaluate": "Compare models on held-out lists.",
     },

@@ -49,8 +49,8 @@ def json_bytes(data: Any) -> bytes:
 def print_summary(result: Result, console: Console) -> None:
     """The preference summary in a panel."""
     if result.summary is None and result.recommendations and not any(MODEL in e.parts for e in result.recommendations):
-        console.print(Panel(Text("nothing: other signals ranked", style="dim"), title="What the model knows"))
-    elif result.summary is None:
+        return  # the language model was not asked
+    if result.summary is None:
         text = "no summary: the strategy is none" if result.strategy == "none" else "no summary yet: too few items"
         console.print(Panel(Text(f"{text}; recent items only", style="dim"), title="What the model knows"))
     else:
@@ -139,6 +139,23 @@ def print_signals(signals: Mapping[str, Any] | None, console: Console) -> None:
     facts += [("statistics", f"{statistics['file']} ({statistics['size']} bytes, {statistics['digest']})")]
     facts += [("fitted on", _plain(fusion["fitted_on"]) or "unknown")]
     print_facts("Signals, and their weights", facts, console)
+
+
+def print_tuning(found: Mapping[str, Any], console: Console) -> None:
+    """The weights that were learned, and how they rank people that they never saw."""
+    facts = [(name, f"{weight:.3f}") for name, weight in found["weights"].items()]
+    print_facts("Signals, and their weights", facts, console)
+    table = Table("figure", "before", "after", "change [95 %]", title=f"{found['lists']} lists, {found['users']} users")
+    for name, one in found["metrics"].items():
+        before, change = "–", "–"
+        if "before" in one:
+            before = f"{one['before']:.3f}"
+            change = f"{one['value']:+.3f}" + (
+                f" [{one['low']:+.3f}, {one['high']:+.3f}]" if one["low"] is not None else ""
+            )
+        table.add_row(name, before, f"{one['after']:.3f}", change)
+    console.print(table)
+    console.print(Text(f"bundle: {found['bundle']}"))
 
 
 def print_stats(result: Result, console: Console) -> None:

@@ -27,7 +27,7 @@ from trsr_lite.datasets import origin
 from trsr_lite.errors import SettingsError, TrsrError, VerificationError
 from trsr_lite.io import files
 from trsr_lite.io.digests import file_digest
-from trsr_lite.models import bundle
+from trsr_lite.models import bundle, bundle_folder
 from trsr_lite.models.bundle import Bundle, ModelFile
 from trsr_lite.models.calibration import Calibration
 from trsr_lite.models.speed import measure
@@ -76,7 +76,7 @@ class Conversion:
         data_dir: Path | None = None,
         on_step: OnStep | None = None,
     ) -> None:
-        staging.check(target, force=force)
+        bundle_folder.check(target, force=force)
         self.run, self.options, self.offline = run, options, offline
         self.on_step = on_step or (lambda _: None)
         self.record, train_options, self.lists = usable(run, options)

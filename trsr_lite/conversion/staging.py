@@ -16,36 +16,14 @@ from typing import Any
 
 import orjson
 
-from trsr_lite.errors import ModelError, SettingsError, TrsrError
+from trsr_lite.errors import ModelError, TrsrError
 from trsr_lite.io import files, lock
-from trsr_lite.models.bundle import MANIFEST
+from trsr_lite.models import bundle_folder
 
 KIND = "convert"
 MARKS = "steps.json"
 WHOLE, REPLACED = "bundle", "replaced"  # what `finish` moves, on its way
 AGAIN = "finished steps are kept: make room, then run the same command again"
-
-
-def check(target: Path, *, force: bool) -> None:
-    """Raise `SettingsError` where a bundle must not be made at `target`, or `ModelError` where nobody can tell."""
-    with files.granted(target, "looked at", hint="name another folder"):
-        if not target.exists():
-            return
-        if not force:
-            raise SettingsError(f"{target}: already exists", hint="replace it with `--force`, or name another folder")
-        if not _is_bundle(target):
-            raise SettingsError(
-                f"{target}: is not a bundle, so `--force` does not delete it", hint="name another folder"
-            )
-
-
-def _is_bundle(folder: Path) -> bool:
-    """Whether a folder has the manifest of a bundle; other programs have a file of that name, too."""
-    try:
-        data = orjson.loads((folder / MANIFEST).read_bytes())
-    except (FileNotFoundError, NotADirectoryError, orjson.JSONDecodeError):
-        return False
-    return isinstance(data, dict) and "schema" in data and "recommender" in data
 
 
 def alone(target: Path) -> AbstractContextManager[None]:
@@ -66,7 +44,7 @@ class Staging:
         self.folder = beside(target)
         with files.checked(self.folder):
             self._undo_finish()
-            check(target, force=force)
+            bundle_folder.check(target, force=force)
             inputs = orjson.loads(orjson.dumps(inputs))
             self._marks = self._read()
             if self._marks.get("inputs") != inputs:

@@ -9,7 +9,7 @@ The same lists give the same weights.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from trsr_lite.errors import DataError
 from trsr_lite.signals.fusion import FARTHEST, NAMES, Fusion, Weight
-from trsr_lite.signals.signal import MODEL, Numbers
+from trsr_lite.signals.signal import Numbers
 
 PENALTY = 1e-3  # on the square of each weight, against signals that tell two stories of one thing
 SWEEPS = 200
@@ -48,24 +48,6 @@ def fit(
     lists: Sequence[JudgedList], names: Sequence[str], *, folds: int = FOLDS, facts: Mapping[str, Any] | None = None
 ) -> Fit:
     """Learn weights for these signals; raises `DataError` where there is nothing to learn from."""
-    return _cross_fitted(lists, lambda seen: _weights(seen, names) if seen else _even(names), folds, facts)
-
-
-def beside(fusion: Fusion, lists: Sequence[JudgedList], *, facts: Mapping[str, Any] | None = None) -> Fit:
-    """Learn how much the model's margin counts beside a fusion whose signals keep their proportions.
-
-    So few lists do, and they may be of another kind than those that the fusion was fitted on: two weights are learned,
-    the model's and one for all others together. Raises `DataError` where there is nothing to learn from.
-    """
-    return _cross_fitted(lists, lambda seen: _beside(fusion, seen) if seen else fusion, FOLDS, facts)
-
-
-def _cross_fitted(
-    lists: Sequence[JudgedList],
-    learn: Callable[[Sequence[JudgedList]], Fusion],
-    folds: int,
-    facts: Mapping[str, Any] | None,
-) -> Fit:
     useful = [place for place, one in enumerate(lists) if 0 < sum(one.labels) < len(one.labels)]
     if len(useful) < folds:
         raise DataError(
@@ -75,10 +57,11 @@ def _cross_fitted(
     fold = np.array([_fold(one.user or str(place), folds) for place, one in enumerate(lists)])
     scores: list[Numbers] = [np.zeros(0, np.float32)] * len(lists)
     for number in range(folds):
-        fusion = learn([lists[place] for place in useful if fold[place] != number])
+        seen = [lists[place] for place in useful if fold[place] != number]
+        fusion = _weights(seen, names) if seen else _even(names)
         for place in np.flatnonzero(fold == number).tolist():
             scores[place] = fusion.scores(lists[place].numbers, len(lists[place].labels))
-    fusion = learn([lists[place] for place in useful])
+    fusion = _weights([lists[place] for place in useful], names)
     temperature, bias = _calibration([scores[place] for place in useful], [lists[place].labels for place in useful])
     return Fit(replace(fusion, temperature=temperature, bias=bias, fitted_on=dict(facts or {})), scores)
 
@@ -97,17 +80,6 @@ def _weights(lists: Sequence[JudgedList], names: Sequence[str]) -> Fusion:
     found = _descended(np.array([column for _, column in known]), lists)
     weights = [replace(weight, weight=float(one)) for (weight, _), one in zip(known, found, strict=True)]
     return Fusion(dict(zip(ordered, weights, strict=True)))
-
-
-def _beside(fusion: Fusion, lists: Sequence[JudgedList]) -> Fusion:
-    """The model's weight, and one factor for all weights of the fusion."""
-    rest, others = _standardized(
-        np.concatenate([fusion.scores(one.numbers, len(one.labels)).astype(np.float64) for one in lists])
-    )
-    model, column = _standardized(np.concatenate([_column(one, MODEL) for one in lists]))
-    factor, weight = _descended(np.array([others, column]), lists).tolist()
-    kept = {name: replace(one, weight=one.weight * factor / rest.scale) for name, one in fusion.weights.items()}
-    return Fusion({**kept, MODEL: replace(model, weight=weight)})
 
 
 def _standardized(values: Floats) -> tuple[Weight, Floats]:
