@@ -112,7 +112,7 @@ def tune(
     bundle_folder.check(target, force=force)
     lists = _read(asked.lists)
     with ExitStack() as opened:
-        folders = {"cache_dir": cache_dir, "data_dir": data_dir, "offline": offline}
+        folders: dict[str, Any] = {"cache_dir": cache_dir, "data_dir": data_dir, "offline": offline}
         recommender = opened.enter_context(
             Recommender.load(model, options=machine, progress=progress, **folders, **{**changes, "signals": (MODEL,)})
         )
@@ -123,14 +123,15 @@ def tune(
             numbers = _with_margins(numbers, recommender, lists, progress)
         judged = _judged(lists, numbers)
         names = sorted({name for one in numbers for name in one})
-        facts = {"lists": len(judged), "digest": lists.digest(), "users": len(set(lists.users()))}
+        users = len(set(lists.users()))
+        facts = {"lists": len(judged), "users": users, "digest": lists.digest()}
         found = fitting.fit(judged, names, facts=facts)
         before = _before(bundle, numbers, judged)
         signals = bundle_signals.make(statistics, found.fusion, file_digest)
         bundle_folder.write(bundle, signals, target, force=force)
     weights = {name: round(found.fusion.weights[name].weight, 4) for name in found.fusion.names}
     metrics = _compared(judged, found.scores, before, lists.users())
-    return Tuned(bundles.load(target, file_digest), len(judged), facts["users"], weights, metrics)
+    return Tuned(bundles.load(target, file_digest), len(judged), users, weights, metrics)
 
 
 def _read(path: str) -> EvalLists:
