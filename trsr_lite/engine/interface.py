@@ -47,7 +47,7 @@ class EngineOptions:
     """The machine's side of running a model; with `ctx_size` None, a context grows to the model's own size at most."""
 
     threads: int | None = option(
-        "CPU threads.", default=None, at_least=1, unset="the physical cores this process may use", metavar="N"
+        "CPU threads.", default=None, at_least=1, unset="as many as cores are free", metavar="N"
     )
     gpu_layers: int | None = option(
         "Layers on the GPU; -1 means all.", default=None, at_least=-1, unset="all, where a GPU can be used", metavar="N"

@@ -75,7 +75,7 @@ class Recommender(Resident):
 
         `changes` replace single settings, such as `strategy="none"` or `domain="news"` (see `Settings`). Summaries are
         kept in `cache_dir`, the prepared default in `data_dir`; both default to the system's folders for this user.
-        Margins are stored beside the summaries, as long as that file has at most `cache_size` bytes (default 256 MiB, 0
+        Margins are stored beside the summaries, as long as that file has at most `cache_size` bytes (default 256 MB, 0
         stores none): what was ranked before is ranked again without a model.
 
         Models are freed after `unload_after` idle seconds, and loaded again when needed. `max_memory` bytes are about

@@ -22,7 +22,7 @@ from trsr_lite.prompts.templates import PROMPT_VERSION
 logger = logging.getLogger(__name__)
 
 ARITHMETIC = 1  # raise when this package computes a margin in another way
-CACHE_BYTES = 256 << 20
+CACHE_BYTES = 256_000_000
 """Most bytes of a store that holds margins, where nobody says otherwise: some two million margins."""
 
 VARIABLES = 500  # SQLite allows at least 999 in one statement
