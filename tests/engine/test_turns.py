@@ -17,7 +17,7 @@ import pytest
 
 from tests.engine.test_llama import ANSWERS, several, some_tokens
 from trsr_lite import Cancellation, Cancelled, EngineOptions
-from trsr_lite.engine import llama, turns
+from trsr_lite.engine import llama, load, turns
 from trsr_lite.engine.llama import LlamaEngine
 from trsr_lite.engine.turns import Turns
 from trsr_lite.io import folders
@@ -249,6 +249,8 @@ def test_only_the_owner_may_open_the_locks(tmp_path: Path) -> None:
 @pytest.fixture
 def engine(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LlamaEngine]:
     monkeypatch.setattr(llama, "default_threads", lambda: 2)
+    monkeypatch.setattr(load, "runnable", lambda: 0)  # on a machine where nobody else computes
+    monkeypatch.setattr(load.Load, "look", lambda _: False)
     engine = LlamaEngine(tiny, identity="tiny")
     yield engine
     engine.close()
@@ -267,6 +269,15 @@ def test_an_engine_holds_the_turn_while_it_computes_and_never_between_calls(engi
     assert any(held)
     assert other._try("turn")
     other._release("turn")
+
+
+def test_an_engine_whose_threads_leave_room_takes_no_turn(engine: LlamaEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Turns(folders.runtime())
+    other.take(never)
+    monkeypatch.setattr(engine._load, "now", 1)
+    monkeypatch.setattr(load, "runnable", lambda: 9)
+    assert len(engine.margins(some_tokens(20), several((5, 6)), ANSWERS)) == 2, "it did not wait for the other's turn"
+    other.end()
 
 
 def test_a_call_that_waits_for_its_turn_can_be_cancelled(engine: LlamaEngine) -> None:

@@ -70,9 +70,10 @@ class LlamaEngine:
     ) -> None:
         self.identity = identity
         self.options = options or EngineOptions()
-        self.threads = self.options.threads or default_threads()
+        self._cores = default_threads()
+        self.threads = self.options.threads or self._cores
         self._load = Load(self.threads, fixed=self.options.threads is not None)
-        self._turns = Turns(background=background) if self._shares_cores else None
+        self._turns = Turns(background=background) if self._fills(self.threads) else None
         self.room: int | None = None
         self.evaluated = 0
         self._prefixes, self._keep = Prefixes(), keep
@@ -284,7 +285,7 @@ class LlamaEngine:
         wanted: Sequence[int] = (),
     ) -> None:
         """One decode; raises `Cancelled` where the call was stopped."""
-        if self._turns and self._turns.take(self._abort.is_set):
+        if self._turns and self._fills(self._load.now) and self._turns.take(self._abort.is_set):
             self._load.waited()
         if self._abort.is_set() or not context.decode(tokens, positions, sequences, wanted):
             raise Cancelled("stopped on request")
@@ -292,6 +293,8 @@ class LlamaEngine:
             self._turns.done()
         if self._load.look():
             context.compute_with(self._load.now)
+            if self._turns and not self._fills(self._load.now):  # the cores have room for others beside so few threads
+                self._turns.end()
         self.evaluated += len(tokens)
 
     def ends(self, token: int) -> bool:
@@ -302,10 +305,9 @@ class LlamaEngine:
         """Bytes of one generated token."""
         return self._model.piece(token)
 
-    @property
-    def _shares_cores(self) -> bool:
-        """Whether a second process like this one would need the cores of this one."""
-        return not native.offloads() and self.threads > 1 and 2 * self.threads > default_threads()
+    def _fills(self, threads: int) -> bool:
+        """Whether a second process of so many threads would need the cores of this one."""
+        return threads > 1 and 2 * threads > self._cores and not native.offloads()
 
     def _special(self, token: int) -> str:
         return self._model.piece(token, special=True).decode(errors="replace") if token >= 0 else ""
