@@ -44,7 +44,7 @@ def test_storygraph_reads_quarters_of_stars_and_what_was_not_finished() -> None:
         ("The Long Thaw", 4.25, "2026-01-09"),
         ("A Grammar of Rivers", None, "2026-02-01"),
     ]
-    assert found.history[2]["finished"] == "no"
+    assert [item.get("feedback") for item in found.history] == [None, None, "skip"]
     assert found.history[1]["moods"] == "adventurous, reflective"
     assert titles(found.candidates) == ["Harbour Lights"]
 

@@ -12,10 +12,13 @@ from tests.conftest import ROOT
 from trsr_lite.io.remote import RemotePath
 
 NEWS = str(ROOT / "examples" / "news_reader.json")
+BOOKS = str(ROOT / "examples" / "exports" / "goodreads.csv")
 MINE = "years of work"
 # Every option that names an output, as a command; `{}` is the output, `{model}` a tiny model, `{data}` a folder.
 FILES = {
     "catalog build --output": "catalog build {data}/items.jsonl --output {}",
+    "import --output": "import {books} --output {}",
+    "import --candidates-output": "import {books} --candidates-output {}",
     "catalog build --rejects": "catalog build {data}/items.jsonl --output {data}/new.catalog --rejects {}",
     "catalog add --rejects": "catalog add {data}/old.catalog {data}/items.jsonl --rejects {}",
     "evaluate --report": "evaluate --lists {data}/lists.jsonl -m {model} --strategy none --report {}",
@@ -57,7 +60,7 @@ def data(tmp_path: Path, run: Run) -> Path:
 
 
 def words(command: str, output: Path, data: Path, model: Path) -> list[str]:
-    return [word.format(str(output), data=data, model=model, news=NEWS) for word in command.split()]
+    return [word.format(str(output), data=data, model=model, news=NEWS, books=BOOKS) for word in command.split()]
 
 
 @pytest.mark.parametrize("option", FILES)

@@ -82,8 +82,8 @@ def _mention_language(user: User, bundle: Bundle) -> None:
     if found := languages.unread(user.history, base):
         logger.warning(
             "the history looks %s, but %s reads English: expect poor summaries and margins; "
-            "`--strategy none` omits summaries, and %s read it",
-            *(found, bundle.name, languages.READERS),
+            "`--strategy none` omits summaries, and `trsr-lite models` lists models of more languages",
+            *(found, bundle.name),
         )
 
 

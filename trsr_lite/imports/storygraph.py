@@ -1,6 +1,6 @@
 """StoryGraph: *Manage account → Export StoryGraph library*, a CSV of every book.
 
-Invariant: `to-read` is no history; a book that was not finished is, and says so.
+Invariant: `to-read` is no history. A book that was not finished is, and speaks against its like unless it has stars.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _STARS = 5
 def _read(source: Source, reading: Reading) -> Iterator[Entry]:
     for row in table.rows(source, reading):
         status, isbn = row["Read Status"], row["ISBN/UID"]
-        wanted = status == "to-read"
+        wanted, rating = status == "to-read", ratings.stars(row["Star Rating"], _STARS)
         read = row["Last Date Read"] or row["Dates Read"].rpartition("-")[2]
         yield Entry(
             row["Title"],
@@ -30,10 +30,10 @@ def _read(source: Source, reading: Reading) -> Iterator[Entry]:
                 "moods": row["Moods"],
                 "pace": row["Pace"],
                 "tags": row["Tags"],
-                "finished": "no" if status == "did-not-finish" else "",
             },
-            ratings.stars(row["Star Rating"], _STARS),
-            wanted=wanted,
+            rating,
+            "skip" if status == "did-not-finish" and rating is None else "",
+            wanted,
         )
 
 

@@ -15,7 +15,6 @@ from trsr_lite.records import Item
 
 ENGLISH_ONLY = ("smollm",)
 """Beginnings of the names of bases that read English alone."""
-READERS = "multilingual bases such as Qwen2.5 (`convert/recipes`)"
 LEAST_LETTERS = 40
 LEAST_WORDS = 4  # common words of one language that must be there
 LONGEST = 500  # characters of one text that are looked at
