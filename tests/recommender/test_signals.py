@@ -276,6 +276,30 @@ def test_a_sentence_names_what_is_near_what_is_shared_and_what_the_model_says(si
     assert explain(unread, user, bundle, "news") == "nothing in the history speaks for it or against it"  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("times", "domain", "said"),
+    [
+        ((1_772_323_200.0, 1_773_000_000.0), "news", 'like "A" and "B", which you read in March 2026'),
+        (
+            (1_772_323_200.0, 1_767_225_600.0),
+            "product",
+            'like "A", which you chose in March 2026, and "B", which you chose in January 2026',
+        ),
+        ((1_772_323_200.0, None), "item", 'like "A", which you chose in March 2026, and "B"'),
+        ((None, 1_772_323_200.0), "item", 'like "A", and "B", which you chose in March 2026'),
+        ((None, None), "news", 'like "A" and "B"'),
+        ((-9e10, None), "news", 'like "A" and "B"'),
+    ],
+)
+def test_times_of_reading_are_named_where_the_history_has_them(
+    times: tuple[float | None, float | None], domain: str, said: str, make_recommender: Make
+) -> None:
+    history = tuple(Item(name, {"title": name, "url": "a/b"}, time) for name, time in zip("AB", times, strict=True))
+    candidate = Item("x", {"title": "X", "url": "a/b"})
+    entry = Recommendation(1, candidate, 0.5, 0.0, None, False, {"words": 0.0}, because=("A", "B"))
+    assert explain(entry, User("u", history), make_recommender().bundle, domain) == said
+
+
 def test_no_reason_names_what_was_disliked_and_the_model_is_told_so(
     fused: Callable[..., Recommender], news_user: User, fake: FakeEngine
 ) -> None:

@@ -1,16 +1,18 @@
 """Why a candidate stands where it does, in words for the user.
 
-Invariant: a sentence says only what the result holds: history items that signals found near, values that both have in
-an attribute, and what each part adds. Where nothing is known it says so, and invents no reason.
+Invariant: a sentence says only what the result holds: liked history items that signals found near, values that both
+have in an attribute, and what each part adds. Where nothing is known it says so, and invents no reason.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+from trsr_lite import feedback
 from trsr_lite.domains import domain as domains
 from trsr_lite.models.bundle import Bundle
+from trsr_lite.prompts import attributes
 from trsr_lite.prompts.templates import fold
 from trsr_lite.records import Item, User
 from trsr_lite.results import Recommendation
@@ -19,12 +21,13 @@ from trsr_lite.signals.signal import MODEL
 NEAREST = 2  # history items that a sentence names
 SHARED = 3  # values that it names
 SHORT = 40  # characters: a longer value is a text, not a property
-VERBS = {"item": "of", "product": "which you chose in"}  # nobody knows whether a product was bought
+CHOSE = {"product": "chose"}  # nobody knows whether a product was bought
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def explain(entry: Recommendation, user: User, bundle: Bundle, domain: str) -> str:
     """One line, such as `like "Comet returns", which you read in March 2026; the model says yes (0.81)`."""
-    history = {item.id: item for item in user.history}
+    history = {item.id: item for item in feedback.liked(user.history)}
     near = [history[name] for name in entry.because if name in history][:NEAREST]
     reasons = [_likeness(near, domain)] if near else []
     if shared := _shared(entry.item, near):
@@ -37,12 +40,27 @@ def explain(entry: Recommendation, user: User, bundle: Bundle, domain: str) -> s
 
 
 def _likeness(items: Sequence[Item], domain: str) -> str:
-    named = []
+    """Titles, and when the user had them; items of the same month are named together."""
+    groups: list[tuple[str, list[str]]] = []
     for item in items:
-        verb = VERBS.get(domain) or f"which you {domains.of(domain).did} in"
-        when = "" if item.time is None else f", {verb} {datetime.fromtimestamp(item.time, UTC):%B %Y}"
-        named.append(f'"{fold(item.title)}"{when}')
-    return f"like {' and '.join(named)}"
+        title, month = f'"{fold(item.title)}"', _month(item)
+        if groups and groups[-1][0] == month:
+            groups[-1][1].append(title)
+        else:
+            groups.append((month, [title]))
+    did = CHOSE.get(domain) or domains.of(domain).did
+    named = [f"{' and '.join(titles)}{f', which you {did} in {month}' if month else ''}" for month, titles in groups]
+    return f"like {', and '.join(named)}"
+
+
+def _month(item: Item) -> str:
+    """The month of an item's time; empty where it has none, or one that no calendar has."""
+    if item.time is None:
+        return ""
+    try:
+        return f"{EPOCH + timedelta(seconds=item.time):%B %Y}"
+    except OverflowError:
+        return ""
 
 
 def _shared(candidate: Item, items: Sequence[Item]) -> list[str]:
@@ -50,7 +68,7 @@ def _shared(candidate: Item, items: Sequence[Item]) -> list[str]:
     found = [
         fold(value)
         for name, value in candidate.attributes.items()
-        if name != "title" and len(value) <= SHORT
+        if name != "title" and len(value) <= SHORT and attributes.for_people(name, value)
         for item in items
         if item.attributes.get(name, "").casefold() == value.casefold()
     ]
