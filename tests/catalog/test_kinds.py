@@ -301,7 +301,7 @@ def test_a_catalog_of_the_version_before_is_read_but_not_changed(tmp_path: Path)
         assert (old.info()["version"], old.info()["times"]) == (2, None)
         assert [item.id for item in old.retrieve([Item("h", {"title": "등산화를"})])] == ["k"]
         assert old.retrieve([Item("h", {"title": "등산화"})]) == []  # as it was built
-    with pytest.raises(DataError, match=r"was built by an older trsr-lite .catalog version 2; this one changes 3"):
+    with pytest.raises(DataError, match=r"was built by an older trsr-lite .catalog version 2; this one changes 4"):
         build.add([tmp_path / "items.jsonl"], tmp_path / "c")
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from trsr_lite.catalog import database, rows
+from trsr_lite.catalog import interactions as users
 from trsr_lite.catalog.rejects import Rejects, beside
 from trsr_lite.catalog.rows import CatalogRow
 from trsr_lite.catalog.writer import Changes, Writer
@@ -40,6 +41,8 @@ class CatalogChange:
     same: items that were there already.
     removed: items that were taken out.
     repeated: those of `replaced` whose earlier text came in the same reading.
+    users: users whose interactions were counted.
+    unknown: different items of theirs that the catalog has not.
     rejected: rows that cannot be used.
     rejects: where they are kept, with those whose id came before with another text; None where there are none.
     notes: what was left out of rows that count, or was read otherwise than it looks, a line each.
@@ -50,6 +53,8 @@ class CatalogChange:
     same: int = 0
     removed: int = 0
     repeated: int = 0
+    users: int = 0
+    unknown: int = 0
     rejected: int = 0
     rejects: Path | None = None
     notes: tuple[str, ...] = ()
@@ -64,6 +69,7 @@ def build(
     sources: Sequence[str | Path],
     path: str | Path,
     *,
+    interactions: str | Path | None = None,
     rejects: str | Path | None = None,
     strict: bool = False,
     force: bool = False,
@@ -72,8 +78,10 @@ def build(
     """A new catalog at `path` of the items in all sources (`.jsonl`, `.ndjson`, `.csv`, `.parquet`; `-` is stdin).
 
     Bad rows go to `rejects` (default: `<path>.rejects.jsonl`, with a number where that is taken); `strict` makes the
-    first an error. Of rows with one id the last counts. Raises `SettingsError` where `path` or `rejects` exists and
-    `force` is not set. Raises `DataError` where no item can be used, and `StoreError` where the file cannot be written.
+    first an error. Of rows with one id the last counts. `interactions` is a file of what users had (see
+    `catalog.interactions`). What is popular, and what users of the same items had, is then found too. Raises
+    `SettingsError` where `path` or `rejects` exists and `force` is not set. Raises `DataError` where no item can be
+    used, and `StoreError` where the file cannot be written.
     """
     target = Path(path)
     with _written(target):
@@ -93,6 +101,7 @@ def build(
                 if not writer.changes.new:
                     raise _empty(sources, rejected)
                 writer.finish()
+                notes += _count(writer, interactions)
                 connection.execute("COMMIT")
                 connection.execute("VACUUM INTO ?", (str(whole),))  # a sixth less: merging has left free pages
             _sync(whole, target)
@@ -109,6 +118,7 @@ def add(
     sources: Sequence[str | Path],
     path: str | Path,
     *,
+    interactions: str | Path | None = None,
     rejects: str | Path | None = None,
     strict: bool = False,
     force: bool = False,
@@ -116,13 +126,15 @@ def add(
 ) -> CatalogChange:
     """Put the items of all sources into the catalog at `path`; an id that is known gets its new text.
 
-    `force` is for a file of `rejects` that exists. Raises as `build` does; then the catalog is as it was.
+    `interactions` are counted in place of those that were counted before; with them, `sources` may be empty. `force` is
+    for a file of `rejects` that exists. Raises as `build` does; then the catalog is as it was.
     """
     target = Path(path)
     with _changing(target) as writer, _rejecting(target, rejects, sources, strict=strict, force=force) as rejected:
         notes = _put_all(writer, sources, rejected, progress)
-        if writer.changes == Changes():
+        if writer.changes == Changes() and (sources or interactions is None):
             raise _empty(sources, rejected)
+        notes += _count(writer, interactions)
     return _outcome(writer, rejected, notes)
 
 
@@ -174,6 +186,19 @@ def _put_all(
         for place in writer.put([item for _, item in chunk]):
             row, item = chunk[place]
             rejects.list(row, f"the id {item.id!r} came before with another text; the last counts")
+    return tuple(notes.lines())
+
+
+def _count(writer: Writer, interactions: str | Path | None) -> tuple[str, ...]:
+    """Count the users of a file; returns what was noted on the way."""
+    if interactions is None:
+        return ()
+    notes = Notes()
+    writer.count(users.read(interactions, notes))
+    if not writer.changes.users:
+        raise DataError(
+            f"{interactions}: no user had an item of this catalog", hint="its `item_id` are the ids of the items"
+        )
     return tuple(notes.lines())
 
 

@@ -52,6 +52,7 @@ class Catalog:
         sources: str | Path | Sequence[str | Path],
         path: str | Path,
         *,
+        interactions: str | Path | None = None,
         rejects: str | Path | None = None,
         strict: bool = False,
         force: bool = False,
@@ -63,16 +64,21 @@ class Catalog:
         file `rejects` (default: `<path>.rejects.jsonl`); `strict` makes the first an error. Of rows with one id the
         last counts. Raises `SettingsError` where `path` or `rejects` exists without `force`. Raises `DataError` where
         no item can be used, and `StoreError` where the file cannot be written.
+
+        `interactions` is a JSON Lines file of what users had, a line `{"user_id", "item_id", "time"?, "feedback"?}`.
+        `retrieve` then also finds what is popular, and what users of the same items had.
         """
-        change = build.build(_several(sources), path, rejects=rejects, strict=strict, force=force, progress=progress)
+        options: Any = {"interactions": interactions, "rejects": rejects, "strict": strict, "force": force}
+        change = build.build(_several(sources), path, progress=progress, **options)
         catalog = cls(path)
         catalog.change = change
         return catalog
 
     def add(
         self,
-        sources: str | Path | Sequence[str | Path],
+        sources: str | Path | Sequence[str | Path] = (),
         *,
+        interactions: str | Path | None = None,
         rejects: str | Path | None = None,
         strict: bool = False,
         force: bool = False,
@@ -80,9 +86,11 @@ class Catalog:
     ) -> CatalogChange:
         """Put the items of all sources in; an id that is there already gets its new text.
 
-        `force` is for a file of `rejects` that exists. Raises as `build` does; then the catalog is as it was.
+        `interactions` are counted in place of those before. `force` is for a file of `rejects` that exists. Raises as
+        `build` does; then the catalog is as it was.
         """
-        return build.add(_several(sources), self.path, rejects=rejects, strict=strict, force=force, progress=progress)
+        options: Any = {"interactions": interactions, "rejects": rejects, "strict": strict, "force": force}
+        return build.add(_several(sources), self.path, progress=progress, **options)
 
     def remove(self, ids: Iterable[str], *, missing_ok: bool = False) -> CatalogChange:
         """Take items out by their ids; raises `DataError` for an unknown one unless `missing_ok`."""
@@ -102,8 +110,9 @@ class Catalog:
     ) -> list[Item]:
         """The items that a user with this history (oldest first) and summary may like, best first.
 
-        Never an item of the history. At most `options.count` (or `options`, where it is a number); fewer where fewer
-        share a word with either and pass the filters. Raises as `check` does.
+        Never an item of the history, and at most `options.count` (or `options`, where it is a number). Each shares a
+        word with either and passes the filters. Where users were counted, what is popular or what they had too is found
+        as well. Raises as `check` does.
         """
         wanted = _asked(options)
         with self._reading() as connection:
@@ -134,6 +143,7 @@ class Catalog:
             "items": facts["items"],
             "attributes": attributes,
             "times": times,
+            "users": facts.get("users", 0),
             "terms": terms,
             "text_bytes": facts["text_bytes"],
             "file_bytes": self.path.stat().st_size,
@@ -213,7 +223,7 @@ def _several(sources: str | Path | Sequence[str | Path]) -> Sequence[str | Path]
 
 def _times(connection: sqlite3.Connection) -> list[str] | None:
     """The first and the last time of the items in ISO 8601. None where no item has one, or the file is older."""
-    if database.version(connection) < database.SCHEMA:
+    if database.version(connection) < database.TIMED:
         return None
     first, last = connection.execute("SELECT min(time), max(time) FROM items").fetchone()
     if first is None:

@@ -7,7 +7,9 @@ no view and no table of another name. What SQLite complains of is said with the 
     search      FTS5 over title and text; contentless, so that no text is stored twice
     vocabulary  term -> items that have it; kept exact, because asking FTS5 takes as long as the term is frequent
     attributes  name -> items that have it; kept exact, so that a filter on a name that no item has is an error
-    facts       items, digest, text_bytes
+    popularity  place, from the most popular on -> row, and the users who had it
+    neighbours  row -> rows of items that the same users had, and how alike; what is not counted has none
+    facts       items, digest, text_bytes, rows (the last that was given), users (that were counted)
 """
 
 from __future__ import annotations
@@ -21,9 +23,10 @@ from pathlib import Path
 from trsr_lite.errors import DataError, StoreError, TrsrError
 
 APPLICATION = 0x54525343  # "TRSC": tells a catalog from other SQLite files
-SCHEMA = 3  # 2 had no column of times, lists were texts, and Korean was cut at spaces only
-READ = (2, SCHEMA)
-PLAIN = frozenset({"items", "vocabulary", "attributes", "facts"})
+SCHEMA = 4  # 3 counted no users; 2 had no column of times, lists were texts, and Korean was cut at spaces only
+TIMED, COUNTED = 3, 4  # the first versions with times, and with users
+READ = (2, 3, SCHEMA)
+PLAIN = frozenset({"items", "vocabulary", "attributes", "popularity", "neighbours", "facts"})
 VIRTUAL = {"search": "fts5", "search_terms": "fts5vocab"}
 OWN = PLAIN | VIRTUAL.keys() | {f"search_{part}" for part in ("data", "idx", "docsize", "config")}
 BUSY_SECONDS = 20
@@ -33,10 +36,12 @@ _TABLES = f"""
 CREATE TABLE items (row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, time REAL, content BLOB NOT NULL);
 CREATE TABLE vocabulary (term TEXT PRIMARY KEY, items INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE attributes (name TEXT PRIMARY KEY, items INTEGER NOT NULL);
+CREATE TABLE popularity (place INTEGER PRIMARY KEY, row INTEGER NOT NULL, users INTEGER NOT NULL);
+CREATE TABLE neighbours (row INTEGER PRIMARY KEY, others BLOB NOT NULL, likeness BLOB NOT NULL);
 CREATE TABLE facts (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 CREATE VIRTUAL TABLE search USING fts5 (title, text, content = '', {TOKENIZER});
 CREATE VIRTUAL TABLE search_terms USING fts5vocab (search, row);
-INSERT INTO facts VALUES ('items', 0), ('digest', zeroblob(20)), ('text_bytes', 0);
+INSERT INTO facts VALUES ('items', 0), ('digest', zeroblob(20)), ('text_bytes', 0), ('rows', 0);
 PRAGMA application_id = {APPLICATION};
 PRAGMA user_version = {SCHEMA};
 """  # noqa: S608 - constants

@@ -33,7 +33,7 @@ def searched(item: Item) -> tuple[str, str]:
 
 def spaced(text: str, version: int = SCHEMA) -> str:
     """The text, with overlapping pairs for scripts that are not cut at spaces, for a catalog of this version."""
-    return text if text.isascii() else _DENSE[version].sub(_pairs, text)
+    return text if text.isascii() else _DENSE[min(version, max(_DENSE))].sub(_pairs, text)
 
 
 def quoted(term: str) -> str:

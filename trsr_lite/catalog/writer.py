@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from trsr_lite.catalog import content
+from trsr_lite.catalog import content, counters, worth
 from trsr_lite.catalog.terms import Tokenizer, searched
 from trsr_lite.io.encodings import is_text
 from trsr_lite.records import Item
@@ -26,7 +26,8 @@ _DELETE = "INSERT INTO search (search, rowid, title, text) VALUES ('delete', ?, 
 class Changes:
     """What became of the items that came: `new`, `replaced` (another text for an id), `same`; and `removed`.
 
-    `repeated`: those of `replaced` whose earlier text came in the same reading.
+    `repeated`: those of `replaced` whose earlier text came in the same reading. `users` were counted, who had `unknown`
+    items too that are not in the catalog.
     """
 
     new: int = 0
@@ -34,6 +35,8 @@ class Changes:
     same: int = 0
     removed: int = 0
     repeated: int = 0
+    users: int = 0
+    unknown: int = 0
 
 
 class Writer:
@@ -51,7 +54,8 @@ class Writer:
         facts = dict(connection.execute("SELECT name, value FROM facts"))
         self._items, self._text = int(facts["items"]), int(facts["text_bytes"])
         self._digest = content.Digest(facts["digest"])
-        self._next = connection.execute("SELECT coalesce(max(row), 0) + 1 FROM items").fetchone()[0]
+        last = connection.execute("SELECT coalesce(max(row), 0) FROM items").fetchone()[0]
+        self._next = max(last, facts["rows"]) + 1  # a row is never given again: counters may still name it
         self._tokenizer = Tokenizer(connection)
         self._first = self._next
         self._came = set[int]()  # rows that were there before and came in this reading
@@ -100,8 +104,18 @@ class Writer:
         known = self._stored(wanted)
         self._take_out([(item_id, *known[item_id]) for item_id in wanted if item_id in known])
         self._connection.executemany("DELETE FROM items WHERE id = ?", [(item_id,) for item_id in known])
+        counters.take_out(self._connection, [row for row, _ in known.values()])
         self.changes.removed += len(known)
         return [item_id for item_id in wanted if item_id not in known]
+
+    def count(self, users: Iterable[Sequence[str]]) -> None:
+        """Count users, each as the ids of what they had, in place of those that were counted before.
+
+        Words must be counted by then: in a fresh catalog, after `finish`.
+        """
+        sequences = list(users)
+        worth.learn(self._connection, self._tokenizer, sequences)
+        self.changes.users, self.changes.unknown = counters.count(self._connection, sequences)
 
     def finish(self) -> None:
         """Write down what is true of the whole."""
@@ -111,7 +125,7 @@ class Writer:
             self._configure(hashsize=1 << 20, automerge=4)  # FTS5's defaults, for changes to come
         for table in ("vocabulary", "attributes"):
             self._connection.execute(f"DELETE FROM {table} WHERE items = 0")  # noqa: S608 - constants
-        facts = {"items": self._items, "digest": self._digest.value, "text_bytes": self._text}
+        facts = {"items": self._items, "digest": self._digest.value, "text_bytes": self._text, "rows": self._next - 1}
         self._connection.executemany("UPDATE facts SET value = ?2 WHERE name = ?1", facts.items())
 
     def _repeated(self, items: Sequence[Item], known: Mapping[str, tuple[int, bytes]]) -> list[int]:

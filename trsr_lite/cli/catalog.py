@@ -35,6 +35,11 @@ def command() -> None:
 
 
 reading = flags.together(
+    flags.flag(
+        "--interactions",
+        metavar="FILE",
+        help="What users had, as JSON Lines of `user_id` and `item_id`. What is popular is then found too.",
+    ),
     flags.flag("--strict", is_flag=True, help="Stop at the first bad row."),
     flags.flag("--rejects", metavar="FILE", help="New file for bad rows.  [default: CATALOG.rejects.jsonl]"),
     flags.as_json,
@@ -50,15 +55,14 @@ reading = flags.together(
     examples="""
     trsr-lite catalog build items.jsonl
     trsr-lite catalog build books.csv films.csv --output shop.catalog
+    trsr-lite catalog build items.jsonl --interactions clicks.jsonl
     """,
 )
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
 @flags.flag("--output", metavar="CATALOG", help="File of the catalog.  [default: the first FILE, ending in .catalog]")
 @flags.flag("--force", is_flag=True, help="Replace an existing catalog, and its file of bad rows.")
 @reading
-def build(
-    files: Sequence[str], output: str | None, force: bool, rejects: str | None, strict: bool, as_json: bool
-) -> None:
+def build(files: Sequence[str], output: str | None, force: bool, as_json: bool, **reading: Any) -> None:
     from trsr_lite.catalog.build import SUFFIX
     from trsr_lite.catalog.catalog import Catalog
     from trsr_lite.cli import session
@@ -67,7 +71,7 @@ def build(
         raise SettingsError("`--output` is missing", hint="items from stdin need a name for their catalog")
     path = output or str(Path(files[0]).with_suffix(SUFFIX))
     with session.reporting(log=True) as progress:
-        built = Catalog.build(files, path, rejects=rejects, strict=strict, force=force, progress=progress)
+        built = Catalog.build(files, path, force=force, progress=progress, **reading)
     with built as catalog:
         _print(path, catalog, catalog.change, as_json=as_json)
 
@@ -75,19 +79,24 @@ def build(
 @command.command(
     "add",
     help="Put the items in FILE… into CATALOG. An id that is there already gets its new text.",
-    examples="trsr-lite catalog add items.catalog new_items.jsonl",
+    examples="""
+    trsr-lite catalog add items.catalog new_items.jsonl
+    trsr-lite catalog add items.catalog --interactions clicks.jsonl
+    """,
 )
 @click.argument("catalog")
-@click.argument("files", nargs=-1, required=True, metavar="FILE…")
+@click.argument("files", nargs=-1, metavar="[FILE…]")
 @flags.flag("--force", is_flag=True, help="Replace an existing file of bad rows.")
 @reading
-def add(catalog: str, files: Sequence[str], force: bool, rejects: str | None, strict: bool, as_json: bool) -> None:
+def add(catalog: str, files: Sequence[str], force: bool, as_json: bool, **reading: Any) -> None:
     from trsr_lite.catalog.catalog import Catalog
     from trsr_lite.cli import session
 
+    if not files and reading["interactions"] is None:
+        raise SettingsError("no file of items is given", hint="name one, or give `--interactions`")
     with Catalog(catalog) as opened:
         with session.reporting(log=True) as progress:
-            change = opened.add(files, rejects=rejects, strict=strict, force=force, progress=progress)
+            change = opened.add(files, force=force, progress=progress, **reading)
         _print(catalog, opened, change, as_json=as_json)
 
 
