@@ -77,6 +77,8 @@ class Ranking(ttk.Frame):
         chosen = self.chosen
         self._titles = {item.id: item.title for item in items}
         self.tree.delete(*self.order)
+        columns = ("rank", "change", "title", "score")
+        self.tree.configure(displaycolumns=columns if any(changes.values()) else [columns[0], *columns[2:]])
         for item in items:
             entry, change = entries.get(item.id), changes.get(item.id, 0)
             arrow = f"▲ {change}" if change > 0 else f"▼ {-change}" if change < 0 else ""
@@ -102,6 +104,7 @@ class Article(ttk.Frame):
 
     def __init__(self, parent: tk.Misc, look: Look, on_read: Callable[[], None]) -> None:
         super().__init__(parent, style="Card.TFrame", padding=look.px(14))
+        self._look = look
         self.kicker = ttk.Label(self, style="Kicker.Card.TLabel")
         self.headline = ttk.Label(self, style="Headline.Card.TLabel")
         self.body = ttk.Label(self, style="Body.Card.TLabel")
@@ -121,7 +124,7 @@ class Article(ttk.Frame):
         self.read.state(["!disabled" if item else "disabled"])
 
     def _wrap(self, event: tk.Event[tk.Misc]) -> None:
-        room = event.width - 2 * int(str(self.cget("padding")[0]))
+        room = event.width - 2 * int(str(self.cget("padding")[0])) - self._look.px(4)  # the card's frame
         for label in (self.headline, self.body):
             label.configure(wraplength=room)
 

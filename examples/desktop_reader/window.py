@@ -21,7 +21,8 @@ from worker import Ended, Event, Forgotten, Load, Moved, Ranked, Worker
 
 TITLE = "Desktop reader"
 POLL = 30  # milliseconds
-SIZE, SMALLEST = (1000, 540), (720, 420)  # with a menu and a title bar, 1000 × 540 fits a screen of 1024 × 600
+SIZE, SMALLEST = (1000, 540), (460, 420)  # with a menu and a title bar, 1000 × 540 fits a screen of 1024 × 600
+NARROW, MENU = 720, 30  # a narrower window that is tall has the list above the article
 STAGES = {"load": "Loading the model", "summarize": "Summing up what you read", "score": "Ranking"}
 
 
@@ -40,6 +41,7 @@ class Window:
         self._before: list[str] = []  # the order of the list that the next one is compared with
         self.job, self._forgetting, self._started = 0, 0, 0.0  # the newest job, the newest that forgets
         self.ended = False
+        self._stacked: bool | None = None  # whether the list is above the article; None before the first look
         self.root = tk.Tk(screenName=screen, className="DesktopReader")
         self.look = Look(self.root, scale)
         self._build()
@@ -214,9 +216,9 @@ class Window:
     def _build(self) -> None:
         root, px = self.root, self.look.px
         root.title(TITLE)
-        width, height = (min(px(size), room) for size, room in zip(SIZE, self._screen(), strict=True))
-        root.geometry(f"{width}x{height}")
-        root.minsize(*(min(px(size), room) for size, room in zip(SMALLEST, self._screen(), strict=True)))
+        room = self._room()
+        root.geometry("x".join(str(min(px(size), most)) for size, most in zip(SIZE, room, strict=True)))
+        root.minsize(*(min(px(size), most) for size, most in zip(SMALLEST, room, strict=True)))
         root.protocol("WM_DELETE_WINDOW", self.close)
 
         foot = ttk.Frame(root, padding=(px(14), px(8)))
@@ -232,12 +234,11 @@ class Window:
 
         body = ttk.Frame(root, padding=(px(14), px(10), px(14), 0))
         body.pack(fill="both", expand=True)
-        body.rowconfigure(0, weight=1)
-        left, right = ttk.Frame(body), ttk.Frame(body, padding=(px(12), 0, 0, 0))
-        for column, (frame, weight) in enumerate(((left, 11), (right, 9))):
-            body.columnconfigure(column, weight=weight, uniform="half")
-            frame.grid(row=0, column=column, sticky="nsew")
+        left, right = self.halves = ttk.Frame(body), ttk.Frame(body)
+        for frame in self.halves:
             frame.pack_propagate(False)  # texts wrap to the room they have; they must not ask for more
+        self._arrange(stacked=False)
+        body.bind("<Configure>", lambda event: self._arrange(stacked=self._is_tall(event.width, event.height)))
         ttk.Label(left, text="For you", style="Title.TLabel").pack(anchor="w", pady=(0, px(6)))
         self.article = Article(right, self.look, self.read)
         self.article.pack(fill="x", pady=(0, px(8)))
@@ -286,5 +287,25 @@ class Window:
         self.texts.select(Texts.NAMES.index(name))
         self.texts.texts[name].focus_set()
 
-    def _screen(self) -> tuple[int, int]:
-        return self.root.winfo_screenwidth(), self.root.winfo_screenheight()
+    def _is_tall(self, width: int, height: int) -> bool:
+        """Whether the halves have more room one above the other."""
+        return width < self.look.px(NARROW) and height > width
+
+    def _arrange(self, *, stacked: bool) -> None:
+        """The list beside the article, or above it."""
+        if stacked is self._stacked:
+            return
+        self._stacked, px = stacked, self.look.px
+        body = self.halves[0].master
+        for place, (frame, weight) in enumerate(zip(self.halves, (11, 9), strict=True)):
+            row, column = (place, 0) if stacked else (0, place)
+            frame.grid(row=row, column=column, sticky="nsew")
+            body.rowconfigure(place, weight=int(stacked or place == 0), uniform="half" if stacked else "")
+            beside = {"weight": weight, "uniform": "half"}
+            body.columnconfigure(place, **({"weight": int(place == 0), "uniform": ""} if stacked else beside))
+        self.halves[1].configure(padding=(0, px(10), 0, 0) if stacked else (px(12), 0, 0, 0))
+        self.bar.configure(length=px(90 if stacked else 180))
+
+    def _room(self) -> tuple[int, int]:
+        """The screen, without the menu, which is no part of the window's own height."""
+        return self.root.winfo_screenwidth(), self.root.winfo_screenheight() - self.look.px(MENU)

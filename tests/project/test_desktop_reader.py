@@ -519,6 +519,32 @@ def test_everything_fits_on_a_small_screen(
     assert last, "all twelve articles are in sight"
 
 
+def test_a_narrow_window_has_the_list_above_the_article_and_titles_have_room(open_window: Open, screen: Screen) -> None:
+    window = open_window(screen)
+    wait(window, lambda: idle(window))
+    tree, article, root = window.ranking.tree, window.article, window.root
+    assert article.winfo_rootx() > tree.winfo_rootx() + tree.winfo_width()
+    root.geometry("460x560+0+0")
+    wait(window, lambda: article.winfo_rooty() > tree.winfo_rooty() + tree.winfo_height() // 2)
+    wait(window, lambda: tree.column("title", "width") > window.look.px(280))
+    for button in (window.article.read, window.again, window.stop):
+        assert button.winfo_rootx() + button.winfo_width() <= root.winfo_rootx() + root.winfo_width()
+        assert button.winfo_rooty() + button.winfo_height() <= root.winfo_rooty() + root.winfo_height()
+    for label in (article.headline, article.body):
+        assert label.winfo_reqwidth() <= label.winfo_width()
+    root.geometry("1000x540+0+0")
+    wait(window, lambda: article.winfo_rootx() > tree.winfo_rootx() + tree.winfo_width())
+
+
+@pytest.mark.parametrize("scale", [2.0, 1.0])  # Tk keeps the last one for its screen
+def test_buttons_stay_on_the_screen_at_any_scale(open_window: Open, screen: Screen, scale: float) -> None:
+    window = open_window(screen, scale=scale)
+    wait(window, lambda: idle(window))
+    for button in (window.article.read, window.again, window.stop):
+        assert button.winfo_rootx() + button.winfo_width() <= screen.width
+        assert button.winfo_rooty() + button.winfo_height() <= screen.height
+
+
 def test_at_twice_the_dots_letters_and_distances_are_twice_as_large(
     open_window: Open, screen: Screen, sharp_screen: Screen
 ) -> None:
