@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import functools
 import re
-from datetime import datetime
 from typing import NamedTuple
 
 from trsr_lite.engine.interface import Prompt, Segment
 from trsr_lite.errors import ModelError
+from trsr_lite.prompts import chat_rendering
 
 MARK = "TRSR-LITE-MESSAGE"
-TODAY = datetime(2024, 7, 26)  # a prompt must be the same on every day; Llama 3's template falls back to this one
 THOUGHTS = re.compile(r"(\s*<think>.*?</think>)+", re.DOTALL)
 
 
@@ -39,26 +38,18 @@ def frame(template: str | None, bos: str, eos: str) -> Frame:
     """The frame of a template; a base model without one gets its message followed by an empty line."""
     if template is None:
         return Frame("", "\n\n")
-    from jinja2 import TemplateError
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    def refuse(message: str) -> None:
-        raise TemplateError(message)
-
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+    text = chat_rendering.render(
+        template,
+        {
+            "messages": [{"role": "user", "content": MARK}],
+            "tools": None,
+            "documents": None,
+            "add_generation_prompt": True,
+            "enable_thinking": False,  # thinking models then render an empty think block
+            "bos_token": bos,
+            "eos_token": eos,
+        },
     )
-    environment.globals.update(raise_exception=refuse, strftime_now=TODAY.strftime)
-    try:
-        text = environment.from_string(template).render(
-            messages=[{"role": "user", "content": MARK}],
-            add_generation_prompt=True,
-            enable_thinking=False,  # thinking models then render an empty think block
-            bos_token=bos,
-            eos_token=eos,
-        )
-    except Exception as error:
-        raise ModelError(f"the model's chat template cannot be rendered: {error}") from error
     before, mark, after = text.partition(MARK)
     if not mark or MARK in after:
         raise ModelError("the model's chat template does not show the user's message exactly once")
