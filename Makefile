@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 INSTALL := $(BIN)/python install.py $(VENV)/install.log $(BIN)/python -m pip install --verbose --disable-pip-version-check
 
-.PHONY: demo test lint docs bench quality default-model screenshot frozen clean
+.PHONY: demo test lint docs fuzz bench quality default-model screenshot frozen clean
 
 demo: $(VENV)/.demo
 	$(BIN)/trsr-lite recommend --user examples/news_reader.json --domain news --explain --top 5
@@ -26,6 +26,10 @@ lint: $(VENV)/.test
 # The documentation site, into build/site; a broken link, an unknown name or a fetched resource is an error.
 docs: $(VENV)/.test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# Each reader with inputs that are almost right: TIMES as many as `make test` tries, drawn anew.
+fuzz: $(VENV)/.test
+	TRSR_LITE_FUZZ=$(or $(TIMES),50) $(BIN)/pytest tests/fuzz
 
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks.scoring

@@ -29,8 +29,12 @@ class TrsrError(Exception):
         self.hint = _line(hint) if hint else None
 
 
+LONGEST = 1500  # characters of a message: a name in somebody's file may have thousands
+
+
 def _line(text: str) -> str:
     """On one line, in what any terminal and any JSON can hold."""
+    text = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
     return "".join(character if character.isprintable() else "\ufffd" for character in " ".join(text.split()))
 
 

@@ -24,6 +24,7 @@ RUN_HERE = {"smollm2-135m"}
 def test_there_is_a_recipe_for_each_base_that_the_project_names() -> None:
     assert {path.stem for path in RECIPES} == {
         "smollm2-135m", "smollm2-360m", "smollm2-1.7b", "qwen2.5-0.5b", "qwen2.5-1.5b", "llama-3.2-1b", "llama-2-7b",
+        "qwen3-0.6b", "qwen3-1.7b", "gemma-3-270m", "smollm3-3b",
     }  # fmt: skip
 
 
