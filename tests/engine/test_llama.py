@@ -550,15 +550,9 @@ def test_a_small_context_generates_many_texts_in_turn(tiny: Path, whole: Whole, 
 # Models that cannot rewind
 
 
-@pytest.fixture(params=["tiny_sliding", "tiny_mamba"])
-def stateful(request: pytest.FixtureRequest) -> Path:
-    path: Path = request.getfixturevalue(request.param)
-    return path
-
-
-def test_a_model_that_cannot_rewind_says_so_once(stateful: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_model_that_cannot_rewind_says_so_once(tiny_mamba: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, logger="trsr_lite"):
-        engine = LlamaEngine(stateful, identity="stateful", options=ONE)
+        engine = LlamaEngine(tiny_mamba, identity="stateful", options=ONE)
         engine.margins(some_tokens(9), several([3, 4]), ANSWERS)
         engine.generate(several([3, 4]), max_tokens=2)
         engine.close()
@@ -566,7 +560,23 @@ def test_a_model_that_cannot_rewind_says_so_once(stateful: Path, caplog: pytest.
     warnings = [record.getMessage() for record in ours if record.levelno >= logging.WARNING]
     assert not engine.can_rewind
     assert len(warnings) == 1
-    assert stateful.name in warnings[0]
+    assert tiny_mamba.name in warnings[0]
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_sliding_window_shares_prefixes_and_gives_the_margins_of_whole_prompts(
+    tiny_sliding: Path, exact: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its window has 32 tokens: what lies before is kept in memory, and hidden."""
+    reference, engine = Whole(tiny_sliding), LlamaEngine(tiny_sliding, identity="sliding", options=ONE)
+    assert engine.can_rewind and caplog.records == []
+    for length in (1, 40, 700, 511, 512):  # each begins as those before do
+        prefix, suffixes = some_tokens(length), several([1, 2, 31, 60, 600])
+        expected = [reference.margin(prefix + suffix, flash=not exact) for suffix in suffixes]
+        found = values(engine.margins(prefix, suffixes, ANSWERS, exact=exact))
+        assert found == (expected if exact else pytest.approx(expected, abs=0.05))
+    reference.close()
+    engine.close()
 
 
 def test_a_model_that_can_rewind_gives_no_warning(tiny: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -578,8 +588,8 @@ def test_a_model_that_can_rewind_gives_no_warning(tiny: Path, caplog: pytest.Log
 
 
 @pytest.mark.parametrize("exact", [False, True])
-def test_margins_without_rewinding_are_those_of_whole_prompts(stateful: Path, exact: bool) -> None:
-    reference, engine = Whole(stateful), LlamaEngine(stateful, identity="stateful", options=ONE)
+def test_margins_without_rewinding_are_those_of_whole_prompts(tiny_mamba: Path, exact: bool) -> None:
+    reference, engine = Whole(tiny_mamba), LlamaEngine(tiny_mamba, identity="stateful", options=ONE)
     for length in (1, 40, 511, 512, 700):
         prefix, suffixes = some_tokens(length), several([1, 2, 60, 600])
         expected = [reference.margin(prefix + suffix, flash=not exact) for suffix in suffixes]
@@ -588,8 +598,10 @@ def test_margins_without_rewinding_are_those_of_whole_prompts(stateful: Path, ex
     reference.close()
 
 
-def test_texts_without_rewinding_are_the_likeliest(stateful: Path) -> None:
-    reference, engine = Whole(stateful), LlamaEngine(stateful, identity="stateful", options=ONE)
+@pytest.mark.parametrize("fixture", ["tiny_mamba", "tiny_sliding"])
+def test_texts_of_other_memories_are_the_likeliest(request: pytest.FixtureRequest, fixture: str) -> None:
+    path: Path = request.getfixturevalue(fixture)
+    reference, engine = Whole(path), LlamaEngine(path, identity="stateful", options=ONE)
     prompts, texts = reference.decided([3, 50, 1, 40, 9, 20, 50], 5)
     assert engine.generate(prompts, max_tokens=5, stop="") == [engine.decode(text) for text in texts]
     engine.close()

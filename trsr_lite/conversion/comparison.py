@@ -56,7 +56,8 @@ class Comparison:
 
 def check_tokens(lists: Sequence[RankingExample], settings: Settings, ours: Tokenizer, theirs: Tokenizer) -> None:
     """Raise `VerificationError` where two tokenizers read a probe, an answer or a prompt differently."""
-    if (text := fingerprint.first_difference(fingerprint.tokens(ours), fingerprint.tokens(theirs))) is not None:
+    probes = (fingerprint.tokens(tokenizer) for tokenizer in (ours, theirs))
+    if (text := fingerprint.first_difference(*probes, shown=True)) is not None:
         raise VerificationError(f"the GGUF's tokenizer reads {text} differently than the tokenizer of the base")
     for one in lists:
         prompts = [one.asked(settings, tokenizer) for tokenizer in (ours, theirs)]

@@ -19,9 +19,9 @@ from trsr_lite.io.shape import Maybe, Whole, mismatch
 from trsr_lite.training import base_files, base_model, lora, run_dir
 from trsr_lite.training.base_model import TOKENIZER_FILES, Base
 from trsr_lite.training.tokenizer import HfTokenizer
-from trsr_lite.training.train_options import LAYERS, TrainOptions
+from trsr_lite.training.train_options import LAYERS, OTHER_LAYERS, TrainOptions
 
-ALLOWED = frozenset(LAYERS)
+ALLOWED = frozenset((*LAYERS, *OTHER_LAYERS))
 ADAPTER = {"r": Whole(1, 1 << 16), "lora_alpha": float, "peft_type": Maybe(str)}
 
 

@@ -72,6 +72,7 @@ class Context:
         params.n_threads = params.n_threads_batch = threads
         params.flash_attn_type = int(flash)
         params.kv_unified = params.no_perf = True
+        params.swa_full = True  # layers with a sliding window keep all cells, so that a prefix can be shared
         heard.errors.clear()
         self._lib, self._vocab_size, self._abort = lib, vocab_size, abort
         self.cells, self.sequences, self.batch, self.flash = cells, sequences, batch, flash

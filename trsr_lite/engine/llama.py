@@ -95,6 +95,8 @@ class LlamaEngine:
         self.eos = self._special(self._model.eos_token)
         self.context_size = min(self.options.ctx_size or self._model.context_length, self._model.context_length)
         self.can_rewind = vocab_only or self._model.can_rewind
+        if not vocab_only and self._model.slides:
+            self._keep = 0
         markup = "|".join(re.escape(text) for text in self._model.user_defined)
         self._markup = re.compile(
             f"(?={markup})" if markup else "(?!)"

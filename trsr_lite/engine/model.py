@@ -173,10 +173,14 @@ class NativeModel:
 
     @property
     def can_rewind(self) -> bool:
-        """Whether tokens can be taken back from its memory: not for recurrent, hybrid or sliding-window models."""
+        """Whether tokens can be taken back from its memory: not for recurrent or hybrid models."""
         lib, handle = self._lib, self._handle
-        stateful = lib.llama_model_is_recurrent(handle) or lib.llama_model_is_hybrid(handle)
-        return not stateful and lib.llama_model_n_swa(handle) == 0
+        return not (lib.llama_model_is_recurrent(handle) or lib.llama_model_is_hybrid(handle))
+
+    @property
+    def slides(self) -> bool:
+        """Whether some layers see only the last tokens: what a kept state has of them is no more than these."""
+        return bool(self._lib.llama_model_n_swa(self._handle))
 
     def describe(self) -> dict[str, Any]:
         """Architecture line, parameters, and bytes of the tensors."""

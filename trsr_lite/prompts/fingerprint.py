@@ -37,18 +37,23 @@ TEXTS = (
     "\n### Candidate item\n- title | brand: x\n\n### Answer (yes or no)\n",
 )
 
+SPACES = TEXTS.index("  two  spaces\tand a tab ")
+"""What no prompt shows, because texts are folded: libraries read SentencePiece vocabularies differently there."""
+
 
 def tokens(tokenizer: Tokenizer) -> tuple[tuple[int, ...], ...]:
     """Tokens of every text, as outside text."""
     return tuple(tuple(tokenizer.encode(text)) for text in TEXTS)
 
 
-def first_difference(one: Sequence[Sequence[int]], other: Sequence[Sequence[int]]) -> str | None:
-    """The first text of which two tokenizers make different tokens."""
+def first_difference(
+    one: Sequence[Sequence[int]], other: Sequence[Sequence[int]], *, shown: bool = False
+) -> str | None:
+    """The first text of which two tokenizers make different tokens; with `shown`, of those that a prompt can show."""
     if len(one) != len(other):
         return f"{len(one)} texts instead of {len(other)}"
-    for text, left, right in zip(TEXTS, one, other, strict=False):
-        if list(left) != list(right):
+    for number, (text, left, right) in enumerate(zip(TEXTS, one, other, strict=False)):
+        if list(left) != list(right) and not (shown and number == SPACES):
             return repr(text)
     return None
 

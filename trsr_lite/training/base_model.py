@@ -25,6 +25,7 @@ TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
     "vocab.json", "merges.txt", "chat_template.jinja", "chat_template.json",
 )  # fmt: skip
+GOOD = "HuggingFaceTB/SmolLM2-360M-Instruct or Qwen/Qwen3-0.6B"  # what refusals name: they train, convert and serve
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,11 @@ def load(base: Base, dtype: torch.dtype, *, offline: bool = False, four_bit: boo
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         if memory.ran_out(error):
             raise
+        if tree_attention.NAME in str(error):
+            raise ModelError(
+                f"{base.name}: the attention layers of its architecture cannot take rows of candidates",
+                hint=f"choose a base as {GOOD}",
+            ) from error
         raise ModelError(
             f"{base.name}: cannot be loaded as a base: {(str(error) or repr(error)).splitlines()[0]}",
             hint="a base is a causal language model with safetensors or GGUF weights that transformers knows",

@@ -15,8 +15,17 @@ import torch
 from trsr_lite.errors import ModelError
 from trsr_lite.training import base_model
 from trsr_lite.training.base_model import Base
-from trsr_lite.training.train_options import LAYERS, TrainOptions
+from trsr_lite.training.train_options import LAYERS, OTHER_LAYERS, TrainOptions
 
+PLACES = {
+    **dict.fromkeys(("q_proj", "k_proj", "v_proj"), ("qkv_proj", "query_key_value")),
+    "o_proj": ("dense",),
+    "gate_proj": ("gate_up_proj",),
+    "up_proj": ("gate_up_proj", "dense_h_to_4h", "fc1", "c_fc"),
+    "down_proj": ("dense_4h_to_h", "fc2", "c_proj"),
+}
+"""What a layer is called, or fused into, in other families."""
+ATTENTION = {"q_proj", "qkv_proj", "query_key_value"}
 NEEDLESS = "training_args.bin"  # a pickle, which nobody should load
 
 
@@ -27,13 +36,29 @@ def place(options: TrainOptions) -> str:
 
 def check(model: Any, options: TrainOptions) -> None:
     """Raise `ModelError` for a layer that the model does not have."""
-    here = {name.rpartition(".")[2] for name, _ in model.named_modules()}
-    missing = [name for name in options.layers if name not in here]
-    if missing and not options.full:
+    if not options.full:
+        targets(model, options)
+
+
+def targets(model: Any, options: TrainOptions) -> list[str]:
+    """The layers of a model that get an adapter, under its own names; raises `ModelError` where one is missing.
+
+    Where nobody chose layers, what a family does not have is passed over: the gate of a plain MLP, the MLP of experts.
+    """
+    linear = {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+    found, missing = list[str](), list[str]()
+    for name in options.layers:
+        here = next((one for one in (name, *PLACES.get(name, ())) if one in linear), None)
+        (missing if here is None else found).append(here or name)
+    if missing and (options.layers != LAYERS or not linear & ATTENTION):
+        known = [name for name in (*LAYERS, *OTHER_LAYERS) if name in linear]
         raise ModelError(
             f"the base has no layer called {', '.join(missing)}",
-            hint=f"choose `--layers` among {', '.join(name for name in LAYERS if name in here) or 'others'}",
+            hint=f"choose `--layers` among {', '.join(known)}"
+            if known
+            else f"`--layers` can name none of its own: choose a base as {base_model.GOOD}",
         )
+    return list(dict.fromkeys(found))
 
 
 def attach(model: Any, options: TrainOptions) -> Any:
@@ -49,7 +74,7 @@ def attach(model: Any, options: TrainOptions) -> Any:
         r=options.rank,
         lora_alpha=options.alpha,
         lora_dropout=options.dropout,
-        target_modules=list(options.layers),
+        target_modules=targets(model, options),
         task_type="CAUSAL_LM",
     )
     adapted = get_peft_model(model, config)

@@ -16,7 +16,7 @@ from typing import Any
 from trsr_lite.engine.interface import Prompt, Tokenizer
 from trsr_lite.engine.llama import LlamaEngine
 from trsr_lite.errors import ModelError, SettingsError
-from trsr_lite.prompts import fingerprint, templates
+from trsr_lite.prompts import chat_rendering, fingerprint, templates
 from trsr_lite.records import Item
 from trsr_lite.settings import Settings
 from trsr_lite.training.base_model import Base
@@ -29,7 +29,7 @@ class HfTokenizer:
 
     def __init__(self, tokenizer: Any, *, chat_template: str | None = None) -> None:
         self.tokenizer = tokenizer
-        self.chat_template = chat_template or tokenizer.chat_template
+        self.chat_template = chat_template or chat_rendering.chosen(tokenizer.chat_template)
         self.bos, self.eos = (tokenizer.bos_token or "", tokenizer.eos_token or "")
         opening = tokenizer.encode("a", add_special_tokens=True)
         self._opening = opening[:1] if opening[:1] == [tokenizer.bos_token_id] else []
@@ -67,7 +67,7 @@ class HfTokenizer:
             digits = Both([Digits(individual_digits=True), ByteLevel(add_prefix_space=False)])
             self.tokenizer.backend_tokenizer.pre_tokenizer = digits
             self._encode.cache_clear()
-        if text := fingerprint.first_difference(fingerprint.tokens(self), wanted):
+        if text := fingerprint.first_difference(fingerprint.tokens(self), wanted, shown=True):
             raise ModelError(
                 f"{name}: transformers reads {text} from this GGUF differently than llama.cpp",
                 hint="train on the original model: a hub id or a folder with safetensors",

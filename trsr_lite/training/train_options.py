@@ -18,6 +18,11 @@ DTYPES = ("auto", "bfloat16", "float32")
 REPORTERS = ("tensorboard", "mlflow", "wandb")
 SCHEDULES = ("cosine", "linear", "constant")
 LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+OTHER_LAYERS = (
+    "qkv_proj", "query_key_value", "gate_up_proj", "dense", "dense_h_to_4h", "dense_4h_to_h", "fc1", "fc2", "c_fc",
+    "c_proj",
+)  # fmt: skip
+"""Names of other families for the same: one for several where they are fused."""
 _DATA, _BASE, _ADAPTER, _LOSS = "Data", "Base model", "Adapter", "Loss"
 _STEPS, _VALIDATION, _PROMPTS = "Steps and optimizer", "Validation", "Prompts and summaries"
 
@@ -44,7 +49,9 @@ class TrainOptions:
     alpha: int = option("LoRA alpha.", default=32, at_least=1)
     dropout: float = option("LoRA dropout.", default=0.0, at_least=0, below=1)
     layers: tuple[str, ...] = option(
-        "Layers that get an adapter, in attention and MLP.", default=LAYERS, metavar="A,B,…"
+        "Layers that get an adapter, in attention and MLP; in bases that name them otherwise, those of that place.",
+        default=LAYERS,
+        metavar="A,B,…",
     )
     objective: str = option(
         "Loss: `listwise` compares the candidates of a list, `answer` judges each alone.",
@@ -120,9 +127,9 @@ class TrainOptions:
     def __post_init__(self) -> None:
         check(self)
         for name in self.layers:
-            if name not in LAYERS:
+            if name not in (*LAYERS, *OTHER_LAYERS):
                 raise SettingsError(
-                    f"layers has {name!r}; an adapter can be on {', '.join(LAYERS)}",
+                    f"layers has {name!r}; an adapter can be on {', '.join((*LAYERS, *OTHER_LAYERS))}",
                     hint="adapters of embeddings or of the output layer cannot be converted to GGUF",
                 )
         if not self.layers:

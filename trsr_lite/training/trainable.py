@@ -13,13 +13,16 @@ from accelerate import PartialState
 
 from trsr_lite.errors import ModelError, SettingsError
 from trsr_lite.settings import Settings
-from trsr_lite.training import base_model, distributed, lora, validation
+from trsr_lite.training import base_model, distributed, lora, tree_attention, validation
 from trsr_lite.training.losses import Objective
 from trsr_lite.training.packing import PackedRow
 from trsr_lite.training.tokenizer import HfTokenizer, answer_ids
 from trsr_lite.training.train_options import TrainOptions
 
 PROBES = [PackedRow((1, 2, 3, 4), (first, (5, 6)), (1, 0)) for first in ((7, 8, 9), (9, 8, 7))]  # alike in shape
+WINDOWED = ("gemma2", "gemma3_text", "olmo3")  # which llama.cpp computes as transformers does
+UNCONVERTED = ("gpt_neox",)
+ROUNDED = 1.0  # logits, in 16 bits, where two ways to compute round differently
 APART = 0.1  # logits; equal to the last bit but for experts, whose products change their shapes with the tokens
 
 
@@ -64,8 +67,12 @@ def load(
     held = torch.float32 if options.full else dtype
     model = base_model.load(located, held, offline=offline, four_bit=options.four_bit, shards=shards)
     lora.check(model, options)
+    _check_rows(model, tokenizer, options.base)
+    _check_served(model, settings.prompt_tokens, options.base)
     objective = Objective(answers, **weights)
     _check_apart(model, objective, options.base)
+    if shards == 1:
+        _check_plain(model, objective, options.base)
     return Learner(located, tokenizer, model, objective, dtype, held, shards)
 
 
@@ -75,5 +82,56 @@ def _check_apart(model: Any, objective: Objective, name: str) -> None:
     if not abs(one - other) <= APART:
         raise ModelError(
             f"{name}: a candidate sees the one before it in its row (its margin moves by {abs(one - other):.2g})",
-            hint="choose a base whose layers are attention and MLP: other layers mix what stands in a row",
+            hint=f"layers besides attention and MLP mix what stands in a row: choose a base as {base_model.GOOD}",
+        )
+
+
+def _check_rows(model: Any, tokenizer: HfTokenizer, name: str) -> None:
+    """Every token has a row in the embedding: one without would end the training in the middle."""
+    rows, tokens = model.get_input_embeddings().num_embeddings, len(tokenizer.tokenizer)
+    if rows < tokens:
+        raise ModelError(
+            f"{name}: its embeddings have {rows} rows, and its tokenizer {tokens} tokens",
+            hint=f"get the tokenizer that belongs to it, or choose a base as {base_model.GOOD}",
+        )
+
+
+def _check_served(model: Any, prompt: int, name: str) -> None:
+    """llama.cpp has the sliding window of some architectures, and ignores that of others; some it cannot convert."""
+    config = model.config.get_text_config()
+    if config.model_type in UNCONVERTED:
+        raise ModelError(
+            f"{name}: llama.cpp's converter does not read what transformers 5 says of the rotation of a "
+            f"{type(model).__name__}",
+            hint=f"choose a base as {base_model.GOOD}",
+        )
+    window, kinds = getattr(config, "sliding_window", None), getattr(config, "layer_types", None)
+    if not window or window >= prompt or config.model_type in WINDOWED:
+        return
+    if kinds is None or "sliding_attention" in kinds:
+        raise ModelError(
+            f"{name}: its layers see {window} tokens, in llama.cpp all, and a prompt may have {prompt}",
+            hint=f"train with `--prompt-tokens {window}`",
+        )
+
+
+@torch.no_grad()
+def _check_plain(model: Any, objective: Objective, name: str) -> None:
+    """Packed rows give what transformers' own attention gives for a whole prompt."""
+    packed = validation.score(model, PROBES[:1], objective, alone=True)[0]
+    device = next(model.parameters()).device
+    try:
+        model.set_attn_implementation("eager")
+        whole = []
+        for suffix in PROBES[0].suffixes:
+            logits = model(torch.tensor([[*PROBES[0].prefix, *suffix]], device=device), use_cache=False).logits[0, -1]
+            whole.append(float(logits[objective.answers[0]] - logits[objective.answers[1]]))
+    finally:
+        model.set_attn_implementation(tree_attention.NAME)
+    apart = max(abs(one - other) for one, other in zip(packed.tolist(), whole, strict=True))
+    if not apart <= (APART if next(model.parameters()).dtype == torch.float32 else ROUNDED):
+        raise ModelError(
+            f"{name}: {type(model).__name__} computes its attention otherwise than rows of candidates do "
+            f"(a margin moves by {apart:.2g})",
+            hint=f"choose a base as {base_model.GOOD}",
         )

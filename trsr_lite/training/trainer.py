@@ -20,7 +20,7 @@ from accelerate import PartialState
 from trsr_lite.errors import TrsrError
 from trsr_lite.io import files
 from trsr_lite.results import OnEvent
-from trsr_lite.training import distributed, lora, reporters
+from trsr_lite.training import base_model, distributed, lora, reporters
 from trsr_lite.training.losses import Objective
 from trsr_lite.training.packing import Pack
 from trsr_lite.training.schedule import Schedule
@@ -181,7 +181,9 @@ def forward(model: Any, pack: Pack) -> torch.Tensor:
                 use_cache=False,
             ).logits[0]
     except (NotImplementedError, TypeError) as error:
-        raise TrsrError(f"this base model cannot be trained here: {error}", hint="choose another base") from error
+        raise TrsrError(
+            f"{type(model).__name__} cannot be trained here: {error}", hint=f"choose a base as {base_model.GOOD}"
+        ) from error
     return logits
 
 

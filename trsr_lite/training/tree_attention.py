@@ -4,7 +4,8 @@ Invariant: for each token the result is that of its own whole prompt. No mask ov
 pairs that see each other cost time. A row needs two calls of torch's fused attention: the prefix, causal; and all its
 candidates as a batch, whose keys are the prefix and the candidate. On a CPU in bfloat16 plain products are up to 2.7
 times as fast: the prefix need not be copied for each candidate. Their scores take memory, so longer prefixes are left
-to the fused one (`benchmarks/training.py`).
+to the fused one (`benchmarks/training.py`). Sliding windows that a row exceeds, and capped scores,
+are computed by `shaped_attention`, which is exact and slow.
 """
 
 from __future__ import annotations
@@ -49,20 +50,23 @@ def forward(
     """Attention in transformers' calling convention.
 
     `query`: (1, heads, T, width), `key` and `value`: (1, kv_heads, T, width), `trees`: the rows, which cover all T.
-    Returns (1, T, heads, width). Raises `NotImplementedError` where the model wants more than plain attention.
+    Returns (1, T, heads, width). Raises `NotImplementedError` where the model wants more than such attention.
     """
-    for name in ("sliding_window", "softcap", "s_aux"):
-        if unknown.get(name) is not None:
-            raise NotImplementedError(f"attention with {name}")
+    if unknown.get("s_aux") is not None:
+        raise NotImplementedError("attention with sinks (`s_aux`)")
     if not trees or query.shape[0] != 1:
         raise NotImplementedError("attention that does not hand `trees` down to its layers")
+    window, cap = unknown.get("sliding_window"), unknown.get("softcap")
     query, key = query.to(value.dtype), key.to(value.dtype)  # under autocast, positions leave them in float32
     parts = []
     plain = query.device.type == "cpu" and query.dtype == torch.bfloat16 and not dropout
     plain = plain and query.shape[-1] == value.shape[-1]
     with torch.autocast(query.device.type, enabled=False):
         for tree in trees:
-            if plain and tree.prefix <= LONGEST_PLAIN:
+            narrow = window if window and tree.prefix + max(tree.suffixes, default=0) > window else None
+            if narrow or cap:
+                parts += shaped_attention(query[0], key[0], value[0], tree, scaling, window=narrow, cap=cap)
+            elif plain and tree.prefix <= LONGEST_PLAIN:
                 parts += plain_attention(query[0], key[0], value[0], tree, scaling)
             else:
                 parts += fused_attention(query[0], key[0], value[0], tree, scaling, dropout)
@@ -135,6 +139,45 @@ def plain_attention(
         heads, count, longest, width
     )
     return [done, *(ends[:, index, :length] for index, length in enumerate(tree.suffixes))]
+
+
+def shaped_attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    tree: Tree,
+    scale: float | None,
+    *,
+    window: int | None = None,
+    cap: float | None = None,
+) -> list[torch.Tensor]:
+    """The same for tokens that see only the last `window` ones, or whose scores are bent to stay below a `cap`.
+
+    Scores are float32. Each suffix is computed alone, with the prefix before it.
+    """
+    group, scale = query.shape[0] // key.shape[0], scale or query.shape[-1] ** -0.5
+    prefix = slice(tree.start, tree.start + tree.prefix)
+    done, first = [], tree.start
+    for length in (tree.prefix, *tree.suffixes):
+        own = slice(first, first + length)
+        before = [] if first == tree.start else [prefix]  # the prefix itself is the first part
+        seen, worth = (
+            torch.cat([states[:, part] for part in (*before, own)], 1).repeat_interleave(group, 0)
+            for states in (key, value)
+        )
+        scores = (query[:, own].float() @ seen.mT.float()) * scale
+        if cap:
+            scores = torch.tanh(scores / cap) * cap
+        behind = seen.shape[1] - length  # tokens before this part
+        far = (
+            torch.arange(length, device=query.device)[:, None]
+            + behind
+            - torch.arange(seen.shape[1], device=query.device)
+        )
+        hidden = ((far < 0) | (far >= window) if window else far < 0).to(query.device)
+        done.append(scores.masked_fill(hidden, float("-inf")).softmax(-1).to(value.dtype) @ worth)
+        first += length
+    return done
 
 
 def _padded(states: torch.Tensor, tree: Tree) -> torch.Tensor:
