@@ -21,6 +21,7 @@ def test_pages_keep_folder_tags_description_and_lose_what_counts_visitors() -> N
     }
     assert found.history[2]["title"] == "Stone-ground flour & where it comes from"
     assert titles(found.candidates)[0] == "Shaping a baguette"
+    assert "folder" not in found.candidates[0]  # that it is on the reading list says nothing about it
 
 
 def test_a_private_folder_and_a_private_mark_stay_out_unless_asked_for(imported: Reader) -> None:

@@ -191,6 +191,7 @@ def test_every_format_has_a_sample() -> None:
         (b"", "it is empty"),
         (b"PK\x03\x04rest", "it is a zip archive"),
         (b'{"a": 1}', "it is JSON of an unknown kind"),
+        (b'{"history": []}', "it is a user file already"),
         (b"<p>hello</p>", "it is XML or HTML of an unknown kind"),
         (b"hello there", "it is a text of an unknown kind"),
         (b"\x89PNG\x00\x00\x00\x01\x02", "it is no text"),

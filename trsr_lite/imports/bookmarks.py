@@ -89,10 +89,14 @@ class _Parser(HTMLParser):
         folders = [name for name in self._folders if name and name.lower() not in _GENERAL]
         private = link.get("private") == "1" or any(name.lower() in _PRIVATE for name in folders)
         if private and not self._reading.private:
-            notes.add("bookmark left out: private; `--private` keeps it", where)
+            notes.add("bookmark left out: private; `trsr-lite import --private` keeps it", where)
             return
         section = " ".join(self._texts.get("section", "").split()).lower()
-        attributes = {"folder": " / ".join(folders), "tags": link.get("tags", ""), "description": about}
+        attributes = {
+            "folder": " / ".join(name for name in folders if name.lower() not in _UNREAD),
+            "tags": link.get("tags", ""),
+            "description": about,
+        }
         self.done.append(
             Entry(
                 " ".join(title.split()) or address.words(page),

@@ -59,7 +59,11 @@ def guess(source: Source) -> Format:
     found = likely(source)
     if found is None:
         table = "name a column of titles: `--map title=Headline`"
-        hint = table if reads_columns(source) else "`trsr-lite import --list` shows what can be read"
+        hint = (
+            table
+            if len(source.columns) > 1 and source.head[:1] != "{"
+            else "`trsr-lite import --list` shows what can be read"
+        )
         raise DataError(f"{source.name}: {what_it_is(source)}", hint=hint)
     return found
 
@@ -98,6 +102,8 @@ def what_it_is(source: Source) -> str:
         return "it is a zip archive: unpack it, and give the files in it"
     if "\x00" in head[:1000]:
         return "it is no text"
+    if head[0] == "{" and '"history"' in head:
+        return "it is a user file already: give it to `--user`"
     if head[0] in "[{":
         return "it is JSON of an unknown kind"
     if head[0] == "<":

@@ -29,7 +29,7 @@ def _read(source: Source, reading: Reading) -> Iterator[Entry]:
         if isinstance(played, (int, float)) and played < HEARD:
             reading.notes.add("piece left out: heard for less than half a minute", where)
         elif one.get("incognito_mode") is True and not reading.private:
-            reading.notes.add("piece left out: private; `--private` keeps it", where)
+            reading.notes.add("piece left out: private; `trsr-lite import --private` keeps it", where)
         else:
             yield _extended(where, one) if "ts" in one else _account(where, one)
 
