@@ -14,6 +14,7 @@ from trsr_lite.datasets.data_options import DataOptions
 from trsr_lite.datasets.report import Report
 from trsr_lite.datasets.sources import find
 from trsr_lite.errors import DataError, SettingsError
+from trsr_lite.settings import DOMAINS
 
 ITEMS = [{"id": f"n{number}", "title": f"Title {number}", "tags": ["a", "b"]} for number in range(1, 7)]
 
@@ -249,7 +250,7 @@ def test_an_impression_may_say_what_each_candidate_is_worth(tmp_path: Path) -> N
         ({"user_id": None}, ("impression", "user_id is missing or not text")),
         ({"shown": "n3"}, ("impression", "shown is not a list of ids")),
         ({"clicked": [None]}, ("impression", "clicked is not a list of ids")),
-        ({"domain": "films"}, ("impression", "domain is none of item, news, product")),
+        ({"domain": "films"}, ("impression", f"domain is none of {', '.join(DOMAINS)}")),
         ({"history": ["n1", "n99"]}, ("history item", "not in items.jsonl")),
         ({"shown": ["n3", "n99"]}, ("candidate", "not in items.jsonl")),
         *(
