@@ -80,10 +80,10 @@ def _mention_language(user: User, bundle: Bundle) -> None:
     """Say where the history is in a language that the model does not read; it ranks all the same."""
     base = str(bundle.base.get("name") or bundle.name)
     if found := languages.unread(user.history, base):
+        signals = " --signals words,taste" if bundle.signals else ""
         logger.warning(
-            "the history looks %s, but %s reads English: expect poor summaries and margins; "
-            "`--strategy none` omits summaries, and `trsr-lite models` lists models of more languages",
-            *(found, bundle.name),
+            "the history looks %s, which %s does not read: try `--strategy none%s`, or a model of `trsr-lite models`",
+            *(found, bundle.name, signals),
         )
 
 
