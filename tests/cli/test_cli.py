@@ -113,6 +113,13 @@ def test_an_id_is_shown_whole_and_a_title_keeps_its_words(
     assert max(map(len, out.splitlines())) <= columns
 
 
+def test_recommend_reads_the_users_own_summary_from_text_or_file(ranked: Run, tmp_path: Path) -> None:
+    file = tmp_path / "mine.txt"
+    file.write_text("I like\nfootball.\n", encoding="utf-8")
+    assert ranked("--user", NEWS, "--summary", str(file)).json["summary"] == "I like football."
+    assert ranked("--user", NEWS, "--summary", "I like football.").json["summary"] == "I like football."
+
+
 def test_recommend_json_has_the_documented_keys(ranked: Run) -> None:
     data = ranked("--user", NEWS).json
     assert list(data) == ["schema", "user_id", "strategy", "summary", "model", "recommendations", "stats"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trsr_lite.cli import flags, manual, retrieval
@@ -11,6 +12,9 @@ from trsr_lite.settings import RankOptions
 
 if TYPE_CHECKING:
     from trsr_lite.results import Result
+
+LONGEST_NAME = 1000  # characters of what may name a file
+LARGEST = 1 << 20  # bytes of a summary's file that are read; the model reads far fewer
 
 
 @manual.command(
@@ -44,6 +48,11 @@ if TYPE_CHECKING:
     metavar="SECONDS",
     help="Answer within this time as well as possible.  [default: no limit]",
 )
+@flags.flag(
+    "--summary",
+    metavar="TEXT|FILE",
+    help="Your own words on what you like; the model reads them in place of a summary.",
+)
 @retrieval.flags
 @flags.settings
 @flags.ranking
@@ -51,7 +60,7 @@ if TYPE_CHECKING:
 @flags.folders
 @flags.cache_size
 @flags.as_json
-def command(explain: bool, budget: float | None, as_json: bool, **chosen: Any) -> None:
+def command(explain: bool, budget: float | None, summary: str | None, as_json: bool, **chosen: Any) -> None:
     from trsr_lite.cli import session
     from trsr_lite.recommender import reasons
 
@@ -75,7 +84,15 @@ def command(explain: bool, budget: float | None, as_json: bool, **chosen: Any) -
         session.naming(chosen),
     ):
         result = recommender.recommend(
-            user, candidates, k=rank.k, exact=rank.exact, budget=budget, progress=progress, partial=partial, **found
+            user,
+            candidates,
+            k=rank.k,
+            exact=rank.exact,
+            budget=budget,
+            summary=_text_of(summary),
+            progress=progress,
+            partial=partial,
+            **found,
         )
         bundle = recommender.bundle
         # The user's own words serve a reason even where the model was trained on others.
@@ -98,3 +115,18 @@ def command(explain: bool, budget: float | None, as_json: bool, **chosen: Any) -
     session.hint(result.hint)
     if result.hint is None and sys.stderr.isatty() and not (explain or as_json):
         session.hint("`--explain` says why each stands where it does; `trsr-lite prompt` shows what the model reads")
+
+
+def _text_of(summary: str | None) -> str | None:
+    """The text itself, or that of the file of this name; raises `DataError` for a file that is no text."""
+    from trsr_lite.errors import DataError
+
+    path = Path(summary) if summary and len(summary) < LONGEST_NAME and "\n" not in summary else None
+    if path is None or not path.is_file():
+        return summary
+    try:
+        with path.open("rb") as file:
+            text = file.read(LARGEST)
+        return text.decode("utf-8-sig", errors="strict" if len(text) < LARGEST else "ignore")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: it is not a text in UTF-8") from error

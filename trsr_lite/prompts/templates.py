@@ -335,5 +335,10 @@ def _lines(items: Sequence[Item], settings: Settings, tokenizer: Tokenizer) -> s
     return "\n".join(f"- {line(item, settings, tokenizer, budget)}" for item in items)
 
 
+def is_cut(summary: str, settings: Settings, tokenizer: Tokenizer) -> bool:
+    """Whether a scoring prompt has no room for a whole summary."""
+    return _summary(summary, settings, tokenizer) != fold(summary)
+
+
 def _summary(text: str, settings: Settings, tokenizer: Tokenizer) -> str:
     return shorten(_beginning(text, settings.note_tokens * CHARACTERS_PER_TOKEN), settings.note_tokens, tokenizer)

@@ -39,6 +39,7 @@ class RankingCall:
     until: when the call's budget ends.
     catalog, retrieve: where candidates come from, if not given, and how they are found there.
     exact: whether margins are reproducible to the bit.
+    own: the summary that the user wrote, which stands for a generated one.
     first: told when the signals have judged and the model has not.
     """
 
@@ -53,6 +54,7 @@ class RankingCall:
     retrieve: Retrieval | int | None = None
     exact: bool = False
     first: Callable[[], None] | None = None
+    own: Summary | None = None
 
     def run(self, cancel: Cancellation | None, progress: OnProgress | None) -> None:
         """Wait for the call's turn, then fill in the answer; raises what `Recommender.recommend` raises."""
@@ -91,11 +93,14 @@ class RankingCall:
         if answer.fused is None:
             self._ask_signals()
         if MODEL in self.names:
-            answer.summary, answer.uncovered = self.summarizer.newest(answer.plan, answer.work)
+            newest = (self.own, 0) if self.own else self.summarizer.newest(answer.plan, answer.work)
+            answer.summary, answer.uncovered = newest
             answer.margins = Margins(answer.shortlist(answer.plan.settings.rerank))
 
     def _summary(self, session: ModelSession) -> tuple[Summary, int]:
         """The summary there is time for, and how many complete blocks it does not cover."""
+        if self.own is not None:
+            return self.own, 0
         answer, pool = self.answer, self.calls.pool
         hurried = self.until.left is not None
         if hurried and not pool.hold_both and self.bundle.summarizer not in pool:
@@ -125,6 +130,7 @@ class RankingCall:
             answer.user.user_id,
             exact=self.exact,
             leave_out=self.catalog is not None,
+            own=self.own is not None,
         )
         if answer.fused is None:
             answer.candidates = answer.margins.candidates

@@ -22,6 +22,7 @@ from trsr_lite.prompts import templates
 from trsr_lite.recommender.answer import PartialResult
 from trsr_lite.recommender.candidates import given, listed, to_rank
 from trsr_lite.recommender.histories import check_visible, summarize
+from trsr_lite.recommender.own_summary import own_summary
 from trsr_lite.recommender.preview import preview
 from trsr_lite.recommender.ranking_call import RankingCall
 from trsr_lite.recommender.resident import Resident
@@ -106,6 +107,7 @@ class Recommender(Resident):
         retrieve: Retrieval | int | None = None,
         exact: bool = False,
         budget: float | None = None,
+        summary: str | None = None,
         settings: Settings | None = None,
         progress: OnProgress | None = None,
         partial: OnPartial | None = None,
@@ -128,6 +130,8 @@ class Recommender(Resident):
         Where other signals rank beside the model, `partial` is called once with their order, before the model is asked.
         Given candidates do not even wait for the call's turn. Its `skipped` names what the model has not scored yet.
 
+        `summary` is what the user says of their own preference; the model reads it in place of a generated one.
+
         Raises `DataError`, `SettingsError`, `ModelError`, `Cancelled`, `Closed`.
         """
         user, settings = _user(user), settings or self.settings
@@ -141,7 +145,7 @@ class Recommender(Resident):
         answer = PartialResult(user, self._summarizer.plan(user.history, settings), items)
         first = None if partial is None else lambda: partial(answer.first(self.bundle, k=k))
         parts = (answer, self.bundle, self._summarizer, self._calls, self._signals, names, until)
-        call = RankingCall(*parts, catalog, retrieve, exact, first)
+        call = RankingCall(*parts, catalog, retrieve, exact, first, own_summary(summary, names))
         call.run(cancel, progress)
         return answer.result(self.bundle, k=k, exact=exact)
 

@@ -62,17 +62,20 @@ def score(
     *,
     exact: bool = False,
     leave_out: bool = False,
+    own: bool = False,
 ) -> Margins:
     """Score as many candidates as `session` has time for; there must be one at least.
 
     New margins are stored, as those of `user_id` where there is one. With `leave_out`, candidates that do not fit a
-    prompt are left out if others do. Raises `DataError` where one does not fit, `ModelError`, and `Cancelled` where the
-    whole call was stopped.
+    prompt are left out if others do. One line says where an `own` summary of the user is cut. Raises `DataError`
+    where one does not fit, `ModelError`, and `Cancelled` where the whole call was stopped.
     """
     found = Margins(candidates)
     try:
         known = store.margins.knows(bundle.recommender.identity)
         reader = (session.reader if known else session.use)(bundle.recommender)
+        if own and summary and templates.is_cut(summary, plan.settings, reader):
+            logger.warning("the summary is too long: the model reads its first %d tokens", plan.settings.note_tokens)
         prompts = templates.scoring(
             summary,
             plan.blocks.recent,

@@ -96,6 +96,11 @@ class Recommend(Summarize):
         at_least=0,
         unset="no limit",
     )
+    summary: str | None = option(
+        "The user's own words on what they like; the model reads them in place of a summary.",
+        default=None,
+        unset="a summary of the history",
+    )
     partial: bool = option("Tell the order of the other signals first, before the model is asked.", default=False)
 
     def _work(self, user: User) -> Work:
@@ -113,6 +118,7 @@ class Recommend(Summarize):
                     k=self.k,
                     exact=self.exact,
                     budget=None if until is None else max(0.0, until - time.monotonic()),
+                    summary=self.summary,
                     settings=self._settings(recommender),
                     progress=progress,
                     partial=first if self.partial else None,
