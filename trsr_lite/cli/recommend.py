@@ -24,10 +24,11 @@ LARGEST = 1 << 20  # bytes of a summary's file that are read; the model reads fa
     The user file holds `history`, oldest first, and `candidates`. Each item needs an `id` and some text, such as a
     `title`. Candidates can also come from a file (--candidates) or from many items (--catalog).
 
-    The first run for a user writes summaries, which takes a while. Later runs reuse them.
+    The default ranks at once by signals such as words and categories, without its language model. --signals model ranks
+    by that model. The first run then writes summaries, which takes a while; later runs reuse them.
 
-    A model with signals ranks by all of them together. --signals chooses among them; --signals words,taste ranks at
-    once, without loading a model. On a terminal the other signals show their order at once, and the model settles it.
+    A model of your own may rank by both: on a terminal the other signals show their order at once, and the model
+    settles it.
     """,
     examples="""
     trsr-lite recommend --user examples/news_reader.json

@@ -49,7 +49,9 @@ def json_bytes(data: Any) -> bytes:
 def print_summary(result: Result, console: Console) -> None:
     """The preference summary in a panel."""
     if result.summary is None and result.recommendations and not any(MODEL in e.parts for e in result.recommendations):
-        return  # the language model was not asked
+        text = "ranked by signals, without the language model; `trsr-lite summarize` says what this user likes"
+        console.print(text, style="dim", highlight=False)
+        return
     if result.summary is None:
         text = "no summary: the strategy is none" if result.strategy == "none" else "no summary yet: too few items"
         console.print(Panel(Text(f"{text}; recent items only", style="dim"), title="What the model knows"))

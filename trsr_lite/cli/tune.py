@@ -13,10 +13,11 @@ from trsr_lite.evaluation.tune_options import TuneOptions
 
 @manual.command(
     "tune",
-    """Learn what each signal of a model counts, from your own clicks, and write a new bundle.
+    """Learn the weights of signals from clicks.
 
-    It takes seconds on a laptop and needs no torch: the language model itself stays as it is. Each list shows what a
-    person could choose from and what they chose. 200 lists are a good start.
+    Your own clicks say what each signal of a model counts, and a new bundle keeps it. It takes seconds on a
+    laptop and needs no torch: the language model stays as it is. Each list shows what a person could choose from and
+    what they chose. 200 lists are a good start.
 
     The figures are of people whom the weights never saw. With the model's margins it takes as long as scoring all
     lists: --margins never ranks by the other signals alone.
