@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -21,12 +20,12 @@ from trsr_lite.datasets.data_options import DataOptions, domain_of
 SEED, PEOPLE, ITEMS = 3, 20, 10
 
 
-def histories(kind: str, folder: Path) -> list[Sequence[Item]]:
+def histories(kind: str, folder: Path) -> list[list[Item]]:
     """The beginnings of some people's histories, the same ones each time."""
     with dataset.load(DataOptions(kind, str(folder), min_items=6)) as found:
         examples = list(found.examples("test"))
     random.Random(SEED).shuffle(examples)
-    return [example.history[:ITEMS] for example in examples if len(example.history) >= ITEMS][:PEOPLE]
+    return [list(example.history[:ITEMS]) for example in examples if len(example.history) >= ITEMS][:PEOPLE]
 
 
 @click.command()
@@ -39,7 +38,7 @@ def main(mind: Path, office: Path, grounded: bool) -> None:
         for kind, folder in (("mind", mind), ("amazon-m2", office)):
             people = histories(kind, folder)
             settings = recommender.settings.updated(domain=domain_of(kind), grounded=grounded)
-            for history, summary in zip(people, recommender.summaries(people, settings=settings), strict=True):
+            for history, summary in zip(people, recommender.summaries([*people], settings=settings), strict=True):
                 click.echo("\n".join(f"  - {item.title[:100]}" for item in history))
                 click.echo(f"{summary.text}\n")
 
