@@ -4,19 +4,20 @@
 
 Beside the papers lies `interactions.jsonl`, who wrote them. Statistics are those of all papers and of every composed
 text, as news, products and software show it. Weights are learned on authors: each one's last paper against 20 others.
-The model's margin is not among them, because it added nothing (`README.md`). It takes a minute or two.
+The model's margin is not among them, because it added nothing (`README.md`). Scores are calibrated on authors and as
+many composed people: on authors alone, nine of ten candidates of a news reader would score above 0.7. It takes minutes.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import click
 import numpy as np
-from people import VIEWS, attributes
+from people import VIEWS, World, attributes
 from texts import read as texts
 
 from trsr_lite import Item
@@ -31,7 +32,7 @@ from trsr_lite.metrics import ranking
 from trsr_lite.models import bundle_signals, default
 from trsr_lite.models.bundle import MANIFEST
 from trsr_lite.signals import fitting, statistics_file
-from trsr_lite.signals.fitting import JudgedList
+from trsr_lite.signals.fitting import Fit, JudgedList, calibrated
 from trsr_lite.signals.fusion import Fusion
 from trsr_lite.signals.ranker import SignalRanker
 from trsr_lite.signals.statistics import Statistics
@@ -41,6 +42,7 @@ from trsr_lite.signals.token_table import TokenTable
 STATISTICS = "statistics.npz"
 SIGNALS = ("tokens", "meaning", "recent", "words", "taste", "specific", "attributes")  # those that need no users
 SOURCE = "authors of ACL papers (CC BY 4.0)"
+STRANGE, FAMILIAR, SEED = 17, 3, 12  # what a composed person is shown besides one liked text
 
 
 @click.command()
@@ -58,7 +60,7 @@ def main(papers: Path) -> None:
     judged = [JudgedList(ranker.numbers(one.history, one.candidates), one.labels, one.user_id) for one in authors]
     facts = {"lists": len(authors), "digest": EvalLists(dict(enumerate(authors)), (), None, {}).digest()}
     found = fitting.fit(judged, SIGNALS, facts={**facts, "source": SOURCE})
-    ship(made, found.fusion)
+    ship(made, with_people(found, ranker, judged))
     figures = [ranking.auc(score, one.labels) for score, one in zip(found.scores, judged, strict=True)]
     click.echo(f"authors, by weights that never saw them: AUC {float(np.mean(figures)):.3f}")
 
@@ -75,6 +77,21 @@ def composed() -> Iterator[Item]:
     for text in texts():
         for view in range(len(VIEWS)):
             yield Item(f"t{text.number}-{view}", attributes(text, view))
+
+
+def with_people(found: Fit, ranker: SignalRanker, authors: Sequence[JudgedList]) -> Fusion:
+    """The fusion, calibrated on authors and as many composed people with topics of their own."""
+    world = World(texts(), held_out=True)
+    scores, labels = list(found.scores), [one.labels for one in authors]
+    for number in range(len(authors)):
+        person = world.person(number, STRANGE, FAMILIAR, SEED)
+        history, shown = (
+            [Item(f"t{text.number}-{person.view}", attributes(text, person.view)) for text in some]
+            for some in (person.history, person.shown)
+        )
+        scores.append(found.fusion.scores(ranker.numbers(history, shown), len(shown)))
+        labels.append((1, *[0] * (len(shown) - 1)))
+    return calibrated(found.fusion, scores, labels)
 
 
 def ship(statistics: Statistics, fusion: Fusion) -> None:

@@ -62,8 +62,15 @@ def fit(
         for place in np.flatnonzero(fold == number).tolist():
             scores[place] = fusion.scores(lists[place].numbers, len(lists[place].labels))
     fusion = _weights([lists[place] for place in useful], names)
-    temperature, bias = _calibration([scores[place] for place in useful], [lists[place].labels for place in useful])
-    return Fit(replace(fusion, temperature=temperature, bias=bias, fitted_on=dict(facts or {})), scores)
+    fitted = replace(fusion, fitted_on=dict(facts or {}))
+    judged = ([scores[place] for place in useful], [lists[place].labels for place in useful])
+    return Fit(calibrated(fitted, *judged), scores)
+
+
+def calibrated(fusion: Fusion, scores: Sequence[Numbers], labels: Sequence[Sequence[int]]) -> Fusion:
+    """The same weights with the temperature and bias that put 0.5 between what users took and what they did not."""
+    temperature, bias = _calibration(scores, labels)
+    return replace(fusion, temperature=temperature, bias=bias)
 
 
 def _fold(user: str, folds: int) -> int:
