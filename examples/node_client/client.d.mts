@@ -66,6 +66,8 @@ export interface RecommendParams extends UserParams {
   signals?: string[] | null;
   /** Candidates that the model scores: the best by the other signals. 0 means all. */
   rerank?: number | null;
+  /** The user's own preference text, in place of a generated one. */
+  summary?: string | null;
   /** Whether to tell the order of the other signals first: see `onPartial`. */
   partial?: boolean;
   priority?: Priority;

@@ -77,9 +77,9 @@ def other_template(source: Any, patch: pytest.MonkeyPatch) -> None:
 
     scoring = templates.scoring
 
-    def other(summary: Any, recent: Any, candidates: Any, settings: Any, tokenizer: Any) -> Any:
+    def other(summary: Any, recent: Any, candidates: Any, settings: Any, tokenizer: Any, **rest: Any) -> Any:
         domain = {"domain": "product"} if isinstance(tokenizer, LlamaEngine) else {}
-        return scoring(summary, recent, candidates, settings.updated(**domain), tokenizer)
+        return scoring(summary, recent, candidates, settings.updated(**domain), tokenizer, **rest)
 
     patch.setattr(templates, "scoring", other)
 

@@ -398,8 +398,9 @@ def test_a_list_that_failed_has_no_part_in_label_mass_and_calibration(
 
 @pytest.mark.parametrize("exact", [False, True])
 def test_exact_is_asked_of_the_engine_and_stands_in_the_name(
-    make_recommender: Callable[..., Recommender], monkeypatch: pytest.MonkeyPatch, exact: bool
+    make_recommender: Callable[..., Recommender], store: SummaryStore, monkeypatch: pytest.MonkeyPatch, exact: bool
 ) -> None:
+    store.margins.limit = 0  # as `evaluate` has it
     asked: list[bool] = []
     margins = FakeEngine.margins
 

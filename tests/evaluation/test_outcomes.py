@@ -27,6 +27,7 @@ from trsr_lite.evaluation.lists import EvalLists
 from trsr_lite.evaluation.outcomes import HEAD, LINES, ListOutcome
 from trsr_lite.evaluation.systems import BaselineSystem, BundleSystem
 from trsr_lite.io import files
+from trsr_lite.summaries.store import SummaryStore
 
 USERS = [f"u{number}" for number in range(25)]
 
@@ -161,8 +162,10 @@ def test_an_interrupted_evaluation_asks_for_the_missing_lists_only(folder: Path,
 
 
 def test_an_interrupted_model_goes_on_where_it_was(
-    folder: Path, fake: FakeEngine, make_recommender: Callable[..., Recommender], monkeypatch: pytest.MonkeyPatch
+    folder: Path, fake: FakeEngine, make_recommender: Callable[..., Recommender], store: SummaryStore
 ) -> None:
+    store.margins.limit = 0  # as `evaluate` has it
+
     def model() -> BundleSystem:
         return BundleSystem("m", make_recommender(Settings(strategy="none")))
 

@@ -74,7 +74,8 @@ def test_train_prints_one_json_object_and_its_log_on_stderr(
     assert "step 4/4: recall@3" in err
     record = json.loads((tmp_path / "run" / "run.json").read_text())["config"]
     expected = tiny_options(tiny_base, max_steps=4, validate_every=2, epochs=3)
-    assert TrainOptions(**{**record["options"], "layers": tuple(record["options"]["layers"])}) == expected
+    several = {name: tuple(record["options"][name]) for name in ("layers", "report_to")}
+    assert TrainOptions(**{**record["options"], **several}) == expected
     assert Settings.from_dict(record["settings"]) == tiny_settings()
     assert DataOptions(**record["data"]) == tiny_examples(tiny_data)
 

@@ -74,7 +74,7 @@ def test_margins_that_are_no_numbers_reach_no_checkpoint(
     fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = validation.margins
-    monkeypatch.setattr(validation, "margins", after(2, lambda *parts: plain(*parts) * float("inf"), plain))
+    monkeypatch.setattr(validation, "margins", after(3, lambda *parts: plain(*parts) * float("inf"), plain))
     with pytest.raises(TrsrError, match="margins are no longer numbers"):
         fit(tmp_path / "run")
     left_in_peace(tmp_path / "run", EVERY)
@@ -151,7 +151,7 @@ def test_a_lower_budget_of_tokens_holds_for_validation_too(
 
     monkeypatch.setattr(validation, "fill", fill)
     fit(tmp_path / "run", max_steps=1, batch_tokens=300)
-    assert budgets[1:] == [4 * 300] * 3  # the first looks whether the base keeps candidates apart
+    assert budgets[2:] == [4 * 300] * 3  # the first two look whether the base keeps candidates apart
 
 
 def test_a_bug_stays_a_traceback(fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

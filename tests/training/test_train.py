@@ -135,7 +135,7 @@ def test_a_run_folder_explains_itself(finished: Path, tiny_base: Path, tiny_data
     assert record["config"]["options"]["learning_rate"] == 2e-2
     assert record["config"]["settings"] == tiny_settings().to_dict()
     assert record["config"]["data"]["data"] == str(tiny_data)
-    assert record["base"].pop("configuration").startswith("b2:")
+    assert all(record["base"].pop(name).startswith("b2:") for name in ("configuration", "files"))
     assert record["base"] == {
         "name": str(tiny_base),
         "architecture": "LlamaForCausalLM",

@@ -127,7 +127,7 @@ def head(content: bytes | mmap.mmap, keep: Container[bytes] = ()) -> Head:
     """The head of a file; arrays of texts are kept under these keys only."""
     read = Reader(content)
     if content[: len(MAGIC)] != MAGIC:
-        raise ValueError("it does not begin as a GGUF does")
+        raise ValueError("it is not a GGUF file")
     read.at = len(MAGIC)
     if (version := read.number("I")) not in VERSIONS:
         raise ValueError(f"version {version} of GGUF")

@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 ROOM = 4 << 30  # bytes of address space besides the file: a thread checks each tensor, and its stack takes 8 MiB
 SECONDS, RATE = 8, 50_000_000  # of computing, and what is read of a file in another one
@@ -43,7 +43,7 @@ def run(path: Path, adapter: Path | None = None, *, size: int, on_wait: Callable
 
     seconds = SECONDS + size // RATE
     given = json.dumps({"path": sys.path, "model": str(path), "adapter": str(adapter or ""), "seconds": seconds})
-    with tempfile.TemporaryFile("w+b") as output:  # a pipe would stay open in what the child starts
+    with _output() as output:
         child = subprocess.Popen(
             [sys.executable, "-I", str(Path(__file__).resolve()), given],
             stdin=subprocess.DEVNULL,
@@ -66,6 +66,17 @@ def run(path: Path, adapter: Path | None = None, *, size: int, on_wait: Callable
     if child.returncode:
         what = f"{path} with {adapter.name}" if adapter else str(path)
         raise ModelError(f"{what}: llama.cpp cannot load it: {_fault(child.returncode, said)}", hint=_hint())
+
+
+def _output() -> IO[bytes]:
+    """Where the child says what is wrong: a file, since a pipe would stay open in what it starts.
+
+    On a full disk nothing is kept of it.
+    """
+    try:
+        return tempfile.TemporaryFile("w+b")
+    except OSError:
+        return Path(os.devnull).open("w+b")
 
 
 def _fault(code: int, said: str) -> str:

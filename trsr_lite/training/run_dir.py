@@ -36,7 +36,7 @@ LISTS = "lists.jsonl"
 SCHEMA = 1
 _DTYPES = ("float32", "bfloat16", "float16")
 FINISHED = {
-    "config": {"options": dict, "settings": dict, "data": {"dataset": str, "negatives": str}},
+    "config": {"options": dict, "settings": dict, "data": dict},
     "base": {"name": str, "revision": Maybe(str), "digest": Maybe(str), "architecture": Maybe(str)},
     "data": {"files": dict, "cases": {"train": Whole()}, "domains": Maybe([str])},
     "versions": dict,
@@ -46,6 +46,7 @@ FINISHED = {
     "best": dict,
 }
 """What the record of a finished run must look like for conversion and evaluation."""
+LEARNED_FROM = {"dataset": str, "negatives": str}  # and the data of a recommender; a summarizer's are pairs
 ROOM = "finished checkpoints are kept: make room, then continue with `--resume`"
 
 
@@ -132,9 +133,10 @@ def read(folder: Path, *, hint: str = "name a folder that `trsr-lite train` made
         raise SettingsError(f"{folder}: not a run: it has no {RUN}", hint=hint) from None
     except (OSError, orjson.JSONDecodeError) as error:
         raise SettingsError(f"{folder / RUN}: cannot be read: {error}") from error
-    if fault := mismatch(record, {"schema": Whole(), "status": str, "config": dict}):
+    newer = mismatch(record, {"schema": Whole()}) is None and record["schema"] > SCHEMA
+    if not newer and (fault := mismatch(record, {"schema": Whole(), "status": str, "config": dict})):
         raise SettingsError(f"{folder / RUN}: cannot be read: {fault}", hint="it was changed or is damaged")
-    if record["schema"] > SCHEMA:
+    if newer:
         raise SettingsError(
             f"{folder}: made by a newer trsr-lite (schema {record['schema']})", hint="upgrade trsr-lite"
         )
@@ -160,7 +162,10 @@ def finished(run: Path) -> tuple[dict[str, Any], TrainOptions]:
     record = read(run)
     if record.get("status") != "finished":
         raise ModelError(f"{run}: is not finished", hint="continue it with `trsr-lite train --resume`")
-    if fault := mismatch(record, FINISHED):
+    fault = mismatch(record, FINISHED)
+    if fault is None and record["config"]["options"].get("role") != "summarizer":
+        fault = mismatch(record["config"]["data"], LEARNED_FROM)
+    if fault:
         raise SettingsError(f"{run / RUN}: cannot be read: {fault}", hint="it was changed or is damaged")
     if record["dtype"] not in _DTYPES:
         raise SettingsError(f"{run / RUN}: dtype is {record['dtype']!r}", hint=f"it is one of {', '.join(_DTYPES)}")

@@ -19,7 +19,7 @@ from trsr_lite.training.packing import PackedRow
 from trsr_lite.training.tokenizer import HfTokenizer, answer_ids
 from trsr_lite.training.train_options import TrainOptions
 
-PROBES = [PackedRow((1, 2, 3, 4), (first, (5, 6)), (1, 0)) for first in ((7, 8, 9), (9, 8, 7))]  # alike in shape
+PROBES = [((1, 2, 3, 4), (first, (5, 6))) for first in ((7, 8, 9), (9, 8, 7))]  # tokens; alike in shape
 WINDOWED = ("gemma2", "gemma3_text", "olmo3")  # which llama.cpp computes as transformers does
 UNCONVERTED = ("gpt_neox",)
 ROUNDED = 1.0  # logits, in 16 bits, where two ways to compute round differently
@@ -76,9 +76,16 @@ def load(
     return Learner(located, tokenizer, model, objective, dtype, held, shards)
 
 
+def _probes(model: Any) -> list[PackedRow]:
+    """Rows of ordinary tokens: the first of a vocabulary are often special, with large logits, rough in 16 bits."""
+    middle = model.get_input_embeddings().num_embeddings // 2
+    moved = [[tuple(middle + token for token in part) for part in (prefix, *ends)] for prefix, ends in PROBES]
+    return [PackedRow(prefix, tuple(ends), (1, 0)) for prefix, *ends in moved]
+
+
 def _check_apart(model: Any, objective: Objective, name: str) -> None:
     """Candidates in a row are kept apart by attention alone; linear attention and convolutions would mix them."""
-    (_, one), (_, other) = validation.score(model, PROBES, objective, alone=True)
+    (_, one), (_, other) = validation.score(model, _probes(model), objective, alone=True)
     if not abs(one - other) <= APART:
         raise ModelError(
             f"{name}: a candidate sees the one before it in its row (its margin moves by {abs(one - other):.2g})",
@@ -118,13 +125,14 @@ def _check_served(model: Any, prompt: int, name: str) -> None:
 @torch.no_grad()
 def _check_plain(model: Any, objective: Objective, name: str) -> None:
     """Packed rows give what transformers' own attention gives for a whole prompt."""
-    packed = validation.score(model, PROBES[:1], objective, alone=True)[0]
+    row = _probes(model)[0]
+    packed = validation.score(model, [row], objective, alone=True)[0]
     device = next(model.parameters()).device
     try:
         model.set_attn_implementation("eager")
         whole = []
-        for suffix in PROBES[0].suffixes:
-            logits = model(torch.tensor([[*PROBES[0].prefix, *suffix]], device=device), use_cache=False).logits[0, -1]
+        for suffix in row.suffixes:
+            logits = model(torch.tensor([[*row.prefix, *suffix]], device=device), use_cache=False).logits[0, -1]
             whole.append(float(logits[objective.answers[0]] - logits[objective.answers[1]]))
     finally:
         model.set_attn_implementation(tree_attention.NAME)
