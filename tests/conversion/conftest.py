@@ -85,16 +85,19 @@ def converter(scripts: Any, tiny_base: Path, tiny_qwen: Path, tmp_path_factory: 
     return _in_process()(found.folder, found.digest)
 
 
+THEIRS = ("gguf", "conversion")  # packages of a checkout, of which there may be several
+
+
 def _in_process() -> type:
     from trsr_lite.conversion.llama_cpp_scripts import Converter
 
     theirs: dict[str, Any] = {}
 
     class InProcess(Converter):
-        """Runs the scripts in this process, which spares importing torch each time; they bring a gguf of their own."""
+        """Runs the scripts in this process, which spares importing torch each time; they bring their own packages."""
 
         def run(self, script: str, arguments: Sequence[str | Path]) -> None:
-            ours = {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "gguf"}
+            ours = [name for name in sys.modules if name.partition(".")[0] in THEIRS]
             with pytest.MonkeyPatch.context() as patch:
                 for name in ours:
                     patch.delitem(sys.modules, name)
@@ -104,7 +107,7 @@ def _in_process() -> type:
                 try:
                     runpy.run_path(str(self.folder / script), run_name="__main__")
                 finally:
-                    for name in [name for name in sys.modules if name.partition(".")[0] == "gguf"]:
+                    for name in [name for name in sys.modules if name.partition(".")[0] in THEIRS]:
                         theirs[name] = sys.modules.pop(name)
 
     return InProcess
