@@ -94,6 +94,15 @@ def test_rerank_without_a_fusion_is_refused_rather_than_passed_over(
     assert opened == []
 
 
+def test_rerank_where_the_model_does_not_rank_is_refused(
+    fused: Callable[..., Recommender], news_user: User, opened: Opened
+) -> None:
+    recommender = fused(signals=("taste", "words"))
+    with pytest.raises(SettingsError, match="rerank is 5, but the model of scripted is not among the signals"):
+        recommender.recommend(news_user, settings=recommender.settings.updated(rerank=5))
+    assert opened == []
+
+
 def test_a_bundles_own_rerank_is_no_fault_of_the_caller(make_recommender: Make, news_user: User) -> None:
     recommender = make_recommender(Settings(rerank=5))
     recommender.bundle = dataclasses.replace(recommender.bundle, settings=recommender.settings)

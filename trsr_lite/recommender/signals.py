@@ -29,15 +29,26 @@ def chosen(bundle: Bundle, settings: Settings) -> tuple[str, ...]:
     """The signals that rank, in the order of parts; `model` alone where the bundle has no fusion.
 
     Raises `SettingsError` for a signal that there is not, or that this bundle cannot weigh. Also for a `rerank` that
-    would change nothing because there is no fusion.
+    would change nothing: there is no fusion, or the model is not among the signals.
     """
-    wanted = tuple(settings.signals)
+    names = _names(bundle, tuple(settings.signals))
+    if settings.rerank in (0, bundle.settings.rerank):
+        return names
+    if bundle.signals is None:
+        raise SettingsError(
+            f"rerank is {settings.rerank}, but {bundle.name} has no fusion: its model scores every candidate",
+            hint="remove `rerank`, or use a bundle that has signals",
+        )
+    if MODEL not in names:
+        raise SettingsError(
+            f"rerank is {settings.rerank}, but the model of {bundle.name} is not among the signals that rank",
+            hint="remove `rerank`, or name `model` among the signals of a bundle that weighs it",
+        )
+    return names
+
+
+def _names(bundle: Bundle, wanted: tuple[str, ...]) -> tuple[str, ...]:
     if wanted == (MODEL,) or (wanted == ALL and bundle.signals is None):
-        if bundle.signals is None and settings.rerank not in (0, bundle.settings.rerank):
-            raise SettingsError(
-                f"rerank is {settings.rerank}, but {bundle.name} has no fusion: its model scores every candidate",
-                hint="remove `rerank`, or use a bundle that has signals",
-            )
         return (MODEL,)
     if bundle.signals is None:
         raise SettingsError(
