@@ -209,8 +209,9 @@ def test_reading_an_article_changes_the_ranking_and_can_be_taken_back(
 
 
 def test_until_a_shorter_history_is_ranked_why_shows_what_the_list_rests_on(
-    open_window: Open, screen: Screen, fake: FakeEngine, capsys: pytest.CaptureFixture[str]
+    open_window: Open, screen: Screen, fake: FakeEngine, store: SummaryStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    store.margins.limit = 0  # else the history of before is ranked at once
     go = threading.Event()
     go.set()
     fake.margin = lambda prompt: float(go.wait(HANG))
