@@ -18,7 +18,7 @@ WIDTH = 100
 TIMES = re.compile(r"^(?:\x1b\[[\d;]*m)*items: .*", re.DOTALL | re.MULTILINE)  # of whatever machine takes the picture
 FONT_FACE = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)  # web fonts: the picture is to load nothing
 RUNS = {
-    "recommend": "trsr-lite recommend --user examples/news_reader.json --domain news -k 6 --explain",
+    "recommend": "trsr-lite recommend --user examples/news_reader.json --domain news -k 4 --explain",
 }
 
 
