@@ -12,7 +12,7 @@ from trsr_lite.models import default
 from trsr_lite.models.bundle import Bundle, load
 
 PROGRAM = (sys.executable, "-m", "trsr_lite", "--config", os.devnull)  # in this `environment()`
-COMMAND = (*PROGRAM, "recommend", "-m", "smollm2")
+COMMAND = (*PROGRAM, "recommend", "-m", "smollm2", "--signals", "model")  # else the default ranks without its model
 
 
 def environment() -> dict[str, str]:

@@ -127,6 +127,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         machine = EngineOptions(threads=options.threads)
         loading = {"model": options.model, "options": machine, "cache_dir": name, "cache_size": 0, "offline": True}
+        loading["signals"] = ("model",)  # else the default ranks without its model
         first = cold_wait(loading)  # before anything was imported: a process has only one such start
         waits = [cold_wait(loading) for _ in range(options.loads)]
         quiet = [asyncio.run(longest_wait(asyncio.sleep(1.0))) for _ in range(options.loads)]

@@ -70,7 +70,10 @@ def history(length: int) -> dict[str, Any]:
     user = samples.user(length, CANDIDATES, seed=length)
     states = (user.history[:-1], user.history, user.history)
     seconds, calls = {}, {}
-    with tempfile.TemporaryDirectory() as folder, Recommender.load(cache_dir=folder, cache_size=0) as recommender:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Recommender.load(cache_dir=folder, signals=("model",), cache_size=0) as recommender,
+    ):
         recommender.recommend(samples.user(5, 1, seed=0))  # models are loaded
         for state, items in zip(STATES, states, strict=True):
             spent = []

@@ -35,7 +35,7 @@ def main() -> None:
     lists, scoring = made(users), Timed()
     with (
         tempfile.TemporaryDirectory() as folder,
-        Recommender.load(strategy="none", cache_size=0) as recommender,
+        Recommender.load(strategy="none", signals=("model",), cache_size=0) as recommender,
         scoring,
     ):
         model = BundleSystem("smollm2", recommender)

@@ -106,12 +106,12 @@ def _warm(model: str, rounds: int) -> tuple[dict[str, list[float]], dict[str, li
 
     with (
         tempfile.TemporaryDirectory() as cache,
-        Recommender.load(model, domain="news", cache_dir=cache) as recommender,
+        Recommender.load(model, domain="news", signals=("model",), cache_dir=cache) as recommender,
         Client(model, Path(cache)) as client,
     ):
         work: dict[str, Callable[[], object]] = {
             "library": lambda: measured("library", lambda: recommender.recommend(USER, k=10).to_dict()),
-            "serve": lambda: measured("serve", lambda: client.ask("recommend", user=USER)),
+            "serve": lambda: measured("serve", lambda: client.ask("recommend", user=USER, signals=["model"])),
         }
         seconds = in_turns(work, rounds)
         status = in_turns({"status": lambda: client.ask("status")}, 10 * rounds)["status"]
