@@ -309,6 +309,23 @@ def test_times_of_reading_are_named_where_the_history_has_them(
     assert explain(entry, User("u", history), make_recommender().bundle, domain) == said
 
 
+@pytest.mark.parametrize(
+    ("score", "section", "said"),
+    [
+        (0.49, "travel", "little in common with what you read; taste -1.00"),
+        (0.5, "travel", 'like "Comet returns"; taste -1.00'),
+        (0.49, "space", 'like "Comet returns"; shares space; taste -1.00'),
+    ],
+)
+def test_an_unlikely_candidate_is_likened_only_to_what_it_shares_a_value_with(
+    make_recommender: Make, score: float, section: str, said: str
+) -> None:
+    user = User("u", (Item("h", {"title": "Comet returns", "section": "space"}),))
+    candidate = Item("x", {"title": "Ten airlines", "section": section})
+    entry = Recommendation(1, candidate, score, -1.0, None, False, {"taste": -1.0}, because=("h",))
+    assert explain(entry, user, make_recommender().bundle, "news") == said
+
+
 def test_no_reason_names_what_was_disliked_and_the_model_is_told_so(
     fused: Callable[..., Recommender], news_user: User, fake: FakeEngine
 ) -> None:

@@ -161,16 +161,15 @@ def print_tuning(found: Mapping[str, Any], console: Console) -> None:
 
 
 def print_stats(result: Result, console: Console) -> None:
-    """One line on what it cost."""
-    stats, seconds = result.stats, result.stats.seconds
-    console.print(
-        f"items: {stats.history_items}, blocks: {stats.blocks}; summaries: {stats.summary_calls} made, "
-        f"{stats.summary_cache_hits} from the cache; margins: {stats.margin_cache_hits} from the cache, "
-        f"{stats.evaluated_tokens} tokens read; "
-        + ", ".join(f"{name} {value:.2f} s" for name, value in seconds.items()),
-        style="dim",
-        highlight=False,
-    )
+    """One line on what it cost; of a model that did nothing it says nothing."""
+    stats = result.stats
+    said = [f"items: {stats.history_items}, blocks: {stats.blocks}"]
+    if stats.summary_calls or stats.summary_cache_hits:
+        said.append(f"summaries: {stats.summary_calls} made, {stats.summary_cache_hits} from the cache")
+    if stats.margin_cache_hits or stats.evaluated_tokens:
+        said.append(f"margins: {stats.margin_cache_hits} from the cache, {stats.evaluated_tokens} tokens read")
+    said.append(", ".join(f"{name} {value:.2f} s" for name, value in stats.seconds.items()))
+    console.print("; ".join(said), style="dim", highlight=False)
 
 
 def print_conversion(bundle: Bundle, console: Console) -> None:

@@ -29,8 +29,13 @@ def explain(entry: Recommendation, user: User, bundle: Bundle, domain: str) -> s
     """One line, such as `like "Comet returns", which you read in March 2026; the model says yes (0.81)`."""
     history = {item.id: item for item in feedback.liked(user.history)}
     near = [history[name] for name in entry.because if name in history][:NEAREST]
-    reasons = [_likeness(near, domain)] if near else []
-    if shared := _shared(entry.item, near):
+    shared = _shared(entry.item, near)
+    reasons = []
+    if near and (shared or entry.score >= 0.5):  # the nearest of an unlikely candidate may be far away
+        reasons.append(_likeness(near, domain))
+    elif near:
+        reasons.append(f"little in common with what you {_did(domain)}")
+    if shared:
         reasons.append(f"shares {', '.join(shared)}")
     if (chance := _chance(entry, bundle)) is not None:
         reasons.append(f"the model says {'yes' if chance >= 0.5 else 'no'} ({chance:.2f})")
@@ -48,9 +53,13 @@ def _likeness(items: Sequence[Item], domain: str) -> str:
             groups[-1][1].append(title)
         else:
             groups.append((month, [title]))
-    did = CHOSE.get(domain) or domains.of(domain).did
-    named = [f"{' and '.join(titles)}{f', which you {did} in {month}' if month else ''}" for month, titles in groups]
+    when = f", which you {_did(domain)} in"
+    named = [f"{' and '.join(titles)}{f'{when} {month}' if month else ''}" for month, titles in groups]
     return f"like {', and '.join(named)}"
+
+
+def _did(domain: str) -> str:
+    return CHOSE.get(domain) or domains.of(domain).did
 
 
 def _month(item: Item) -> str:
