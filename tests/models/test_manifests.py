@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.fuzz.changes import places
 from trsr_lite.cli import run as cli
 from trsr_lite.cli.config import read_config
 from trsr_lite.errors import ModelError, SettingsError, TrsrError
@@ -26,15 +26,6 @@ STRANGE: list[Any] = [
     None, True, -1, 0, 1 << 40, -(1 << 63), 10**30, 1e308, 0.5, "", "x", "\ud800", "\n", "../x", "/etc/passwd",
     [], [[]], [None], {}, {"file": "x"}, {"a": {"b": [1]}},
 ]  # fmt: skip
-
-
-def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Where something stands in a JSON value."""
-    if path:
-        yield path
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, one in inner:
-        yield from places(one, (*path, key))
 
 
 def changed(data: st.DataObject, value: Any) -> str:
